@@ -1,0 +1,46 @@
+// Who may import whom (design §10). Type-only imports are free: values are what couples.
+const value = { dependencyTypesNot: ['type-only'] };
+const tests = '\\.test\\.ts$';
+const only = (name, from, allowed) => ({
+  name,
+  severity: 'error',
+  from: { path: `^${from}/`, pathNot: tests },
+  to: { path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|test|bench)/', pathNot: allowed, ...value },
+});
+module.exports = {
+  forbidden: [
+    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: value } },
+    only('domain-imports-domain', 'domain', '^domain/'),
+    only('workflows-import-domain', 'workflows', '^(workflows|domain)/'),
+    only('activities-import-domain', 'activities', '^(activities|domain)/'),
+    only('adapters-import-domain-and-their-kind', 'adapters', '^(adapters|domain)/'),
+    { name: 'adapters-keep-to-their-kind', severity: 'error', from: { path: '^adapters/([^/]+)/' }, to: { path: '^adapters/([^/]+)/', pathNot: '^adapters/$1/', ...value } },
+    only('db-imports-domain', 'db', '^(db|domain)/'),
+    only('api-imports', 'api', '^(api|domain|db|protocol|web|workflows/(messages|ids)\\.ts)'),
+    only('protocol-imports-domain', 'protocol', '^(protocol|domain)/'),
+    only('agent-imports', 'agent', '^(agent|protocol|domain)/'),
+    only('web-imports', 'web', '^(web|domain)/'),
+    only('worker-imports', 'worker', '^(worker|workflows|activities|adapters|db|domain|protocol)/'),
+    {
+      name: 'domain-is-pure',
+      severity: 'error',
+      from: { path: '^domain/', pathNot: tests },
+      to: { dependencyTypes: ['core'], pathNot: '^(node:)?(crypto|buffer)$', ...value },
+    },
+    {
+      name: 'workflows-are-deterministic',
+      comment: 'No clock, zone database, Intl, zod or Node built-in in workflow code; scripts/check-determinism.mjs checks the bundle.',
+      severity: 'error',
+      from: { path: '^workflows/', pathNot: tests },
+      to: { path: ['^domain/(schedule|content|audit)/', 'node_modules/(zod|temporal-polyfill|rrule-temporal|ical\\.js|pg|express)/'], ...value },
+    },
+    { name: 'workflows-no-node', severity: 'error', from: { path: '^workflows/', pathNot: tests }, to: { dependencyTypes: ['core'], ...value } },
+    { name: 'production-never-imports-tests', severity: 'error', from: { pathNot: '^(test|bench)/|\\.test\\.ts$' }, to: { path: '^(test|bench)/' } },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    exclude: { path: '\\.(sql|eta|hbs)$' },
+  },
+};
