@@ -1,0 +1,223 @@
+/**
+ * What agent and gateway say to each other, version 1. Every request is signed by the endpoint (RFC 9421); every reply
+ * carries the server's time. Times are epoch milliseconds, digests lower-case hex SHA-256.
+ */
+import { z } from 'zod';
+
+export const PROTOCOL_VERSION = 1;
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+const epochMs = z.number().int().nonnegative();
+const short = z.string().min(1).max(256);
+const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{0,127}$/);
+const architecture = z.string().regex(/^[a-z0-9-]{1,32}$/);
+const version = z.string().regex(/^[A-Za-z0-9.+:~-]{1,128}$/);
+const labels = z.record(z.string().max(64), z.string().max(256));
+
+export const enrolRequest = z.strictObject({
+  protocol: z.number().int().min(1),
+  token: z.string().max(256),
+  /** Ed25519, raw 32 bytes, base64url. The request is signed with it: proof of possession. */
+  publicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  name: short,
+  machineId: short,
+  zone: short,
+  scanOnly: z.boolean(),
+  simulated: z.boolean().optional(),
+  facts: z.record(z.string().max(64), z.unknown()),
+});
+export type EnrolRequest = z.infer<typeof enrolRequest>;
+
+const envelope = z.strictObject({
+  payloadType: z.string().max(128),
+  payload: z.base64(),
+  signatures: z.array(z.strictObject({ keyid: z.string().max(128), sig: z.base64() })).min(1).max(4),
+});
+
+export const enrolReply = z.object({
+  endpointId: z.uuid(),
+  serverTime: epochMs,
+  keySet: envelope,
+  nextPollSeconds: z.number().positive(),
+});
+export type EnrolReply = z.infer<typeof enrolReply>;
+
+const reason = z.string().max(2_000);
+const stamp = { seq: z.number().int().min(1), at: epochMs };
+
+/** domain/order AgentEvent, plus `detail`: evidence kept with the event (versions, audit, checks, output tail). */
+export const agentReport = z
+  .discriminatedUnion('type', [
+    z.object({ ...stamp, type: z.literal('accept') }),
+    z.object({ ...stamp, type: z.literal('refuse'), reason }),
+    z.object({ ...stamp, type: z.literal('decline'), reason }),
+    z.object({ ...stamp, type: z.literal('satisfied') }),
+    z.object({ ...stamp, type: z.literal('moot'), reason }),
+    z.object({ ...stamp, type: z.literal('staged') }),
+    z.object({ ...stamp, type: z.literal('scanned') }),
+    z.object({ ...stamp, type: z.literal('apply') }),
+    z.object({ ...stamp, type: z.literal('applied'), rebootRequired: z.boolean() }),
+    z.object({ ...stamp, type: z.literal('reboot') }),
+    z.object({ ...stamp, type: z.literal('booted') }),
+    z.object({ ...stamp, type: z.literal('healthy') }),
+    z.object({ ...stamp, type: z.literal('revertBegun'), cause: reason }),
+    z.object({ ...stamp, type: z.literal('failed'), cause: reason }),
+    z.object({ ...stamp, type: z.literal('reverted') }),
+    z.object({ ...stamp, type: z.literal('revertFailed'), cause: reason }),
+    z.object({ ...stamp, type: z.literal('note'), text: reason }),
+  ])
+  .and(z.object({ detail: z.record(z.string(), z.unknown()).optional() }));
+export type AgentReport = z.infer<typeof agentReport>;
+
+export const orderReports = z.strictObject({ orderId: z.uuid(), events: z.array(agentReport).min(1).max(200) });
+
+export const pollRequest = z.strictObject({
+  protocol: z.number().int().min(1),
+  /** Records in the agent's journal; a smaller number than last time means a rolled-back or cloned journal. */
+  journalSeq: z.number().int().nonnegative(),
+  bootId: short,
+  /** The agent's clock, to be compared with ours. */
+  clock: epochMs,
+  /** Every order in the journal that is not final, where it stands. */
+  open: z.array(z.strictObject({ orderId: z.uuid(), state: short, seq: z.number().int().nonnegative() })).max(50),
+  reports: z.array(orderReports).max(50),
+  /** Local limits, other hands on the package manager, pending reboot: only when changed. */
+  observations: z.record(z.string().max(64), z.unknown()).optional(),
+  localLimits: z.record(z.string().max(64), z.unknown()).optional(),
+});
+export type PollRequest = z.infer<typeof pollRequest>;
+
+export const pollReply = z.object({
+  serverTime: epochMs,
+  nextPollSeconds: z.number().positive(),
+  /** The last report the server holds of each order reported or open; send again from the next one. */
+  acks: z.array(z.object({ orderId: z.uuid(), seq: z.number().int().nonnegative() })),
+  orders: z.array(z.object({ order: envelope, permit: envelope.nullable() })),
+  keySetVersion: z.number().int().nonnegative(),
+  scanNow: z.boolean(),
+});
+export type PollReply = z.infer<typeof pollReply>;
+
+export const inventoryPackage = z.strictObject({
+  name: packageName,
+  arch: architecture,
+  version,
+  source: packageName,
+  sourceVersion: version,
+});
+
+export const inventoryRequest = z.strictObject({
+  protocol: z.number().int().min(1),
+  scanId: z.uuid(),
+  /** The scan order this answers, if any. */
+  orderId: z.uuid().nullable(),
+  startedAt: epochMs,
+  complete: z.boolean(),
+  incompleteReason: reason.nullable(),
+  provider: short,
+  indexAgeSeconds: z.number().int().nonnegative().nullable(),
+  auditClean: z.boolean(),
+  rebootRequired: z.boolean(),
+  facts: z.record(z.string().max(64), z.unknown()),
+  packages: z.array(inventoryPackage).max(20_000),
+  updates: z
+    .array(z.strictObject({ name: packageName, arch: architecture, installed: version.nullable(), candidate: version }))
+    .max(20_000),
+  services: z.array(z.strictObject({ name: short, active: z.boolean() })).max(5_000),
+  listeners: z
+    .array(z.strictObject({ protocol: z.enum(['tcp', 'udp']), address: short, port: z.number().int().min(0).max(65_535), process: short.nullable() }))
+    .max(5_000),
+});
+export type InventoryRequest = z.infer<typeof inventoryRequest>;
+export const inventoryReply = z.object({ serverTime: epochMs, scanId: z.uuid() });
+
+export const healthCheck = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('unit'), unit: short }),
+  z.strictObject({ type: z.literal('port'), port: z.number().int().min(1).max(65_535) }),
+  z.strictObject({ type: z.literal('http'), url: z.url(), status: z.number().int().default(200) }),
+  /** A program installed on the endpoint under /etc/ringmaster-agent/checks.d. */
+  z.strictObject({ type: z.literal('named'), name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/) }),
+]);
+export type HealthCheck = z.infer<typeof healthCheck>;
+
+export const hook = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,63}$/),
+  when: z.enum(['before', 'after']),
+  onFailure: z.enum(['fail', 'ignore']),
+  timeoutSeconds: z.number().int().min(1).max(3_600),
+});
+export type Hook = z.infer<typeof hook>;
+
+const packageUpdate = z.strictObject({
+  name: packageName,
+  arch: architecture,
+  /** Null: a new package that the upgrade pulls in. */
+  from: version.nullable(),
+  to: version,
+  source: packageName,
+  sha256,
+  size: z.number().int().positive(),
+});
+const oldPackage = z.strictObject({ name: packageName, arch: architecture, version, sha256, size: z.number().int().positive() });
+
+/** The payload of an order's envelope: all the agent may do, and the bytes it may do it with. */
+export const orderDocument = z.strictObject({
+  v: z.literal(1),
+  orderId: z.uuid(),
+  endpointId: z.uuid(),
+  changeId: z.uuid().nullable(),
+  kind: z.enum(['scan', 'stage', 'change', 'revert']),
+  planDigest: sha256.nullable(),
+  approvals: z.array(z.uuid()),
+  issuedAt: epochMs,
+  expiresAt: epochMs,
+  provider: short,
+  updates: z.array(packageUpdate),
+  /** Files to go back to, by digest; what is missing here can't be reverted from the server's side. */
+  previous: z.array(oldPackage),
+  /** For a revert order: the change order it undoes. */
+  reverts: z.uuid().nullable(),
+  reboot: z.enum(['never', 'ifNeeded', 'always']),
+  healthChecks: z.array(healthCheck),
+  hooks: z.array(hook),
+  /** Bytes per second for fetching content; null: no limit. */
+  rateLimit: z.number().int().positive().nullable(),
+});
+export type OrderDocument = z.infer<typeof orderDocument>;
+
+/** The payload of a permit's envelope. */
+export const permitDocument = z.strictObject({
+  v: z.literal(1),
+  orderId: z.uuid(),
+  endpointId: z.uuid(),
+  planDigest: sha256.nullable(),
+  issuedAt: epochMs,
+  /** Latest start, server time. */
+  startBy: epochMs,
+  /** Latest start of a reboot; null: no reboot on this permit, it waits. */
+  rebootBy: epochMs.nullable(),
+});
+export type PermitDocument = z.infer<typeof permitDocument>;
+
+/** The payload of the key set's envelope, signed by the offline root. */
+export const keySetDocument = z.strictObject({
+  v: z.literal(1),
+  version: z.number().int().min(1),
+  issuedAt: epochMs,
+  expiresAt: epochMs,
+  keys: z
+    .array(
+      z.strictObject({
+        keyid: sha256,
+        publicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+        notBefore: epochMs,
+        notAfter: epochMs,
+        revoked: z.boolean(),
+      }),
+    )
+    .min(1)
+    .max(16),
+});
+export type KeySetDocument = z.infer<typeof keySetDocument>;
+
+export const joinLabels = labels;
