@@ -37,10 +37,20 @@ const envelope = z.strictObject({
 export const enrolReply = z.object({
   endpointId: z.uuid(),
   serverTime: epochMs,
+  /** The offline root's public key (raw 32 bytes, base64url); `keyIdOf` of it must be the join token's fingerprint. */
+  rootPublicKey: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
   keySet: envelope,
   nextPollSeconds: z.number().positive(),
 });
 export type EnrolReply = z.infer<typeof enrolReply>;
+
+/** GET /agent/v1/key-set: the newest key set, signed by the root. */
+export const keySetReply = z.object({ serverTime: epochMs, keySet: envelope });
+export type KeySetReply = z.infer<typeof keySetReply>;
+
+/** Every reply that is not 2xx, a 401 too: the agent learns the server's clock from it. */
+export const errorReply = z.object({ serverTime: epochMs, error: z.string().max(2_000) });
+export type ErrorReply = z.infer<typeof errorReply>;
 
 const reason = z.string().max(2_000);
 const stamp = { seq: z.number().int().min(1), at: epochMs };
