@@ -1,0 +1,57 @@
+import type { Pool, PoolClient } from 'pg';
+import { type ChainedEntry, entryHash, GENESIS } from '../../domain/audit/chain.js';
+
+const SEALER_LOCK = 0x52_4d_61_75; // "RMau": one sealer at a time, whichever worker it runs in
+/** PostgreSQL's own text of an instant, in UTC with microseconds: what the hash covers. */
+export const AT_TEXT = `to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
+/** Seals up to `limit` committed entries into the chain. Returns how many; 0 also when another worker is at it. */
+export async function sealAudit(pool: Pool, limit = 1_000): Promise<number> {
+  const client = await pool.connect();
+  try {
+    await client.query('BEGIN');
+    const { rows: lock } = await client.query('SELECT pg_try_advisory_xact_lock($1) AS got', [SEALER_LOCK]);
+    const sealed = lock[0]?.got === true ? await sealLocked(client, limit) : 0;
+    await client.query('COMMIT');
+    return sealed;
+  } catch (error) {
+    await client.query('ROLLBACK').catch(() => undefined);
+    throw error;
+  } finally {
+    client.release();
+  }
+}
+
+async function sealLocked(client: PoolClient, limit: number): Promise<number> {
+  const { rows } = await client.query(
+    `SELECT id, ${AT_TEXT} AS at, actor, action, subject, detail FROM audit_entry WHERE sealed IS NULL ORDER BY id LIMIT $1`,
+    [limit],
+  );
+  if (rows.length === 0) return 0;
+  const { rows: head } = await client.query(
+    'SELECT sealed, hash FROM audit_entry WHERE sealed IS NOT NULL ORDER BY sealed DESC LIMIT 1',
+  );
+  let sealed = Number(head[0]?.sealed ?? 0);
+  let previousHash: string = head[0]?.hash ?? GENESIS;
+  const ids: string[] = [];
+  const places: number[] = [];
+  const previous: string[] = [];
+  const hashes: string[] = [];
+  for (const row of rows) {
+    sealed += 1;
+    const entry: ChainedEntry = { sealed, at: row.at, actor: row.actor, action: row.action, subject: row.subject, detail: row.detail };
+    const hash = entryHash(entry, previousHash);
+    ids.push(row.id);
+    places.push(sealed);
+    previous.push(previousHash);
+    hashes.push(hash);
+    previousHash = hash;
+  }
+  await client.query(
+    `UPDATE audit_entry a SET sealed = s.sealed, previous_hash = s.previous, hash = s.hash
+     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[]) AS s (id, sealed, previous, hash)
+     WHERE a.id = s.id`,
+    [ids, places, previous, hashes],
+  );
+  return rows.length;
+}
