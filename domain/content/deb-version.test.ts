@@ -134,6 +134,7 @@ onDebian('against this machine’s dpkg', () => {
   }, 60_000);
 
   test('agrees on the versions installed and known on this machine', () => {
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format string.
     const installed = spawnSync('dpkg-query', ['-W', '-f', '${Version}\n'], { encoding: 'utf8' }).stdout.split('\n');
     const known = aptVersions();
     const all = [...new Set([...installed, ...known])].filter((v) => v !== '').sort();
