@@ -31,7 +31,10 @@ CREATE TABLE endpoint (
   hold_until timestamptz,
   hold_reason text,
   wants_scan boolean NOT NULL DEFAULT false,
+  key_id text UNIQUE,                            -- SHA-256 (hex) of the raw public key: the keyid of its signatures
   boot_id text,
+  earlier_boot_ids text[] NOT NULL DEFAULT '{}', -- a boot id that comes back means two machines share one identity
+  last_signed_at timestamptz,                    -- when its newest judged poll was signed; older ones judge nothing
   last_journal_seq bigint NOT NULL DEFAULT 0,    -- a smaller one later means a rolled-back or cloned journal
   clock_skew_ms int NOT NULL DEFAULT 0,
   enrolled_at timestamptz NOT NULL DEFAULT now(),
