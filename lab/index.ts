@@ -1,0 +1,1 @@
+export { buildBase, type Base } from './base.js';
