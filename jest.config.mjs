@@ -20,12 +20,16 @@ export default {
     {
       ...shared,
       displayName: 'unit',
-      testMatch: ['<rootDir>/{domain,workflows,activities,adapters,db,api,worker,agent,protocol,web,cli,lab,scripts}/**/*.test.ts'],
+      testMatch: [
+        '<rootDir>/{domain,workflows,activities,adapters,db,api,worker,agent,protocol,web,cli,lab,scripts}/**/*.test.ts',
+      ],
     },
     {
       ...shared,
       displayName: 'integration',
       testMatch: ['<rootDir>/test/**/*.test.ts'],
+      globalSetup: '<rootDir>/test/helpers/jest-global.mjs',
+      globalTeardown: '<rootDir>/test/helpers/jest-global-teardown.mjs',
     },
   ],
 };

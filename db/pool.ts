@@ -1,0 +1,78 @@
+import pg from 'pg';
+
+/** What a query can run on: a pool (any connection) or one client inside a transaction. */
+export type Queryable = Pick<pg.Pool, 'query'> | Pick<pg.PoolClient, 'query'>;
+
+export type PoolOptions = Readonly<{
+  /** `postgresql://role:password@host:port/database`. */
+  url: string;
+  /** Shown in `pg_stat_activity`, so that an operator sees whose connection waits. */
+  applicationName?: string;
+  /** Most connections at once. */
+  max?: number;
+  /** Longest any one statement may run, in milliseconds. 0 means no limit. */
+  statementTimeoutMs?: number;
+  /** Told about a connection that broke while idle; the pool replaces it by itself. */
+  onIdleError?: (error: Error) => void;
+}>;
+
+const INT8 = 20;
+
+/**
+ * `bigint` (counts, sequence numbers, epoch milliseconds) as a JavaScript number.
+ * @throws RangeError beyond 2^53: a silently rounded sequence number would be worse than a failed query.
+ */
+function parseInt8(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} does not fit a JavaScript number`);
+  return value;
+}
+
+/** pg's own parsers, except for `bigint`; kept per pool, because pg's registry is global to the process. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') =>
+    oid === INT8 && format !== 'binary' ? parseInt8 : pg.types.getTypeParser(oid, format)) as never,
+};
+
+/**
+ * A connection pool with this project's conventions: sessions in UTC, `bigint` as number, `timestamptz` as `Date`,
+ * no transaction left idle for more than a minute. The caller ends it.
+ */
+export function createPool(options: PoolOptions): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: options.url,
+    application_name: options.applicationName ?? 'ringmaster',
+    max: options.max ?? 10,
+    connectionTimeoutMillis: 10_000,
+    statement_timeout: options.statementTimeoutMs ?? 60_000,
+    idle_in_transaction_session_timeout: 60_000,
+    options: '-c TimeZone=UTC',
+    types,
+  });
+  // Without a listener, the loss of an idle connection (a restart of the server) would end the whole process.
+  pool.on('error', options.onIdleError ?? (() => {}));
+  return pool;
+}
+
+/**
+ * Runs `work` in one transaction: committed when it returns, rolled back when it throws.
+ * @throws what `work` throws, or the database's error on commit.
+ */
+export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query('begin');
+    const result = await work(client);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    // A connection that can't even roll back must not return to the pool.
+    await client.query('rollback').catch((rollbackError: Error) => {
+      broken = rollbackError;
+    });
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
