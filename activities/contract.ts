@@ -32,15 +32,24 @@ export interface FrozenPlanResult {
 }
 
 export interface StageActivities {
-  project(args: OfChange & { readonly version: number; readonly stage: ChangeStage; readonly waitingFor: string | null }): Promise<void>;
+  project(
+    args: OfChange & { readonly version: number; readonly stage: ChangeStage; readonly waitingFor: string | null },
+  ): Promise<void>;
   discover(args: OfChange): Promise<{ readonly endpoints: number; readonly fresh: number; readonly stale: number }>;
   freezePlan(args: OfChange & { readonly reason: string }): Promise<FrozenPlanResult>;
   obtainContent(args: OfChange): Promise<{ readonly files: number; readonly bytes: number }>;
   planStaging(args: OfChange): Promise<{ readonly orders: number }>;
-  confirm(args: OfChange): Promise<{ readonly confirmed: number; readonly missing: number; readonly unscanned: number }>;
-  closeChange(args: OfChange & { readonly outcome: ChangeOutcome; readonly reason: string | null }): Promise<{ readonly outcome: ChangeOutcome }>;
+  confirm(
+    args: OfChange,
+  ): Promise<{ readonly confirmed: number; readonly missing: number; readonly unscanned: number }>;
+  closeChange(
+    args: OfChange & { readonly outcome: ChangeOutcome; readonly reason: string | null },
+  ): Promise<{ readonly outcome: ChangeOutcome }>;
   /** Inserts the intent of one occurrence of a schedule (change row and outbox entry), once per occurrence. */
-  startScheduledChange(args: { readonly scheduleId: string; readonly occurrence: string }): Promise<{ readonly changeId: string }>;
+  startScheduledChange(args: {
+    readonly scheduleId: string;
+    readonly occurrence: string;
+  }): Promise<{ readonly changeId: string }>;
 }
 
 export type OrderTarget = 'stage' | 'change' | 'revert';
@@ -55,7 +64,9 @@ export interface PumpResult {
 }
 
 export interface RingActivities {
-  openRing(args: OfRing & { readonly approvedDigest: string; readonly approvals: readonly string[] }): Promise<{ readonly orders: number }>;
+  openRing(
+    args: OfRing & { readonly approvedDigest: string; readonly approvals: readonly string[] },
+  ): Promise<{ readonly orders: number }>;
   resolveWindows(args: OfRing & { readonly target: OrderTarget; readonly ignoreWindows: boolean }): Promise<{
     readonly openNow: number;
     readonly nextOpen: EpochMs | null;
@@ -64,7 +75,9 @@ export interface RingActivities {
     readonly sentence: string;
   }>;
   pump(args: OfRing & { readonly target: OrderTarget }): Promise<PumpResult>;
-  evaluateRing(args: OfRing): Promise<{ readonly kind: 'promote' | 'hold'; readonly reason: string; readonly counts: RingCounts }>;
+  evaluateRing(
+    args: OfRing,
+  ): Promise<{ readonly kind: 'promote' | 'hold'; readonly reason: string; readonly counts: RingCounts }>;
   moveStragglers(args: OfRing): Promise<{ readonly moved: number }>;
   haltRing(args: OfRing & { readonly by: string; readonly reason: string }): Promise<void>;
   clearHalt(args: OfChange & { readonly ring: number | null; readonly by: string }): Promise<void>;
@@ -73,14 +86,24 @@ export interface RingActivities {
     readonly outstanding: number;
     readonly mayStillStartUntil: EpochMs | null;
   }>;
-  startRollback(args: OfRing & { readonly by: string; readonly reason: string; readonly ignoreWindows: boolean }): Promise<{ readonly orders: number }>;
+  /** Withdraws, again and again, what has not begun, releases nothing, and returns once nothing is under way. Heartbeats. */
+  settleRing(args: OfRing & { readonly reason: string }): Promise<{ readonly withdrawn: number }>;
+  startRollback(
+    args: OfRing & { readonly by: string; readonly reason: string; readonly ignoreWindows: boolean },
+  ): Promise<{ readonly orders: number }>;
   retryFailed(args: OfRing & { readonly by: string }): Promise<{ readonly orders: number }>;
-  skipEndpoint(args: OfChange & { readonly endpointId: string; readonly by: string; readonly reason: string }): Promise<{ readonly skipped: boolean; readonly reason: string | null }>;
-  finishRing(args: OfRing & { readonly state: 'soaking' | 'passed' | 'halted' | 'rolledBack' | 'failed' | 'aborted' }): Promise<void>;
+  skipEndpoint(
+    args: OfChange & { readonly endpointId: string; readonly by: string; readonly reason: string },
+  ): Promise<{ readonly skipped: boolean; readonly reason: string | null }>;
+  finishRing(
+    args: OfRing & { readonly state: 'soaking' | 'passed' | 'halted' | 'rolledBack' | 'failed' | 'aborted' },
+  ): Promise<void>;
 }
 
 export interface ApprovalActivities {
-  openApproval(args: OfRing & { readonly requestId: string; readonly rule: ApprovalRule; readonly planDigest: string }): Promise<{
+  openApproval(
+    args: OfRing & { readonly requestId: string; readonly rule: ApprovalRule; readonly planDigest: string },
+  ): Promise<{
     readonly expiresAt: EpochMs;
     readonly remindAt: readonly EpochMs[];
     readonly escalateAt: EpochMs;
@@ -97,7 +120,10 @@ export interface ApprovalActivities {
   }>;
   remindApproval(args: { readonly requestId: string; readonly reminder: number }): Promise<void>;
   escalateApproval(args: { readonly requestId: string }): Promise<{ readonly people: readonly string[] }>;
-  closeApproval(args: { readonly requestId: string; readonly state: 'approved' | 'rejected' | 'expired' | 'voided' }): Promise<void>;
+  closeApproval(args: {
+    readonly requestId: string;
+    readonly state: 'approved' | 'rejected' | 'expired' | 'voided';
+  }): Promise<void>;
 }
 
 export type Activities = StageActivities & RingActivities & ApprovalActivities;

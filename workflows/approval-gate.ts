@@ -1,0 +1,85 @@
+import type { ChildWorkflowHandle } from '@temporalio/workflow';
+import { condition, startChild, uuid4, WorkflowIdReusePolicy } from '@temporalio/workflow';
+import type { approval } from './approval.js';
+import type { ChangeRun } from './change-run.js';
+import { approvalWorkflowId } from './ids.js';
+import type { ApprovalResult } from './messages.js';
+import { VOID_SIGNAL } from './messages.js';
+
+interface Asked {
+  readonly requestId: string;
+  readonly handle: ChildWorkflowHandle<typeof approval>;
+  readonly result: Promise<ApprovalResult>;
+  ended: boolean;
+}
+
+/** What stands before a ring: the approvals its policy asks for, on exactly the plan that will be carried out. */
+export class ApprovalGate {
+  private open: Asked[] = [];
+
+  constructor(private readonly change: ChangeRun) {}
+
+  /**
+   * Returns the ids of the requests that were approved; empty when the ring's policy asks for none. Rejected or expired
+   * requests leave the ring shut until a person asks again (`resume`), makes another plan, or stops the change.
+   */
+  async pass(ordinal: number): Promise<readonly string[]> {
+    const { change } = this;
+    const rules = change.input.spec.rings[ordinal]?.approvals ?? [];
+    if (rules.length === 0) return [];
+    for (;;) {
+      await change.go();
+      const seen = { resumes: change.resumes, replans: change.replans };
+      await change.tell(`Ring ${ordinal} waits for approval`);
+      this.open = await Promise.all(rules.map((_, index) => this.ask(ordinal, index)));
+      const asked = this.open;
+      const results = await Promise.all(asked.map((a) => this.resultOf(a)));
+      this.open = [];
+      if (results.every((r) => r.kind === 'approved')) return asked.map((a) => a.requestId);
+      await change.go();
+      const no = results.find((r) => r.kind === 'rejected' || r.kind === 'expired');
+      if (no === undefined) continue;
+      await change.tell(
+        `Ring ${ordinal} stays shut: approval ${no.kind} (${no.reason}). Resume to ask again, replan, or abort`,
+      );
+      await condition(() => change.resumes > seen.resumes || change.replans > seen.replans || change.isStopping());
+    }
+  }
+
+  /** Ends what is being asked; the gate asks again on the plan as it then is. */
+  void(reason: string): void {
+    for (const asked of this.open) {
+      if (!asked.ended) asked.handle.signal(VOID_SIGNAL, reason).catch(() => undefined);
+    }
+  }
+
+  private async ask(ordinal: number, rule: number): Promise<Asked> {
+    const { input } = this.change;
+    const requestId = uuid4();
+    const spec = input.spec.rings[ordinal]?.approvals[rule];
+    if (spec === undefined) throw new Error(`ring ${ordinal} has no approval rule ${rule}`);
+    const handle = await startChild<typeof approval>('approval', {
+      workflowId: approvalWorkflowId({ changeId: input.changeId, ring: ordinal, requestId }),
+      workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+      staticSummary: `Approval of ring ${ordinal}`,
+      args: [
+        {
+          requestId,
+          changeId: input.changeId,
+          ring: ordinal,
+          rule: spec,
+          planDigest: this.change.currentPlan().digest,
+        },
+      ],
+    });
+    return { requestId, handle, result: handle.result(), ended: false };
+  }
+
+  private async resultOf(asked: Asked): Promise<ApprovalResult> {
+    const result = await asked.result;
+    asked.ended = true;
+    // One no settles the matter: nobody should go on deciding about it.
+    if (result.kind !== 'approved') this.void(`another approval of this ring is ${result.kind}`);
+    return result;
+  }
+}

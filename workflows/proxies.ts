@@ -1,0 +1,18 @@
+/** Activities as workflows see them: one proxy per time-out profile. Types only; implementations live in the worker. */
+import { proxyActivities } from '@temporalio/workflow';
+import type { Activities } from '../activities/contract.js';
+
+const patient = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' } as const;
+
+/** One or a few statements. Retried until it works: a database that is away is waited for, visibly. */
+export const quick = proxyActivities<Activities>({ startToCloseTimeout: '2m', retry: patient });
+
+/**
+ * Works or watches for minutes to days and heartbeats all along. An attempt that stops heartbeating is replaced after
+ * 30 s; should it still live, the ring's epoch fences it off.
+ */
+export const watched = proxyActivities<Activities>({
+  startToCloseTimeout: '30d',
+  heartbeatTimeout: '30s',
+  retry: patient,
+});
