@@ -34,6 +34,13 @@ CREATE TABLE content (
   stored_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- Files that could not be had, and why; what needs one is deferred with that reason. Gone once the file is there.
+CREATE TABLE content_refusal (
+  sha256 text PRIMARY KEY,
+  reason text NOT NULL,
+  at timestamptz NOT NULL DEFAULT now()
+);
+
 -- What a source version fixed, read from the package's own changelog.
 CREATE TABLE source_fix (
   source text NOT NULL,

@@ -29,14 +29,19 @@ CREATE TABLE plan (
   change_id uuid NOT NULL REFERENCES change,
   revision int NOT NULL,
   digest text NOT NULL,
-  header jsonb NOT NULL,                         -- budgets, halt actions, policy versions, triage totals
+  header jsonb NOT NULL,                         -- domain/content PlanHeader: terms, budgets, halt actions; covered by the digest
+  totals jsonb NOT NULL DEFAULT '{}',            -- what approvers read first: triage totals, CVEs, exclusions
+  reason text NOT NULL DEFAULT '',               -- why this revision was made
+  widened boolean NOT NULL DEFAULT false,        -- asks for more than the one before: voids approvals
+  request_key text,                              -- the activity that made it, so that its retry makes no other
   frozen_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (change_id, revision)
 );
 
 CREATE TABLE update_set (
   digest text PRIMARY KEY,                       -- SHA-256 over the canonical items
-  items jsonb NOT NULL
+  items jsonb NOT NULL,
+  previous jsonb NOT NULL DEFAULT '[]'           -- files to go back to; better known later than sooner, so not in the digest
 );
 
 CREATE TABLE plan_endpoint (
@@ -46,13 +51,17 @@ CREATE TABLE plan_endpoint (
   ring smallint,                                 -- null: not in any ring, `reason` says why
   wave smallint NOT NULL DEFAULT 0,
   update_set_digest text REFERENCES update_set,
-  triage jsonb NOT NULL DEFAULT '[]',            -- deferred and declined updates, each with its reason
+  provider text,                                 -- what carries it out on the endpoint: 'apt', …
+  reversibility text CHECK (reversibility IN ('reversible', 'reversibleButData', 'irreversible')),
+  triage jsonb NOT NULL DEFAULT '[]',            -- each with its reason: deferred and declined updates, included ones that are not plainly reversible
   policy_set_id uuid,
   policy_version int,
   policy_reason text,                            -- "from policy set Servers EU on group ERP"
   reason text,
+  skipped_by text,                               -- a person took it out; a re-plan keeps it out
   PRIMARY KEY (change_id, endpoint_id)
 );
+CREATE INDEX plan_endpoint_ring ON plan_endpoint (change_id, ring);
 
 -- One row per ring and change, there before the first order so that a stop finds it. Ordinal 1000 is the stragglers' lane.
 CREATE TABLE ring (
