@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { baseRecipe, recipeHash } from './base-recipe.js';
 import { withLock } from './lock.js';
 import { mustRun } from './process.js';
-import { startRelay, type Relay } from './relay.js';
+import { type Relay, startRelay } from './relay.js';
 import { requireLab } from './requirements.js';
 import { hostUpstreams } from './sources.js';
 import { labIds, readState } from './state.js';

@@ -84,7 +84,8 @@ export function runForBytes(
         child.stdout.destroy();
         child.stderr.destroy();
         if (timedOut) reject(new CommandTimedOut(argv, options.timeoutMs ?? 0));
-        else resolve({ code: code ?? 128 + signalNumber(signal), stdout: Buffer.concat(out), stderr: Buffer.concat(err) });
+        else
+          resolve({ code: code ?? 128 + signalNumber(signal), stdout: Buffer.concat(out), stderr: Buffer.concat(err) });
       };
       const grace = setTimeout(done, 500);
       child.once('close', () => {

@@ -4,7 +4,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join, resolve, sep } from 'node:path';
-import { download, type Downloaded } from './download.js';
+import { type Downloaded, download } from './download.js';
 import { mirrorHost, repositoryHost, type Upstreams } from './sources.js';
 
 export type RelayStats = { hits: number; misses: number; bytes: number };
@@ -124,7 +124,10 @@ type Fetched = { file: string } | { refused: 404 | 502; detail: string };
 
 function send(request: IncomingMessage, response: ServerResponse, file: string, stats: RelayStats): void {
   const stat = statSync(file, { throwIfNoEntry: false });
-  if (!stat?.isFile()) return refuse(response, 404, 'not there');
+  if (!stat?.isFile()) {
+    refuse(response, 404, 'not there');
+    return;
+  }
   const modified = Math.floor(stat.mtimeMs / 1000) * 1000;
   const known = Date.parse(request.headers['if-modified-since'] ?? '');
   response.setHeader('Last-Modified', new Date(modified).toUTCString());
@@ -136,7 +139,9 @@ function send(request: IncomingMessage, response: ServerResponse, file: string, 
   response.writeHead(partial ? 206 : 200, { 'Content-Length': stat.size - start, 'Accept-Ranges': 'bytes' });
   if (request.method === 'HEAD') return void response.end();
   stats.bytes += stat.size - start;
-  createReadStream(file, { start }).on('error', () => response.destroy()).pipe(response);
+  createReadStream(file, { start })
+    .on('error', () => response.destroy())
+    .pipe(response);
 }
 
 function refuse(response: ServerResponse, status: number, reason: string): void {

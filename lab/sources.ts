@@ -1,7 +1,7 @@
 // Where packages come from: derived from this machine's own apt configuration, so that no server is ever named here.
 import { readFileSync } from 'node:fs';
-import { LabUnavailable } from './requirements.js';
 import { mustRun } from './process.js';
+import { LabUnavailable } from './requirements.js';
 
 /** The release every lab host runs. */
 export const release = 'bookworm';
