@@ -77,6 +77,10 @@ CREATE TABLE ring (
   halted_by text,
   halted_at timestamptz,
   approved_digest text,                          -- what approvers (or a policy that asks for none) agreed to
+  approvals uuid[] NOT NULL DEFAULT '{}',        -- the approval requests behind it, named in every order
+  planned int NOT NULL DEFAULT 0,                -- endpoints the ring opened with: what percentages are of
+  forgiven_failures int NOT NULL DEFAULT 0,      -- failures a person accepted by resuming a spent budget
+  ignore_windows boolean NOT NULL DEFAULT false, -- a rollback told not to wait for hours of operation
   concurrency int NOT NULL DEFAULT 1,            -- slow start: doubles with successes, halves on a failure
   paced_successes int NOT NULL DEFAULT 0,        -- outcomes the pace has already taken into account
   paced_failures int NOT NULL DEFAULT 0,

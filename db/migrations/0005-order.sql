@@ -20,10 +20,12 @@ CREATE TABLE order_state (
   permit_until timestamptz,
   next_open timestamptz,                         -- the window resolved for it; null with reason: none
   next_close timestamptz,                        -- the close already less the expected time: the last start
+  window_closes timestamptz,                     -- the close itself: a reboot must begin before it
   window_reason text,
   straggler_reason text,
   content_digest text,                           -- update set, or the order it reverts for a revert order
   reverts uuid REFERENCES order_state,
+  retried boolean NOT NULL DEFAULT false,        -- a later attempt took its place: budgets and gates count that one
   outcome text,
   reason text,
   released_at timestamptz,
@@ -34,6 +36,9 @@ CREATE TABLE order_state (
 CREATE UNIQUE INDEX order_one_mutating ON order_state (endpoint_id) WHERE phase = 'holding' AND kind IN ('change', 'revert');
 CREATE UNIQUE INDEX order_once ON order_state (change_id, endpoint_id, kind, attempt);
 CREATE INDEX order_lane ON order_state (change_id, ring, kind);
+CREATE INDEX order_queue ON order_state (change_id, ring, kind, wave, id) WHERE phase = 'waiting';
+CREATE INDEX order_working ON order_state (change_id, ring, kind) WHERE phase = 'holding';
+CREATE INDEX order_reverts ON order_state (reverts) WHERE reverts IS NOT NULL;
 CREATE INDEX order_open ON order_state (endpoint_id) WHERE phase <> 'done';
 
 CREATE TABLE order_event (
