@@ -3,9 +3,12 @@
  * database, so workflow code must not import it: activities resolve windows and hand epoch times to workflows.
  */
 export { type NextStart, nextScheduledStart } from './cadence.js';
+export type { CalendarProblem } from './calendar-text.js';
 export { isIanaZone } from './clock.js';
 export { ENDPOINT_ZONE } from './compile.js';
 export { explainWindow } from './explain.js';
+export { type FreezeCalendar, type FreezeCalendarResult, parseFreezeCalendar } from './freeze-calendar.js';
+export { type FreezesResult, freezesBetween } from './freezes.js';
 export type {
   Cadence,
   Freeze,
