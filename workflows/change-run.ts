@@ -83,6 +83,8 @@ export class ChangeRun {
   async hearRing(message: RingWaits): Promise<void> {
     if (message.waitingFor === null) this.waits.delete(message.ordinal);
     else this.waits.set(message.ordinal, message.waitingFor);
+    if ((message.stragglers ?? 0) > 0 && !this.isStopping())
+      await this.rings.openStragglersLane(this.currentPlan().digest);
     await this.show();
   }
 
@@ -142,7 +144,6 @@ export class ChangeRun {
     const result = await this.rings.rollOut({ ordinal, approvedDigest: this.currentPlan().digest, approvals });
     this.waits.delete(ordinal);
     await this.afterRing(result);
-    if ((result.counts?.stragglers ?? 0) > 0) await this.rings.openStragglersLane(this.currentPlan().digest);
   }
 
   private async afterRing(result: RingResult): Promise<void> {

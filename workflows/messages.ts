@@ -94,6 +94,8 @@ export type RingWord =
 export interface RingWaits {
   readonly ordinal: number;
   readonly waitingFor: string | null;
+  /** Endpoints just moved to the stragglers' lane, which should look at them now, not when the ring has soaked. */
+  readonly stragglers?: number | undefined;
 }
 
 export interface ApprovalInput {

@@ -98,7 +98,9 @@ export class RingRun {
 
   /** Endpoints that missed the ring go to the stragglers' lane, so that they hold nobody up and nobody forgets them. */
   async handOverStragglers(): Promise<void> {
-    if (this.input.ordinal !== STRAGGLERS) await quick.moveStragglers(this.at);
+    if (this.input.ordinal === STRAGGLERS) return;
+    const { moved } = await quick.moveStragglers(this.at);
+    if (moved > 0) await this.tellChange({ ordinal: this.input.ordinal, waitingFor: this.told, stragglers: moved });
   }
 
   /** For the stragglers' lane: waits until there is more to do (true), or no ring can send more (false). */
@@ -218,7 +220,10 @@ export class RingRun {
     if (waitingFor === this.told) return;
     this.told = waitingFor;
     setCurrentDetails(waitingFor ?? `${this.label()}: orders under way`);
-    const message: RingWaits = { ordinal: this.input.ordinal, waitingFor };
+    await this.tellChange({ ordinal: this.input.ordinal, waitingFor });
+  }
+
+  private async tellChange(message: RingWaits): Promise<void> {
     const { parent } = workflowInfo();
     if (parent !== undefined) await getExternalWorkflowHandle(parent.workflowId).signal(RING_WAITS_SIGNAL, message);
   }

@@ -1,0 +1,144 @@
+/**
+ * Carries the outbox to Temporal. The row is the intent and stays the authority: ids are functions of it, "already
+ * there" counts as done, and a lost acknowledgement only means doing the same thing again.
+ */
+import type { Client } from '@temporalio/client';
+import {
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowIdConflictPolicy,
+  WorkflowIdReusePolicy,
+  WorkflowNotFoundError,
+  WorkflowUpdateFailedError,
+  WorkflowUpdateRPCTimeoutOrCancelledError,
+} from '@temporalio/client';
+import type { Pool } from 'pg';
+import type { ChangeSpec } from '../domain/change/spec.js';
+import type { EpochMs } from '../domain/time.js';
+import { TASK_QUEUE } from '../workflows/ids.js';
+import type { ChangeInput, CommandReply, DecisionReply } from '../workflows/messages.js';
+import { COMMAND_UPDATE, DECIDE_UPDATE } from '../workflows/messages.js';
+
+interface OutboxRow {
+  readonly id: string;
+  readonly topic: 'startChange' | 'command' | 'decision' | 'replan';
+  readonly workflow_id: string;
+  readonly payload: Readonly<Record<string, unknown>>;
+  readonly attempts: number;
+}
+
+type Delivery =
+  | { readonly kind: 'done'; readonly result: unknown }
+  /** The workflow looked at it and said no, or is over: final. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+export interface RelayDeps {
+  readonly pool: Pool;
+  readonly client: Client;
+  readonly clock: () => EpochMs;
+  readonly log: { warn(fields: object, message: string): void };
+}
+
+/** Workflow types by change kind; anything else is a remediation-like kind of the same runbook. */
+const workflowTypeOf = (kind: string): string => (kind === 'patch' ? 'patchCycle' : 'remediation');
+
+/** Delivers what is due, up to `limit` rows. Returns how many rows were taken up. */
+export async function relayOutbox(deps: RelayDeps, limit = 50): Promise<number> {
+  const lease = deps.clock() + 60_000;
+  const { rows } = await deps.pool.query<OutboxRow>(
+    `UPDATE outbox SET attempts = attempts + 1, next_attempt_at = to_timestamp($2 / 1000.0)
+     WHERE id IN (SELECT id FROM outbox WHERE done_at IS NULL AND next_attempt_at <= to_timestamp($1 / 1000.0)
+                  ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+     RETURNING id, topic, workflow_id, payload, attempts`,
+    [deps.clock(), lease, limit],
+  );
+  await Promise.all(rows.map((row) => carry(deps, row)));
+  return rows.length;
+}
+
+async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
+  try {
+    const delivery = await deliver(deps, row);
+    if (delivery.kind === 'refused' && row.topic === 'decision') await refuseDecision(deps, row, delivery.reason);
+    await deps.pool.query('UPDATE outbox SET done_at = to_timestamp($2 / 1000.0), result = $3 WHERE id = $1', [
+      row.id,
+      deps.clock(),
+      JSON.stringify(delivery),
+    ]);
+  } catch (error) {
+    const pause = Math.min(60_000, 500 * 2 ** Math.min(row.attempts, 8));
+    deps.log.warn({ err: error, outbox: row.id, topic: row.topic }, 'outbox entry not delivered; will try again');
+    await deps.pool
+      .query('UPDATE outbox SET next_attempt_at = to_timestamp($2 / 1000.0), last_error = $3 WHERE id = $1', [
+        row.id,
+        deps.clock() + pause,
+        error instanceof Error ? error.message : String(error),
+      ])
+      .catch(() => undefined); // the lease ends by itself
+  }
+}
+
+async function deliver(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
+  if (row.topic === 'startChange') return startChange(deps, row);
+  const handle = deps.client.workflow.getHandle(row.workflow_id);
+  const name = row.topic === 'decision' ? DECIDE_UPDATE : COMMAND_UPDATE;
+  try {
+    const result = await handle.executeUpdate<CommandReply | DecisionReply, [unknown]>(name, {
+      updateId: row.id,
+      args: [row.payload],
+    });
+    return { kind: 'done', result };
+  } catch (error) {
+    if (error instanceof WorkflowUpdateFailedError)
+      return { kind: 'refused', reason: error.cause?.message ?? error.message };
+    if (error instanceof WorkflowNotFoundError) return notRunning(deps, row);
+    if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) throw new Error('the workflow has not answered yet');
+    throw error;
+  }
+}
+
+/** A workflow that is over refuses; one whose start is still in the outbox is only late. */
+async function notRunning(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
+  const { rows } = await deps.pool.query(
+    `SELECT 1 FROM outbox WHERE topic = 'startChange' AND done_at IS NULL AND workflow_id = split_part($1, '/ring/', 1)`,
+    [row.workflow_id],
+  );
+  if (rows.length > 0) throw new Error('the workflow has not been started yet');
+  return { kind: 'refused', reason: 'the workflow is over' };
+}
+
+async function startChange(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
+  const { rows } = await deps.pool.query<{
+    id: string;
+    kind: string;
+    name: string;
+    spec: ChangeSpec;
+    deadline: Date;
+    closed_at: Date | null;
+  }>('SELECT id, kind, name, spec, deadline, closed_at FROM change WHERE id = $1', [row.payload.changeId]);
+  const change = rows[0];
+  if (change === undefined) return { kind: 'refused', reason: 'no such change' };
+  // Past Temporal's retention the id would be free again; the row knows that the change is over.
+  if (change.closed_at !== null) return { kind: 'done', result: 'closed before' };
+  const input: ChangeInput = { changeId: change.id, spec: change.spec, deadline: change.deadline.getTime() };
+  try {
+    await deps.client.workflow.start(workflowTypeOf(change.kind), {
+      workflowId: row.workflow_id,
+      taskQueue: TASK_QUEUE,
+      workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
+      workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
+      staticSummary: change.name,
+      args: [input],
+    });
+  } catch (error) {
+    if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
+  }
+  return { kind: 'done', result: 'started' };
+}
+
+async function refuseDecision(deps: RelayDeps, row: OutboxRow, reason: string): Promise<void> {
+  await deps.pool.query(
+    `UPDATE approval_decision SET state = 'refused', refused_reason = $2, code = NULL, judged_at = to_timestamp($3 / 1000.0)
+     WHERE id = $1 AND state = 'submitted'`,
+    [row.payload.decisionId, reason, deps.clock()],
+  );
+}
