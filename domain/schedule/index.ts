@@ -25,5 +25,6 @@ export type {
 } from './model.js';
 export { freezesNeeded, LOOK_AHEAD_DAYS, LOOK_BACK_DAYS, nextWindow } from './next-window.js';
 export { isOpen, NO_FREEZES, type WindowsQuery, type WindowsResult, windowsBetween } from './openings.js';
+export { type HoursNeed, resolveHours } from './resolve-hours.js';
 export { cadenceSchema, hoursSchema, parseCadence, parseHours, parseWindowSpec, windowSpecSchema } from './schema.js';
 export { formatInstant } from './text.js';
