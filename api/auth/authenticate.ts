@@ -1,0 +1,53 @@
+/** Bearer token or session → person. Whoever presents a wrong token is refused, never treated as a guest. */
+import type { RequestHandler } from 'express';
+import type { Pool } from 'pg';
+import { findByAccount, findByToken, type PersonRow } from '../../db/identity/people.js';
+import type { EpochMs } from '../../domain/time.js';
+import { forbidden, unauthenticated } from '../http/problem.js';
+import { isForeign } from './csrf.js';
+import { type Person, setPerson } from './person.js';
+
+const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/** Reads `Authorization: Bearer`. */
+export function bearerAuthentication(deps: { pool: Pool; clock: () => EpochMs }): RequestHandler {
+  return async (req, _res, next) => {
+    const header = req.headers.authorization;
+    if (header === undefined) {
+      next();
+      return;
+    }
+    const token = /^Bearer ([\x21-\x7e]{8,512})$/i.exec(header)?.[1];
+    if (token === undefined) throw unauthenticated('the Authorization header must be "Bearer <token>"');
+    const row = await findByToken(deps.pool, token, deps.clock());
+    if (row === null) throw unauthenticated('the token is unknown, expired or revoked');
+    setPerson(req, personOf(row, 'token'));
+    next();
+  };
+}
+
+/** After the session middleware: the account's roles are read afresh, so that revoking works at once. */
+export function sessionAuthentication(deps: { pool: Pool }): RequestHandler {
+  return async (req, _res, next) => {
+    const accountId = req.session?.accountId;
+    if (accountId === undefined || req.headers.authorization !== undefined) {
+      next();
+      return;
+    }
+    if (!SAFE.has(req.method) && isForeign(req)) throw forbidden('the request comes from another site');
+    const row = await findByAccount(deps.pool, accountId);
+    if (row !== null) setPerson(req, personOf(row, 'session'));
+    next();
+  };
+}
+
+function personOf(row: PersonRow, via: Person['via']): Person {
+  return {
+    actor: row.accountId ?? `token:${row.tokenName}`,
+    accountId: row.accountId,
+    name: row.name,
+    email: row.email,
+    roles: row.roles,
+    via,
+  };
+}

@@ -1,0 +1,33 @@
+import { describe, expect, test } from '@jest/globals';
+import { nextPollSeconds } from './next-poll.js';
+
+const quiet = {
+  holding: 0,
+  idle: 0,
+  wantsScan: false,
+  wakeable: true,
+  untilWindow: null,
+  idleSeconds: 30,
+  random: 0.5,
+};
+
+describe('nextPollSeconds', () => {
+  test.each([
+    ['nothing to do, wakeable', quiet, 900],
+    ['nothing to do, not wakeable', { ...quiet, wakeable: false }, 30],
+    ['an order is out', { ...quiet, holding: 1 }, 3],
+    ['an order waits for its permit', { ...quiet, holding: 1, idle: 1 }, 5],
+    ['one waits, one works', { ...quiet, holding: 2, idle: 1 }, 3],
+    ['a scan is wanted', { ...quiet, wantsScan: true }, 3],
+    ['a window opens soon', { ...quiet, untilWindow: 60_000 }, 30],
+    ['a window opens tomorrow', { ...quiet, untilWindow: 86_400_000 }, 900],
+    ['an impatient installation', { ...quiet, holding: 1, idle: 1, idleSeconds: 1 }, 1],
+  ])('%s', (_, pace, seconds) => {
+    expect(nextPollSeconds(pace)).toBe(seconds);
+  });
+
+  test('spreads by a fifth either way', () => {
+    expect(nextPollSeconds({ ...quiet, random: 0 })).toBe(720);
+    expect(nextPollSeconds({ ...quiet, random: 0.9999 })).toBeCloseTo(1_080, 0);
+  });
+});

@@ -1,0 +1,172 @@
+/** The agents' side of the server: every request signed, every reply with the server's time. */
+import { join } from 'node:path';
+import express, { type Request, type RequestHandler, Router } from 'express';
+import type { Pool } from 'pg';
+import { readKeySet } from '../../db/endpoints/key-set.js';
+import { readPollView } from '../../db/endpoints/presence.js';
+import { storeScan } from '../../db/inventory/store-scan.js';
+import { readSetting } from '../../db/setting.js';
+import type { EpochMs } from '../../domain/time.js';
+import { keyIdOf } from '../../protocol/envelope.js';
+import {
+  type EnrolReply,
+  enrolRequest,
+  type InventoryRequest,
+  inventoryRequest,
+  PROTOCOL_VERSION,
+  pollRequest,
+} from '../../protocol/messages.js';
+import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
+import { validated } from '../http/validate.js';
+import { enrol } from './enrol.js';
+import { type PollDeps, poll } from './poll.js';
+import type { Signer, Verifier } from './signed.js';
+
+export interface GatewayDeps extends PollDeps {
+  readonly verifier: Verifier;
+  readonly clock: () => EpochMs;
+  /** The content store's folder: `<aa>/<bb>/<sha256>`. */
+  readonly contentDirectory: string;
+}
+
+const OLDEST_PROTOCOL = Math.max(1, PROTOCOL_VERSION - 1);
+/** 20,000 packages with long names stay below. */
+const BODY_LIMIT = '16mb';
+
+export function gatewayRoutes(deps: GatewayDeps): Router {
+  const router = Router();
+  // Compressed bodies are refused: the digest that is signed is one over the bytes as sent.
+  router.use(express.raw({ type: () => true, limit: BODY_LIMIT, inflate: false }));
+  const signed = (handle: (req: Request, signer: Signer) => Promise<unknown>): RequestHandler => {
+    return async (req, res) => {
+      const signer = await deps.verifier.verify(asSigned(req));
+      res.set('cache-control', 'no-store').json(await handle(req, signer));
+    };
+  };
+
+  router.post('/enrol', async (req, res) => {
+    const request = validated(enrolRequest, spoken(parsed(req)), 'body');
+    deps.verifier.verifyWith(asSigned(req), { publicKey: request.publicKey, keyid: keyIdOf(request.publicKey) });
+    const [keySet, rootPublicKey] = await Promise.all([readKeySet(deps.pool), readSetting(deps.pool, 'rootPublicKey')]);
+    if (keySet === null || typeof rootPublicKey !== 'string')
+      throw unavailable('the worker has not published its key set yet');
+    const now = deps.clock();
+    const endpointId = await enrol(deps, { request, now });
+    res.set('cache-control', 'no-store').json({
+      endpointId,
+      serverTime: deps.clock(),
+      rootPublicKey,
+      keySet: { ...keySet.envelope, signatures: [...keySet.envelope.signatures] },
+      nextPollSeconds: 1,
+    } satisfies EnrolReply);
+  });
+
+  router.post(
+    '/poll',
+    signed(async (req, signer) => {
+      const request = validated(pollRequest, spoken(parsed(req)), 'body');
+      return poll(deps, { signer, request, now: deps.clock() });
+    }),
+  );
+
+  router.post(
+    '/inventory',
+    signed(async (req, { endpointId }) => {
+      const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
+      refuseDoubles(scan);
+      await requireActive(deps.pool, endpointId);
+      const now = deps.clock();
+      await storeScan(deps.pool, { endpointId, scan, now });
+      return { serverTime: now, scanId: scan.scanId };
+    }),
+  );
+
+  router.get(
+    '/key-set',
+    signed(async () => {
+      const keySet = await readKeySet(deps.pool);
+      if (keySet === null) throw unavailable('the worker has not published its key set yet');
+      return { serverTime: deps.clock(), keySet: keySet.envelope };
+    }),
+  );
+
+  router.get('/content/:sha256', async (req, res, next) => {
+    const { endpointId } = await deps.verifier.verify(asSigned(req));
+    const { sha256 } = req.params;
+    if (!/^[0-9a-f]{64}$/.test(sha256)) throw invalidField('sha256', 'not a SHA-256 in lower-case hex', 'path');
+    await requireActive(deps.pool, endpointId);
+    const options = {
+      root: deps.contentDirectory,
+      dotfiles: 'allow' as const,
+      immutable: true,
+      maxAge: '365d',
+      etag: false,
+      lastModified: false,
+    };
+    res.type('application/octet-stream');
+    res.sendFile(
+      join(sha256.slice(0, 2), sha256.slice(2, 4), sha256),
+      options,
+      (error?: Error & { status?: number; code?: string }) => {
+        if (!error || res.headersSent) return;
+        res.removeHeader('content-type');
+        if (error.code === 'ENOENT' || error.status === 404) next(notFound('content with this digest'));
+        else next(error);
+      },
+    );
+  });
+  return router;
+}
+
+/** What problems below /agent also say: the time, and the reason where agents look for it. */
+export function agentErrorMembers(clock: () => EpochMs, problem: Problem): Record<string, unknown> {
+  return { serverTime: clock(), error: problem.message.slice(0, 2_000) };
+}
+
+function asSigned(req: Request) {
+  const body = Buffer.isBuffer(req.body) && req.body.length > 0 ? req.body : null;
+  return { method: req.method, url: req.originalUrl, headers: req.headers, body };
+}
+
+function parsed(req: Request): unknown {
+  if (!Buffer.isBuffer(req.body) || req.body.length === 0)
+    throw invalid([{ field: '', in: 'body', reason: 'is missing' }]);
+  try {
+    return JSON.parse(req.body.toString('utf8'));
+  } catch {
+    throw invalid([{ field: '', in: 'body', reason: 'not valid JSON' }]);
+  }
+}
+
+/** Refuses other protocol versions before anything else is read: their fields may mean something else. */
+function spoken(body: unknown): unknown {
+  const version = (body as { protocol?: unknown } | null)?.protocol;
+  if (typeof version === 'number' && (version > PROTOCOL_VERSION || version < OLDEST_PROTOCOL)) {
+    throw new Problem({
+      status: 426,
+      type: 'protocol-version',
+      title: 'Protocol version not spoken',
+      detail: `protocol ${version} is not spoken here, only ${OLDEST_PROTOCOL} to ${PROTOCOL_VERSION}: ${version > PROTOCOL_VERSION ? 'the server must be updated first' : 'update the agent'}`,
+      extra: { speaks: { from: OLDEST_PROTOCOL, to: PROTOCOL_VERSION } },
+    });
+  }
+  return body;
+}
+
+async function requireActive(pool: Pool, endpointId: string): Promise<void> {
+  const view = await readPollView(pool, endpointId);
+  if (view?.state !== 'active')
+    throw forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+}
+
+/** A package is installed once per architecture; a list that says otherwise is no inventory. */
+function refuseDoubles(scan: InventoryRequest): void {
+  for (const part of ['packages', 'updates'] as const) {
+    const seen = new Set<string>();
+    for (const [i, { name, arch }] of scan[part].entries()) {
+      const key = `${name} ${arch}`;
+      if (seen.has(key)) throw invalidField(`${part}[${i}]`, `${name} (${arch}) is listed twice`);
+      seen.add(key);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+/** Who signed a request. Keys are imported once and kept, so that a core verifies thousands of requests a second. */
+import type { KeyObject } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { Pool } from 'pg';
+import { findByKeyId } from '../../db/endpoints/identity.js';
+import type { EpochMs } from '../../domain/time.js';
+import { publicKeyObject } from '../../protocol/envelope.js';
+import { readSignature, verifyRequest } from '../../protocol/http-signature.js';
+import { Problem } from '../http/problem.js';
+
+export interface Signer {
+  readonly endpointId: string;
+  /** When the request was signed, by the agent's reckoning of our time. */
+  readonly signedAt: EpochMs;
+}
+
+export interface SignedRequest {
+  readonly method: string;
+  /** As on the wire, with the query. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer | null;
+}
+
+export interface Verifier {
+  /** @throws Problem 401 when the signature is missing, wrong, foreign or not of now */
+  readonly verify: (request: SignedRequest) => Promise<Signer>;
+  /** For enrolment: the key is in the body, and must be the one that signed. @throws Problem 401 */
+  readonly verifyWith: (request: SignedRequest, args: { publicKey: string; keyid: string }) => EpochMs;
+}
+
+const CACHED_KEYS = 20_000;
+
+export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Verifier {
+  const keys = new Map<string, { endpointId: string; key: KeyObject }>();
+
+  const keyOf = async (keyid: string): Promise<{ endpointId: string; key: KeyObject } | null> => {
+    const cached = keys.get(keyid);
+    if (cached !== undefined) {
+      // Re-inserted at the end: the first entry is the least recently used one.
+      keys.delete(keyid);
+      keys.set(keyid, cached);
+      return cached;
+    }
+    const found = await findByKeyId(deps.pool, keyid);
+    if (found === null) return null;
+    const entry = { endpointId: found.endpointId, key: publicKeyObject(found.publicKey) };
+    keys.set(keyid, entry);
+    const oldest = keys.keys().next();
+    if (keys.size > CACHED_KEYS && !oldest.done) keys.delete(oldest.value);
+    return entry;
+  };
+
+  const check = (request: SignedRequest, key: KeyObject): EpochMs => {
+    const read = readSignature(request.headers);
+    if (!read.ok) throw refused('signature', read.reason);
+    const at = request.url.indexOf('?');
+    const verdict = verifyRequest({
+      request: {
+        method: request.method,
+        path: at < 0 ? request.url : request.url.slice(0, at),
+        query: at < 0 ? null : request.url.slice(at + 1),
+        headers: request.headers,
+        body: request.body,
+      },
+      signature: read.signature,
+      publicKey: key,
+      now: deps.clock(),
+    });
+    if (!verdict.ok) throw refused(verdict.fault, verdict.reason);
+    return read.signature.created * 1_000;
+  };
+
+  return {
+    verify: async (request) => {
+      const read = readSignature(request.headers);
+      if (!read.ok) throw refused('signature', read.reason);
+      const entry = await keyOf(read.signature.keyid);
+      if (entry === null) throw refused('unknown-key', 'no endpoint has this key');
+      return { endpointId: entry.endpointId, signedAt: check(request, entry.key) };
+    },
+    verifyWith: (request, { publicKey, keyid }) => {
+      const read = readSignature(request.headers);
+      if (!read.ok) throw refused('signature', read.reason);
+      if (read.signature.keyid !== keyid)
+        throw refused('unknown-key', 'the request is not signed with the key it names');
+      return check(request, importKey(publicKey));
+    },
+  };
+}
+
+function importKey(publicKey: string): KeyObject {
+  try {
+    return publicKeyObject(publicKey);
+  } catch {
+    throw refused('unknown-key', 'publicKey is not an Ed25519 key');
+  }
+}
+
+function refused(fault: string, reason: string): Problem {
+  return new Problem({
+    status: 401,
+    type: `signature-${fault}`,
+    title: 'The request’s signature is not accepted',
+    detail: reason,
+  });
+}

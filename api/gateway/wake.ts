@@ -1,0 +1,185 @@
+/**
+ * The wake-up channel: a hint over a WebSocket that polling now is worth it. Nothing depends on it; a hint that is lost
+ * costs time only. Replicas hear of releases by NOTIFY, each tells the endpoints connected to it.
+ */
+import type { IncomingMessage, Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import pg from 'pg';
+import type { Logger } from 'pino';
+import { type WebSocket, WebSocketServer } from 'ws';
+import { problemOf } from '../http/errors.js';
+import type { Verifier } from './signed.js';
+
+export const WAKE_PATH = '/agent/v1/wake';
+const CHANNEL = 'rm_wake';
+const PING_MS = 30_000;
+const RECONNECT_MS = [500, 1_000, 2_000, 5_000, 10_000];
+
+export interface WakeHub {
+  readonly isWakeable: (endpointId: string) => boolean;
+  /** Takes over the server's upgrades. */
+  readonly attach: (server: Server) => void;
+  readonly close: () => Promise<void>;
+}
+
+export function createWakeHub(deps: { databaseUrl: string; verifier: Verifier; logger: Logger }): WakeHub {
+  const sockets = new Map<string, Set<WebSocket>>();
+  const server = new WebSocketServer({ noServer: true, maxPayload: 1_024, perMessageDeflate: false });
+  const alive = new WeakSet<WebSocket>();
+
+  const wake = (endpointId: string): void => {
+    for (const socket of sockets.get(endpointId) ?? []) socket.send('{"type":"wake"}');
+  };
+  const wakeAll = (): void => {
+    for (const endpointId of sockets.keys()) wake(endpointId);
+  };
+  const listener = createListener({
+    databaseUrl: deps.databaseUrl,
+    logger: deps.logger,
+    onPayload: (payload) => {
+      for (const endpointId of readPayload(payload) ?? []) wake(endpointId);
+      if (readPayload(payload) === null) wakeAll();
+    },
+    // Whatever was said while we did not listen, is said now to everybody.
+    onReconnected: wakeAll,
+  });
+
+  const ping = setInterval(() => {
+    for (const socket of server.clients) {
+      if (!alive.has(socket)) {
+        socket.terminate();
+        continue;
+      }
+      alive.delete(socket);
+      socket.ping();
+    }
+  }, PING_MS);
+  ping.unref();
+
+  const accept = (socket: WebSocket, endpointId: string): void => {
+    const all = sockets.get(endpointId) ?? new Set<WebSocket>();
+    sockets.set(endpointId, all.add(socket));
+    alive.add(socket);
+    socket.on('pong', () => alive.add(socket));
+    socket.on('error', () => socket.terminate());
+    socket.on('close', () => {
+      all.delete(socket);
+      if (all.size === 0 && sockets.get(endpointId) === all) sockets.delete(endpointId);
+    });
+  };
+
+  const upgrade = async (req: IncomingMessage, stream: Duplex, head: Buffer): Promise<void> => {
+    stream.on('error', () => stream.destroy());
+    if (req.url !== WAKE_PATH) {
+      refuse(stream, 404, 'no such path');
+      return;
+    }
+    try {
+      const { endpointId } = await deps.verifier.verify({
+        method: 'GET',
+        url: req.url,
+        headers: req.headers,
+        body: null,
+      });
+      server.handleUpgrade(req, stream, head, (socket) => accept(socket, endpointId));
+    } catch (error) {
+      const problem = problemOf(error);
+      if (problem === null) deps.logger.error({ err: error }, 'upgrade failed');
+      refuse(stream, problem?.status ?? 500, problem?.message ?? 'something went wrong on our side');
+    }
+  };
+
+  return {
+    isWakeable: (endpointId) => sockets.has(endpointId),
+    attach: (http) => {
+      http.on('upgrade', (req, stream, head) => void upgrade(req, stream, head));
+    },
+    close: async () => {
+      clearInterval(ping);
+      for (const socket of server.clients) socket.close(1001, 'server is stopping');
+      await listener.close();
+      for (const socket of server.clients) socket.terminate();
+      server.close();
+    },
+  };
+}
+
+/** Endpoint ids; null means everybody (also when the payload can't be read: better one poll too many). */
+export function readPayload(payload: string): readonly string[] | null {
+  try {
+    const ids: unknown = JSON.parse(payload);
+    return Array.isArray(ids) && ids.every((id) => typeof id === 'string') ? ids : null;
+  } catch {
+    return null;
+  }
+}
+
+function refuse(stream: Duplex, status: number, error: string): void {
+  const body = JSON.stringify({ serverTime: Date.now(), error });
+  stream.end(
+    `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+  );
+}
+
+/** LISTEN on a connection of its own, made anew for as long as it takes. */
+function createListener(deps: {
+  databaseUrl: string;
+  logger: Logger;
+  onPayload: (payload: string) => void;
+  onReconnected: () => void;
+}): { close: () => Promise<void> } {
+  let closed = false;
+  let client: pg.Client | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let tries = 0;
+  let connectedBefore = false;
+
+  const again = (error?: unknown): void => {
+    client = undefined;
+    if (closed || timer !== undefined) return;
+    const pause = RECONNECT_MS[Math.min(tries, RECONNECT_MS.length - 1)] ?? 10_000;
+    if (tries === 0) deps.logger.warn({ err: error }, 'wake-up channel lost its database connection; will try again');
+    tries += 1;
+    timer = setTimeout(() => {
+      timer = undefined;
+      void connect();
+    }, pause);
+    timer.unref();
+  };
+  const connect = async (): Promise<void> => {
+    const fresh = new pg.Client({
+      connectionString: deps.databaseUrl,
+      application_name: 'ringmaster-api-wake',
+      connectionTimeoutMillis: 10_000,
+      keepAlive: true,
+    });
+    fresh.on('error', (error) => fresh === client && again(error));
+    fresh.on('end', () => fresh === client && again());
+    fresh.on('notification', ({ payload }) => deps.onPayload(payload ?? '*'));
+    try {
+      await fresh.connect();
+      await fresh.query(`LISTEN ${CHANNEL}`);
+      if (closed) {
+        await fresh.end();
+        return;
+      }
+      client = fresh;
+      tries = 0;
+      if (connectedBefore) deps.onReconnected();
+      connectedBefore = true;
+    } catch (error) {
+      fresh.end().catch(() => undefined);
+      again(error);
+    }
+  };
+  void connect();
+  return {
+    close: async () => {
+      closed = true;
+      clearTimeout(timer);
+      const last = client;
+      client = undefined;
+      await last?.end().catch(() => undefined);
+    },
+  };
+}

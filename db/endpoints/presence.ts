@@ -1,0 +1,113 @@
+/** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
+import type { EpochMs } from '../../domain/time.js';
+import type { Queryable } from '../pool.js';
+import type { EndpointState } from './identity.js';
+
+export interface PollView {
+  readonly state: EndpointState;
+  readonly stateReason: string | null;
+  readonly bootId: string | null;
+  readonly earlierBootIds: readonly string[];
+  readonly lastJournalSeq: number;
+  readonly lastSignedAt: EpochMs | null;
+  readonly clockSkewMs: number;
+  readonly wantsScan: boolean;
+  readonly keySetVersion: number;
+  /** Orders out with the endpoint, and of those the ones that only wait (for a permit, for a reboot window, for a person). */
+  readonly holding: number;
+  readonly idle: number;
+  readonly pending: number;
+  /** The earliest window of an order still waiting. */
+  readonly nextOpen: EpochMs | null;
+}
+
+const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
+
+/** Everything a poll needs to know of its endpoint, in one round trip. */
+export async function readPollView(db: Queryable, endpointId: string): Promise<PollView | null> {
+  const { rows } = await db.query<
+    Omit<PollView, 'lastSignedAt' | 'nextOpen'> & { lastSignedAt: Date | null; nextOpen: Date | null }
+  >(
+    `SELECT e.state, e.state_reason AS "stateReason", e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
+            e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
+            e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion", o.*
+       FROM endpoint e,
+            LATERAL (SELECT count(*) FILTER (WHERE phase = 'holding') AS holding,
+                            count(*) FILTER (WHERE state IN ('staged', 'awaitingReboot', 'stalled')) AS idle,
+                            count(*) FILTER (WHERE phase = 'waiting') AS pending,
+                            min(next_open) FILTER (WHERE phase = 'waiting') AS "nextOpen"
+                       FROM order_state WHERE endpoint_id = e.id AND phase <> 'done') o
+      WHERE e.id = $1`,
+    [endpointId],
+  );
+  const row = rows[0];
+  return row === undefined ? null : { ...row, lastSignedAt: ms(row.lastSignedAt), nextOpen: ms(row.nextOpen) };
+}
+
+export interface Seen {
+  readonly endpointId: string;
+  readonly at: EpochMs;
+  readonly nextPollAt: EpochMs;
+  readonly clockSkewMs: number;
+  /** Of a poll that was judged: newer than any before it. */
+  readonly judged: { readonly signedAt: EpochMs; readonly journalSeq: number; readonly bootId: string } | null;
+}
+
+/** How many former boot ids are remembered: a clone shows within a few polls. */
+const REMEMBERED_BOOTS = 8;
+
+/** One statement for a whole batch; values only move forward, so that replicas may flush in any order. */
+export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<void> {
+  if (batch.length === 0) return;
+  // Rows are locked in id order, so that two replicas' batches can't wait for each other.
+  const sorted = [...batch].sort((a, b) => (a.endpointId < b.endpointId ? -1 : 1));
+  await db.query(
+    `WITH seen AS (
+       SELECT * FROM unnest($1::uuid[], $2::float8[], $3::float8[], $4::int[], $5::float8[], $6::bigint[], $7::text[])
+         AS t(id, at, next_poll, skew, signed, journal, boot)),
+     locked AS (SELECT e.id FROM endpoint e JOIN seen s ON s.id = e.id ORDER BY e.id FOR NO KEY UPDATE OF e)
+     UPDATE endpoint e SET
+       last_seen = greatest(e.last_seen, to_timestamp(s.at / 1000.0)),
+       next_poll_at = to_timestamp(s.next_poll / 1000.0),
+       clock_skew_ms = s.skew,
+       last_signed_at = greatest(e.last_signed_at, to_timestamp(s.signed / 1000.0)),
+       last_journal_seq = greatest(e.last_journal_seq, s.journal),
+       earlier_boot_ids = CASE
+         WHEN s.boot IS NULL OR e.boot_id IS NULL OR s.boot = e.boot_id THEN e.earlier_boot_ids
+         ELSE (array_append(e.earlier_boot_ids, e.boot_id))[greatest(1, cardinality(e.earlier_boot_ids) + 2 - $8)::int : ]
+       END,
+       boot_id = coalesce(s.boot, e.boot_id)
+     FROM seen s, locked l WHERE e.id = s.id AND l.id = s.id`,
+    [
+      sorted.map((s) => s.endpointId),
+      sorted.map((s) => s.at),
+      sorted.map((s) => s.nextPollAt),
+      sorted.map((s) => s.clockSkewMs),
+      sorted.map((s) => s.judged?.signedAt ?? null),
+      sorted.map((s) => s.judged?.journalSeq ?? null),
+      sorted.map((s) => s.judged?.bootId ?? null),
+      REMEMBERED_BOOTS,
+    ],
+  );
+}
+
+/** What an agent tells only when it changes. */
+export async function storeObservations(
+  db: Queryable,
+  args: {
+    endpointId: string;
+    observations: Readonly<Record<string, unknown>> | undefined;
+    localLimits: Readonly<Record<string, unknown>> | undefined;
+  },
+): Promise<void> {
+  if (args.observations === undefined && args.localLimits === undefined) return;
+  await db.query(
+    `UPDATE endpoint SET observations = coalesce($2::jsonb, observations), local_limits = coalesce($3::jsonb, local_limits)
+      WHERE id = $1`,
+    [
+      args.endpointId,
+      args.observations === undefined ? null : JSON.stringify(args.observations),
+      args.localLimits === undefined ? null : JSON.stringify(args.localLimits),
+    ],
+  );
+}
