@@ -14,10 +14,6 @@ CREATE TABLE schedule (
 );
 CREATE UNIQUE INDEX schedule_current_name ON schedule (name) WHERE retired_at IS NULL;
 
-ALTER TABLE outbox DROP CONSTRAINT outbox_topic_check;
-ALTER TABLE outbox ADD CONSTRAINT outbox_topic_check
-  CHECK (topic IN ('startChange', 'command', 'decision', 'replan', 'schedule'));
-
 -- rate-limiter-flexible's own shape.
 CREATE TABLE rate_limit (
   key varchar(255) PRIMARY KEY,
