@@ -14,8 +14,10 @@ export function identify(pid: number): ProcessIdentity | undefined {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     // The second field is the program's name in parentheses, which may itself contain spaces and parentheses.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const [state, startTicks] = [fields[0], fields[19]];
-    if (state === 'Z' || state === 'X' || startTicks === undefined) return undefined;
+    const [state, threads, startTicks] = [fields[0], Number(fields[17]), fields[19]];
+    // The first thread may be a zombie while others still hold the process's files and ports.
+    const ended = state === 'X' || (state === 'Z' && threads <= 1);
+    if (ended || startTicks === undefined) return undefined;
     return { pid, startTicks, bootId: bootId() };
   } catch {
     return undefined;

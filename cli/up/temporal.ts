@@ -1,5 +1,4 @@
 import { Connection } from '@temporalio/client';
-import { temporal } from '@temporalio/proto';
 import { reasonOf } from './errors.js';
 import type { ProcessSpec } from './managed-process.js';
 
@@ -13,15 +12,15 @@ export const SEARCH_ATTRIBUTES: Readonly<Record<string, Kind>> = {
   RmWaitingFor: 'Keyword',
 };
 
-const { IndexedValueType } = temporal.api.enums.v1;
+/** `IndexedValueType` of Temporal's API; its package can't be imported by name from an ES module. */
 const VALUE_TYPES: Record<Kind, number> = {
-  Keyword: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
-  Text: IndexedValueType.INDEXED_VALUE_TYPE_TEXT,
-  Int: IndexedValueType.INDEXED_VALUE_TYPE_INT,
-  Double: IndexedValueType.INDEXED_VALUE_TYPE_DOUBLE,
-  Bool: IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
-  Datetime: IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
-  KeywordList: IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+  Text: 1,
+  Keyword: 2,
+  Int: 3,
+  Double: 4,
+  Bool: 5,
+  Datetime: 6,
+  KeywordList: 7,
 };
 
 export type DevServerOptions = Readonly<{

@@ -1,5 +1,5 @@
 // Runs a server for tests and ends it, with its files, when the process that needs it is gone, however that ended.
-// argv[2] is JSON: {argv, env, cwd, uid, gid, signal, log, watchPid, remove}. Our own SIGTERM ends it too.
+// argv[2] is JSON: {argv, env, cwd, uid, gid, signal, killAfterMs, log, watchPid, remove}. Our own SIGTERM ends it too.
 import { spawn } from 'node:child_process';
 import { openSync, readFileSync, rmSync } from 'node:fs';
 
@@ -22,7 +22,7 @@ process.stdout.write(`${child.pid}\n`);
 
 const end = () => {
   child.kill(task.signal);
-  setTimeout(() => child.kill('SIGKILL'), 5_000).unref();
+  setTimeout(() => child.kill('SIGKILL'), task.killAfterMs).unref();
 };
 const finish = () => {
   if (task.remove) rmSync(task.remove, { recursive: true, force: true });

@@ -10,6 +10,8 @@ export type LifelineTask = Readonly<{
   account?: Readonly<{ uid: number; gid: number }> | undefined;
   /** How the server is asked to end. */
   signal: NodeJS.Signals;
+  /** How long it may take to end before it is killed. */
+  killAfterMs?: number;
   log: string;
   /** The server ends when this process does; default: ours. */
   watchPid?: number | undefined;
@@ -29,7 +31,7 @@ export type Lifeline = Readonly<{
 /** Starts a server that can't outlive the process that needs it, not even when that is killed with SIGKILL. */
 export async function startOnLifeline(task: LifelineTask): Promise<Lifeline> {
   const { account, ...rest } = task;
-  const json = JSON.stringify({ watchPid: process.pid, ...rest, ...account });
+  const json = JSON.stringify({ watchPid: process.pid, killAfterMs: 5_000, ...rest, ...account });
   const keeper = spawn(process.execPath, [join(repositoryRoot, 'test/helpers/keep-server.mjs'), json], {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
@@ -51,7 +53,7 @@ export async function startOnLifeline(task: LifelineTask): Promise<Lifeline> {
     stop: async () => {
       if (!identity || !isRunning(identity)) return;
       signalProcess(identity, 'SIGTERM');
-      await waitForExit(identity, 10_000);
+      await waitForExit(identity, (task.killAfterMs ?? 5_000) + 5_000);
     },
   };
 }
