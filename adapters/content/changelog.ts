@@ -99,7 +99,7 @@ async function changelogOf({ handle, size, name, limits }: Input): Promise<Packa
 
 /** The first bytes of a changelog, unpacked. */
 async function readText(
-  entry: Readable,
+  entry: ByteSource,
   path: string,
   maxBytes: number,
 ): Promise<{ text: string; truncated: boolean }> {

@@ -28,6 +28,8 @@ export interface ContentStore {
   has(sha256: string): Promise<boolean>;
   /** Bytes, or null when not stored. */
   size(sha256: string): Promise<number | null>;
+  /** Whether a file of that size is stored; if so it counts as used now, and garbage collection leaves it alone. */
+  touch(content: StoredContent): Promise<boolean>;
   /** The file, to be closed by the caller. @throws ContentError `notStored` */
   open(sha256: string): Promise<{ readonly handle: FileHandle; readonly size: number }>;
   /** Reads the file again. False: it rotted, and was taken away so that it can be fetched anew. @throws ContentError `notStored` */
@@ -80,6 +82,12 @@ export async function openContentStore(options: ContentStoreOptions): Promise<Co
     const found = await stat(pathOf(sha256)).catch(nullIfMissing);
     return found === null || !found.isFile() ? null : found.size;
   };
+  const touch: ContentStore['touch'] = async (content) => {
+    if ((await size(content.sha256)) !== content.size) return false;
+    const now = new Date();
+    const gone = await utimes(pathOf(content.sha256), now, now).catch(nullIfMissing);
+    return gone !== null;
+  };
   const openStored: ContentStore['open'] = async (sha256) => {
     const handle = await open(pathOf(sha256), 'r').catch(nullIfMissing);
     if (handle === null) throw new ContentError('notStored', `content ${sha256} is not in the store`, { sha256 });
@@ -92,18 +100,14 @@ export async function openContentStore(options: ContentStoreOptions): Promise<Co
 
   return {
     size,
+    touch,
     open: openStored,
     ensureSpace,
     has: async (sha256) => (await size(sha256)) !== null,
 
     async put({ sha256, size: expected, what, stream }) {
       const path = pathOf(sha256);
-      if ((await size(sha256)) === expected) {
-        // Used now: garbage collection with an older keep-set must leave it alone.
-        const now = new Date();
-        await utimes(path, now, now).catch(nullIfMissing);
-        if ((await size(sha256)) === expected) return { sha256, size: expected, existed: true };
-      }
+      if (await touch({ sha256, size: expected })) return { sha256, size: expected, existed: true };
       await ensureSpace(expected);
       promised += expected;
       const part = join(partial, `${sha256}.${randomUUID()}`);
