@@ -1,0 +1,59 @@
+/** The mails of an approval: the request itself (what, why, where, when, risk, test, left out), and the one-time code. */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import Handlebars from 'handlebars';
+import type { Evidence } from '../../domain/approval/evidence.js';
+
+export interface MailText {
+  readonly subject: string;
+  readonly text: string;
+  readonly html: string;
+}
+
+export interface ApprovalMailView {
+  readonly evidence: Evidence;
+  readonly who: string;
+  readonly via: string;
+  readonly url: string;
+  /** With its zone, in the reader's: "Mon 30 Nov 2026 09:00 Europe/Berlin". */
+  readonly expires: string;
+  readonly highRisk: boolean;
+  readonly reminder: boolean;
+}
+
+export interface CodeMailView {
+  readonly who: string;
+  readonly change: string;
+  readonly ring: number;
+  readonly code: string;
+  readonly digest: string;
+}
+
+const template = (name: string, escapes: boolean) => {
+  const source = readFileSync(fileURLToPath(new URL(`./templates/${name}.hbs`, import.meta.url)), 'utf8');
+  return Handlebars.create().compile(source, { noEscape: !escapes, strict: false });
+};
+
+const approvalText = template('approval.txt', false);
+const approvalHtml = template('approval.html', true);
+const codeText = template('code.txt', false);
+const codeHtml = template('code.html', true);
+
+/** Header values hold one line, whatever a change is called. */
+const oneLine = (text: string) => text.replace(/[\r\n\t]+/g, ' ').slice(0, 200);
+
+export function renderApprovalMail(view: ApprovalMailView): MailText {
+  const { evidence: e } = view;
+  const data = { ...view, e, moreEndpoints: e.ring.endpoints - e.endpointNames.length };
+  return {
+    subject: oneLine(
+      `${view.reminder ? 'Reminder: ' : ''}Approve or reject: ${e.change.name}, ring ${e.ring.ordinal} (${e.ring.name})`,
+    ),
+    text: approvalText(data),
+    html: approvalHtml(data),
+  };
+}
+
+export function renderCodeMail(view: CodeMailView): MailText {
+  return { subject: oneLine(`One-time code for ${view.change}`), text: codeText(view), html: codeHtml(view) };
+}

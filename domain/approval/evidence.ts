@@ -1,0 +1,56 @@
+/** What an approver sees, frozen when asked: what, why, where, when, risk, test results, what is left out. */
+
+export interface EvidenceUpdate {
+  readonly source: string;
+  readonly packages: readonly string[];
+  readonly from: string;
+  readonly to: string;
+  readonly cves: readonly string[];
+  readonly endpoints: number;
+}
+
+export interface LeftOut {
+  readonly what: string;
+  readonly outcome: 'deferred' | 'declined';
+  readonly reason: string;
+  readonly endpoints: number;
+}
+
+export interface RingEvidence {
+  readonly ordinal: number;
+  readonly name: string;
+  readonly state: string;
+  readonly succeeded: number;
+  readonly failed: number;
+  readonly other: number;
+  /** "web-1: postinst failed …", the first twenty. */
+  readonly failures: readonly string[];
+}
+
+export interface Evidence {
+  readonly change: {
+    readonly id: string;
+    readonly name: string;
+    readonly reason: string;
+    readonly requestedBy: string;
+    readonly priority: number;
+  };
+  readonly ring: {
+    readonly ordinal: number;
+    readonly name: string;
+    readonly endpoints: number;
+    readonly limits: readonly string[];
+  };
+  readonly planDigest: string;
+  readonly updates: readonly EvidenceUpdate[];
+  readonly leftOut: readonly LeftOut[];
+  readonly cves: readonly string[];
+  readonly endpointNames: readonly string[];
+  /** "Servers EU: Sat 22:00–04:00 …", one line per policy that applies. */
+  readonly when: readonly string[];
+  readonly risk: readonly string[];
+  readonly test: readonly RingEvidence[];
+}
+
+/** Lists in mail and page stop here; the totals beside them never do. */
+export const EVIDENCE_LIST_LIMIT = 100;
