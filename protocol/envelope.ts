@@ -2,7 +2,15 @@
  * Signed documents as DSSE envelopes (Dead Simple Signing Envelope v1: the signature covers the payload's type and bytes,
  * so nothing is canonicalised and one kind of document can't be passed off as another). Ed25519 throughout.
  */
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, sign, verify } from 'node:crypto';
+import {
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  sign,
+  verify,
+} from 'node:crypto';
 
 export interface Envelope {
   readonly payloadType: string;
@@ -48,7 +56,11 @@ export function generateSigningKeyPem(): string {
   return generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-export function signEnvelope(args: { readonly type: string; readonly document: unknown; readonly key: SigningKey }): Envelope {
+export function signEnvelope(args: {
+  readonly type: string;
+  readonly document: unknown;
+  readonly key: SigningKey;
+}): Envelope {
   const payload = Buffer.from(JSON.stringify(args.document), 'utf8');
   const sig = sign(null, preAuthEncoding(args.type, payload), args.key.privateKey);
   return {

@@ -31,7 +31,10 @@ export type EnrolRequest = z.infer<typeof enrolRequest>;
 const envelope = z.strictObject({
   payloadType: z.string().max(128),
   payload: z.base64(),
-  signatures: z.array(z.strictObject({ keyid: z.string().max(128), sig: z.base64() })).min(1).max(4),
+  signatures: z
+    .array(z.strictObject({ keyid: z.string().max(128), sig: z.base64() }))
+    .min(1)
+    .max(4),
 });
 
 export const enrolReply = z.object({
@@ -135,7 +138,14 @@ export const inventoryRequest = z.strictObject({
     .max(20_000),
   services: z.array(z.strictObject({ name: short, active: z.boolean() })).max(5_000),
   listeners: z
-    .array(z.strictObject({ protocol: z.enum(['tcp', 'udp']), address: short, port: z.number().int().min(0).max(65_535), process: short.nullable() }))
+    .array(
+      z.strictObject({
+        protocol: z.enum(['tcp', 'udp']),
+        address: short,
+        port: z.number().int().min(0).max(65_535),
+        process: short.nullable(),
+      }),
+    )
     .max(5_000),
 });
 export type InventoryRequest = z.infer<typeof inventoryRequest>;
@@ -168,7 +178,13 @@ const packageUpdate = z.strictObject({
   sha256,
   size: z.number().int().positive(),
 });
-const oldPackage = z.strictObject({ name: packageName, arch: architecture, version, sha256, size: z.number().int().positive() });
+const oldPackage = z.strictObject({
+  name: packageName,
+  arch: architecture,
+  version,
+  sha256,
+  size: z.number().int().positive(),
+});
 
 /** The payload of an order's envelope: all the agent may do, and the bytes it may do it with. */
 export const orderDocument = z.strictObject({

@@ -1,0 +1,109 @@
+/** After the package manager: reboot, proof, or the way back. */
+import { stoppedBy } from '../hooks/hooks.js';
+import { rebootObjection } from './admission.js';
+import { giveUp, lastLines, runToEnd } from './applying.js';
+import {
+  afterHooks,
+  type ExecutorDeps,
+  GO,
+  problemsOf,
+  STEP,
+  type StepResult,
+  transactionOf,
+  waitFor,
+} from './context.js';
+
+/** A reboot is its own step with its own latest start; it stays pending as long as none is permitted. */
+export async function stepAwaitingReboot(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
+  const { permit } = deps.ledger.entry(orderId);
+  const objection = rebootObjection({ permit, clock: deps.clock });
+  if (objection !== null) return waitFor(objection);
+  if (!deps.ownWindowOpen()) return waitFor("outside the owner's own windows");
+  deps.ledger.step(orderId, STEP.bootId, deps.bootId);
+  deps.ledger.report(orderId, { type: 'reboot' });
+  return GO;
+}
+
+export async function stepRebooting(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
+  const before = deps.ledger.entry(orderId).steps[STEP.bootId];
+  if (before !== deps.bootId) {
+    deps.ledger.report(orderId, { type: 'booted' });
+    return GO;
+  }
+  await deps.reboot();
+  return waitFor('the host is going down');
+}
+
+/** Proof: the planned versions, a clean package database, and every check that passed before. */
+export async function stepVerifying(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
+  const tx = transactionOf(deps, orderId);
+  const verdict = await deps.provider.judge(tx, 'forward');
+  if (!verdict.ok) return giveUp(deps, orderId, verdict.reason);
+  const health = await waitForHealth(deps, orderId);
+  if (health.failing.length > 0) return giveUp(deps, orderId, `not healthy: ${health.failing.join('; ')}`);
+  const hooks = await afterHooks(deps, orderId, 'succeeded');
+  const stopped = stoppedBy(hooks);
+  if (stopped !== null) return giveUp(deps, orderId, `after the change, ${stopped}`);
+  const ignored = problemsOf(hooks);
+  deps.ledger.report(orderId, {
+    type: 'healthy',
+    detail: {
+      versions: tx.changes.map(({ name, arch, to }) => ({ name, arch, version: to })),
+      audit: 'clean',
+      ...(health.failingBefore.length > 0 ? { failedBeforeAlready: health.failingBefore } : {}),
+      ...(ignored === '' ? {} : { hooks: ignored }),
+    },
+  });
+  return GO;
+}
+
+export async function stepReverting(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
+  const tx = transactionOf(deps, orderId);
+  let verdict = await deps.provider.judge(tx, 'back');
+  let output = '';
+  if (!verdict.ok) {
+    // Whatever the way there left half done is put right first; this also ends a run that is still going.
+    const noted = await deps.provider.repair(tx, 'back');
+    if (noted.length > 0) deps.ledger.report(orderId, { type: 'note', text: `before going back: ${noted.join('; ')}` });
+    const outcome = await runToEnd(deps, tx, 'back');
+    output = lastLines(outcome);
+    verdict = await deps.provider.judge(tx, 'back');
+  }
+  const hooks = problemsOf(await afterHooks(deps, orderId, verdict.ok ? 'reverted' : 'failed'));
+  const detail = {
+    versions: tx.changes.map(({ name, arch, from }) => ({ name, arch, version: from })),
+    ...(hooks === '' ? {} : { hooks }),
+  };
+  if (!verdict.ok) {
+    deps.ledger.report(orderId, { type: 'revertFailed', cause: `${verdict.reason}; ${output}`, detail });
+    return GO;
+  }
+  const health = await waitForHealth(deps, orderId);
+  deps.ledger.report(orderId, {
+    type: 'reverted',
+    detail: { ...detail, ...(health.failing.length > 0 ? { stillFailing: health.failing } : {}) },
+  });
+  return GO;
+}
+
+/**
+ * Checks again and again until all pass that passed before the change, or the grace is over. Those that failed before
+ * are reported and do not count: the change can't have broken them.
+ */
+async function waitForHealth(
+  deps: ExecutorDeps,
+  orderId: string,
+): Promise<{ readonly failing: readonly string[]; readonly failingBefore: readonly string[] }> {
+  const { healthChecks } = deps.ledger.doc(orderId);
+  const baseline = deps.ledger.entry(orderId).steps[STEP.baseline] as readonly { check: string }[] | undefined;
+  const failingBefore = (baseline ?? []).map((result) => result.check);
+  const deadline = deps.mono() + deps.healthGraceMs;
+  for (;;) {
+    const results = await deps.runChecks(healthChecks);
+    const failing = results
+      .filter((r) => r.problem !== '' && !failingBefore.includes(r.check))
+      .map((r) => `${r.check} ${r.problem}`);
+    if (failing.length === 0 || deps.mono() >= deadline) return { failing, failingBefore };
+    await deps.sleep(1_000);
+  }
+}

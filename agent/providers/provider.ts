@@ -1,0 +1,99 @@
+/**
+ * What the executor needs of a package manager. One folder per provider. Every method may be called again after a crash
+ * at any point and must then find out what is, rather than trust what was about to be.
+ */
+import type { InventoryRequest, OrderDocument } from '../../protocol/messages.js';
+
+export type PackageUpdate = OrderDocument['updates'][number];
+export type OldPackage = OrderDocument['previous'][number];
+
+/** One package a transaction moves. `file` and `previousFile` are paths of files whose digest has been verified. */
+export interface PackageChange {
+  readonly name: string;
+  readonly arch: string;
+  /** Null: not installed before. */
+  readonly from: string | null;
+  readonly to: string;
+  readonly source: string;
+  readonly file: string;
+  /** The file of version `from`; null when there is none, and so no way back. */
+  readonly previousFile: string | null;
+}
+
+/** `forward` installs `to`; `back` puts `from` in its place again. */
+export type Direction = 'forward' | 'back';
+
+/** What one order does to the host. `dir` is the order's own folder, kept until the order is settled. */
+export interface Transaction {
+  readonly orderId: string;
+  readonly dir: string;
+  readonly changes: readonly PackageChange[];
+}
+
+export interface InstalledPackage {
+  readonly version: string;
+  /** Properly installed: unpacked and configured. */
+  readonly whole: boolean;
+  /** The owner told the package manager to leave it alone. */
+  readonly held: boolean;
+}
+
+export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+
+export interface RunOutcome {
+  /** The package manager or its runner died before it was done: repair, then run again. */
+  readonly interrupted: boolean;
+  /** The end of its output, for people. Its exit status proves nothing and is only shown. */
+  readonly output: string;
+}
+
+export interface RebootNeed {
+  readonly required: boolean;
+  readonly reasons: readonly string[];
+  /** Services that still run replaced code. */
+  readonly onOldCode: readonly string[];
+}
+
+/** The parts of an inventory that come from the package manager. */
+export type PackageInventory = Pick<
+  InventoryRequest,
+  'complete' | 'incompleteReason' | 'provider' | 'indexAgeSeconds' | 'auditClean' | 'packages' | 'updates'
+>;
+
+export interface Provider {
+  readonly name: string;
+  /** How this provider's versions compare; null when one does not parse (fail closed). */
+  compareVersions(a: string, b: string): -1 | 0 | 1 | null;
+  /** What is installed of the named packages; absent: not installed. */
+  installed(
+    packages: readonly { readonly name: string; readonly arch: string }[],
+  ): Promise<ReadonlyMap<string, InstalledPackage>>;
+  /** The package database's own complaints; empty text: none. */
+  audit(): Promise<string>;
+  /** Whether the package manager, given only these files, would do exactly this transaction and nothing else. */
+  simulate(tx: Transaction, direction: Direction): Promise<Verdict>;
+  /** An old package's file from the package manager's own cache, copied into `dir`; null when it has none. */
+  findOldFile(
+    old: { readonly name: string; readonly arch: string; readonly version: string },
+    dir: string,
+  ): Promise<string | null>;
+  /** Keeps what `back` needs besides the old files (configuration). On disk when it returns. */
+  snapshot(tx: Transaction): Promise<void>;
+  /**
+   * Starts the package manager so that it outlives us, or joins the run of this transaction that is there already, and
+   * resolves when it has ended. A run that has ended is not repeated: its outcome is returned again, unless `again`.
+   */
+  run(tx: Transaction, direction: Direction, options: { readonly again: boolean }): Promise<RunOutcome>;
+  /** After an interruption: makes the package database whole again as far as the transaction's own files allow. */
+  repair(tx: Transaction, direction: Direction): Promise<readonly string[]>;
+  /** Whether the host is where the transaction wanted it: versions, whole packages, clean audit, and for `back` the configuration. */
+  judge(tx: Transaction, direction: Direction): Promise<Verdict>;
+  rebootNeed(tx: Transaction): Promise<RebootNeed>;
+  /** `refresh`: fetch the package indexes first. */
+  inventory(options: { readonly refresh: boolean }): Promise<PackageInventory>;
+}
+
+/** The key of `installed`: packages of all architectures take the place of native ones and the other way round. */
+export function packageKey(p: { readonly name: string; readonly arch: string }, native: string): string {
+  return `${p.name}:${p.arch === 'all' ? native : p.arch}`;
+}
