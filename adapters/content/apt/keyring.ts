@@ -42,14 +42,21 @@ async function keysOf(bytes: Buffer, where: string): Promise<Key[]> {
   if (bytes.subarray(8, 12).toString('latin1') === 'KBXf') {
     throw unusable(`${where}: is a keybox; export its keys with "gpg --export"`);
   }
+  let keys: Key[];
   try {
     const text = bytes.toString('latin1');
-    if (!text.includes('-----BEGIN PGP')) return await readKeys({ binaryKeys: bytes });
+    const begun = text.match(/-----BEGIN PGP/g)?.length ?? 0;
     const blocks = text.match(BLOCK) ?? [];
-    return (await Promise.all(blocks.map((armoredKeys) => readKeys({ armoredKeys })))).flat();
+    if (begun !== blocks.length) throw new Error('holds something else than whole public key blocks');
+    keys =
+      begun === 0
+        ? await readKeys({ binaryKeys: bytes })
+        : (await Promise.all(blocks.map((armoredKeys) => readKeys({ armoredKeys })))).flat();
   } catch (error) {
     throw unusable(`${where}: ${messageOf(error)}`);
   }
+  if (keys.length === 0) throw unusable(`${where}: holds no key`);
+  return keys;
 }
 
 const unusable = (text: string): ContentError => new ContentError('keyringUnusable', `keyring ${text}`);
