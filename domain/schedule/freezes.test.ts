@@ -223,6 +223,37 @@ describe('freezes of an event', () => {
     expect(spans(calendar(...lines), range)).toEqual(expected);
   });
 
+  test('a defined zone whose rules ended keeps its last offset from the very end on', () => {
+    const zone = [
+      'BEGIN:VTIMEZONE',
+      'TZID:Mine',
+      'BEGIN:DAYLIGHT',
+      'DTSTART:20240331T020000',
+      'TZOFFSETFROM:+0100',
+      'TZOFFSETTO:+0200',
+      'RRULE:FREQ=YEARLY;BYDAY=-1SU;BYMONTH=3;UNTIL=20260329T010000Z',
+      'END:DAYLIGHT',
+      'BEGIN:STANDARD',
+      'DTSTART:20241027T030000',
+      'TZOFFSETFROM:+0200',
+      'TZOFFSETTO:+0100',
+      'RDATE:20251026T030000',
+      'END:STANDARD',
+      'END:VTIMEZONE',
+    ];
+    const noon = (day: string) => event(`DTSTART;TZID=Mine:${day}T120000`, 'DURATION:PT1H');
+    const days = ['20240101', '20240701', '20250101', '20250701', '20260101', '20260701', '20270701'].flatMap(noon);
+    expect(spans(calendar(...zone, ...days), { from: '2023-12-01T00:00Z', to: '2028-01-01T00:00Z' })).toEqual([
+      '2024-01-01T11:00Z 2024-01-01T12:00Z',
+      '2024-07-01T10:00Z 2024-07-01T11:00Z',
+      '2025-01-01T11:00Z 2025-01-01T12:00Z',
+      '2025-07-01T10:00Z 2025-07-01T11:00Z',
+      '2026-01-01T11:00Z 2026-01-01T12:00Z',
+      '2026-07-01T10:00Z 2026-07-01T11:00Z',
+      '2027-07-01T10:00Z 2027-07-01T11:00Z',
+    ]);
+  });
+
   test('covers the range asked for, and names the freeze', () => {
     const parsed = parseFreezeCalendar(
       calendar(...event('SUMMARY:Year end\\, all of it', 'DTSTART:20261224T000000Z', 'DURATION:PT1H')),

@@ -89,6 +89,8 @@ describe('dates of a rule', () => {
       ['2026-01-11', '2026-01-21', '2026-01-31'],
     ],
     ['FREQ=DAILY;COUNT=3', { start: '2026-01-01', from: '2026-01-02', to: '2026-02-01' }, ['2026-01-02', '2026-01-03']],
+    // The first week of 2026 begins in December: its second day is not counted from New Year.
+    ['FREQ=WEEKLY;BYDAY=MO,WE,FR;BYSETPOS=1', { from: '2026-01-01', to: '2026-01-12' }, ['2026-01-05']],
     ['FREQ=DAILY;UNTIL=20260103', { from: '2026-01-02', to: '2026-02-01' }, ['2026-01-02', '2026-01-03']],
     ['FREQ=YEARLY', { start: '2024-02-29', from: '2025-01-01', to: '2033-01-01' }, ['2028-02-29', '2032-02-29']],
     ['FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30', { from: '2026-01-01', to: '2036-01-01' }, []],
