@@ -1,0 +1,80 @@
+/**
+ * The seam between the runbook and what is being changed. A kind decides what each endpoint gets and what proves it;
+ * rings, windows, approvals, orders and budgets are the same for all. Whatever a kind does is written down as update
+ * sets (files by digest), so orders, their documents and the way back need nothing of their own.
+ */
+import type { PackageUpdate } from '../../domain/content/index.js';
+import type { Parsed } from '../../domain/schedule/model.js';
+import type { EpochMs } from '../../domain/time.js';
+import type { PlanWork } from '../../db/plan/write.js';
+import type { Queryable } from '../../db/pool.js';
+import type * as StageDb from '../../db/stages.js';
+
+export interface KindContext<P> {
+  readonly db: typeof StageDb;
+  readonly client: Queryable;
+  readonly changeId: string;
+  readonly parameters: P;
+  readonly now: EpochMs;
+}
+
+/** Endpoints that get the same, decided once. */
+export interface KindWork extends PlanWork {
+  readonly endpointIds: readonly string[];
+  /** Why these endpoints get nothing; null when they get `set`. */
+  readonly idle: string | null;
+}
+
+/** What reports will need to know of one update (design §12). */
+export interface UpdateFacts {
+  readonly name: string;
+  readonly arch: string;
+  readonly version: string;
+  readonly source: string;
+  readonly vendor: string | null;
+  readonly severity: string | null;
+  readonly cves: readonly string[];
+  readonly publishedAt: EpochMs | null;
+}
+
+export interface KindPlan {
+  /** Endpoints in none of these have nothing to do. */
+  readonly works: readonly KindWork[];
+  readonly facts: readonly UpdateFacts[];
+}
+
+export interface KindTiming {
+  /** An inventory older than this is asked for again before planning. */
+  readonly scanMaxAgeMs: number;
+  readonly discoverMinutes: number;
+  readonly confirmMinutes: number;
+}
+
+export interface ChangeKind<P = unknown> {
+  /** As in `change.kind`. */
+  readonly name: string;
+  /** Reads `spec.parameters` strictly. Never throws. */
+  parse(parameters: unknown): Parsed<P>;
+  timing(parameters: P): KindTiming;
+  /** Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once. */
+  plan(context: KindContext<P>, endpointIds: readonly string[]): Promise<KindPlan>;
+  /** Reads what the fetched content says of itself, and keeps it for the plan and the approvers. */
+  study(
+    context: KindContext<P>,
+    args: {
+      readonly plan: KindPlan;
+      /** The changelog inside a stored file; null when it has none. */
+      readonly readChangelog: (file: { readonly sha256: string; readonly name: string }) => Promise<string | null>;
+    },
+  ): Promise<void>;
+  /** Whether what a fresh scan found proves the update; null when it does, else why not. */
+  judge(update: Pick<PackageUpdate, 'name' | 'arch' | 'to'>, installed: string | null): string | null;
+}
+
+/** Kinds by name; the composition root fills it. */
+export type ChangeKinds = ReadonlyMap<string, ChangeKind>;
+
+/** Hides a kind's parameter type: what `parse` made only ever goes back to the same kind. */
+export function changeKinds(kinds: readonly ChangeKind<never>[]): ChangeKinds {
+  return new Map(kinds.map((kind) => [kind.name, kind as unknown as ChangeKind]));
+}

@@ -1,0 +1,110 @@
+/** What orders say: built from frozen rows, many at once, inside the release's transaction. */
+import type { PackageUpdate } from '../../domain/content/index.js';
+import type { OrderKind } from '../../domain/order/index.js';
+import type { PolicyDocument } from '../../domain/policy/policy-set.js';
+import type { EpochMs } from '../../domain/time.js';
+import { DAY } from '../../domain/time.js';
+import type { OrderDocument } from '../../protocol/messages.js';
+import type { Queryable } from '../pool.js';
+
+/** A file to go back to. */
+export type OldPackage = OrderDocument['previous'][number];
+
+interface OrderRow {
+  readonly id: string;
+  readonly change_id: string | null;
+  readonly endpoint_id: string;
+  readonly kind: OrderKind;
+  readonly reverts: string | null;
+  readonly content: string | null;
+  readonly deadline: Date | null;
+  readonly plan_digest: string | null;
+  readonly provider: string | null;
+  readonly policy: PolicyDocument | null;
+  readonly approvals: string[];
+}
+
+interface SetContent {
+  readonly items: readonly PackageUpdate[];
+  readonly previous: readonly OldPackage[];
+}
+
+/** Of an endpoint that has never been scanned, only a scan order can be released; all agents of today have this one. */
+const DEFAULT_PROVIDER = 'apt';
+const NOTHING: SetContent = { items: [], previous: [] };
+
+/**
+ * The documents of these orders, by order id; two queries however many they are. An order whose plan row, policy version
+ * or update set is gone is left out, and so is not released.
+ *
+ * A revert order carries what the change order it undoes carried: `from` is what to go back to, `to` what must still be
+ * installed for that. An order of a change is good until the change's deadline, any other for a day.
+ */
+export async function documentsFor(
+  db: Queryable,
+  orderIds: readonly string[],
+  now: EpochMs,
+): Promise<Map<string, OrderDocument>> {
+  const { rows } = await db.query<OrderRow>(
+    `SELECT o.id, o.change_id, o.endpoint_id, o.kind, o.reverts, coalesce(undone.content_digest, o.content_digest) AS content,
+            c.deadline, c.plan_digest, coalesce(pe.provider, seen.provider) AS provider, ps.document AS policy,
+            ARRAY(SELECT a.id::text FROM approval_request a WHERE a.change_id = o.change_id AND a.ring = o.home_ring
+                     AND a.state = 'approved' ORDER BY a.id) AS approvals
+       FROM order_state o
+       LEFT JOIN change c ON c.id = o.change_id
+       LEFT JOIN order_state undone ON undone.id = o.reverts
+       LEFT JOIN plan_endpoint pe ON pe.change_id = o.change_id AND pe.endpoint_id = o.endpoint_id
+       LEFT JOIN policy_set ps ON ps.id = pe.policy_set_id AND ps.version = pe.policy_version
+       LEFT JOIN LATERAL (SELECT s.provider FROM scan s WHERE s.endpoint_id = o.endpoint_id AND s.complete
+                           ORDER BY s.received_at DESC LIMIT 1) seen ON pe.provider IS NULL
+      WHERE o.id = ANY ($1)`,
+    [orderIds],
+  );
+  const sets = await loadSets(db, [...new Set(rows.flatMap((row) => row.content ?? []))]);
+  const documents = new Map<string, OrderDocument>();
+  for (const row of rows) {
+    const document = documentOf({ row, found: row.content === null ? undefined : sets.get(row.content), now });
+    if (document !== null) documents.set(row.id, document);
+  }
+  return documents;
+}
+
+async function loadSets(db: Queryable, digests: readonly string[]): Promise<Map<string, SetContent>> {
+  const { rows } = await db.query<{ digest: string } & SetContent>(
+    'SELECT digest, items, previous FROM update_set WHERE digest = ANY ($1)',
+    [digests],
+  );
+  return new Map(rows.map(({ digest, items, previous }) => [digest, { items, previous }]));
+}
+
+function documentOf(args: {
+  readonly row: OrderRow;
+  readonly found: SetContent | undefined;
+  readonly now: EpochMs;
+}): OrderDocument | null {
+  const { row, now } = args;
+  const { policy } = row;
+  const scan = row.kind === 'scan';
+  const set = scan ? NOTHING : args.found;
+  if (set === undefined || (!scan && policy === null)) return null;
+  const mutates = row.kind === 'change' || row.kind === 'revert';
+  return {
+    v: 1,
+    orderId: row.id,
+    endpointId: row.endpoint_id,
+    changeId: row.change_id,
+    kind: row.kind,
+    planDigest: row.plan_digest,
+    approvals: row.approvals,
+    issuedAt: now,
+    expiresAt: row.deadline?.getTime() ?? now + DAY,
+    provider: row.provider ?? DEFAULT_PROVIDER,
+    updates: [...set.items],
+    previous: [...set.previous],
+    reverts: row.reverts,
+    reboot: mutates && policy !== null ? policy.reboot : 'never',
+    healthChecks: mutates && policy !== null ? (policy.healthChecks as OrderDocument['healthChecks']) : [],
+    hooks: mutates && policy !== null ? (policy.hooks as OrderDocument['hooks']) : [],
+    rateLimit: policy?.stageRateLimit ?? null,
+  };
+}

@@ -1,0 +1,44 @@
+import type { ScopeEndpoint } from '../../domain/change/scope.js';
+import type { Queryable } from '../pool.js';
+
+/** Every endpoint but the retired ones nobody scans any more, with what planning needs to know of it. */
+export async function loadScopeEndpoints(
+  db: Queryable,
+  args: { readonly endpointIds?: readonly string[] } = {},
+): Promise<ScopeEndpoint[]> {
+  const { rows } = await db.query(
+    `SELECT e.id, e.name, e.labels, e.state, e.state_reason, e.scan_only, e.simulated, e.hold_until, e.hold_reason,
+            done.received_at AS scanned_at, done.provider,
+            CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
+       FROM endpoint e
+       LEFT JOIN LATERAL (SELECT complete, incomplete_reason FROM scan s
+                           WHERE s.endpoint_id = e.id ORDER BY received_at DESC LIMIT 1) last ON true
+       LEFT JOIN LATERAL (SELECT received_at, provider FROM scan s
+                           WHERE s.endpoint_id = e.id AND complete ORDER BY received_at DESC LIMIT 1) done ON true
+      WHERE $1::uuid[] IS NULL OR e.id = ANY ($1)
+      ORDER BY e.id`,
+    [args.endpointIds ?? null],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    labels: row.labels,
+    state: row.state,
+    stateReason: row.state_reason,
+    scanOnly: row.scan_only,
+    simulated: row.simulated,
+    holdUntil: row.hold_until?.getTime() ?? null,
+    holdReason: row.hold_reason,
+    scannedAt: row.scanned_at?.getTime() ?? null,
+    incompleteReason: row.incomplete_reason,
+    provider: row.provider,
+  }));
+}
+
+/** Asks these endpoints for a fresh scan at their next poll, and wakes those that listen. */
+export async function askForScans(db: Queryable, endpointIds: readonly string[]): Promise<void> {
+  if (endpointIds.length === 0) return;
+  await db.query('UPDATE endpoint SET wants_scan = true WHERE id = ANY ($1) AND NOT wants_scan', [endpointIds]);
+  const list = JSON.stringify(endpointIds);
+  await db.query(`SELECT pg_notify('rm_wake', $1)`, [list.length <= 7_000 ? list : '*']);
+}

@@ -1,0 +1,101 @@
+import type { InstalledPackage } from '../../domain/content/index.js';
+import type { Queryable } from '../pool.js';
+
+/** Endpoints that would make the same upgrades from the same state, and so share one decision. */
+export interface WorkGroup {
+  readonly endpointIds: readonly string[];
+  /** Of their last complete scan: 'apt', … */
+  readonly provider: string;
+  /** Patterns the owners of these endpoints list as never to touch. */
+  readonly neverTouch: readonly string[];
+  readonly proposed: readonly {
+    readonly name: string;
+    readonly arch: string;
+    readonly installed: string | null;
+    readonly candidate: string;
+  }[];
+  /** Installed binaries that matter for reversibility: of the updated sources, and families like postgresql-15. */
+  readonly installed: readonly InstalledPackage[];
+}
+
+/**
+ * Groups endpoints by what they would upgrade and what is installed around it. Endpoints with nothing to upgrade are in
+ * no group. The database groups; only one endpoint's rows per group travel, so 10,000 alike hosts cost as much as one.
+ */
+export async function loadWorkGroups(db: Queryable, endpointIds: readonly string[]): Promise<WorkGroup[]> {
+  const { rows: groups } = await db.query<{ endpoint_ids: string[]; provider: string; never_touch: unknown }>(
+    `WITH scope AS MATERIALIZED (SELECT unnest($1::uuid[]) AS endpoint_id),
+     ups AS MATERIALIZED (
+       SELECT u.endpoint_id, string_agg(concat_ws(' ', u.name, u.arch, coalesce(u.installed, '-'), u.candidate), E'\\n'
+                             ORDER BY u.name COLLATE "C", u.arch COLLATE "C") AS text
+         FROM scope JOIN available_update u USING (endpoint_id) GROUP BY u.endpoint_id),
+     moving AS MATERIALIZED (
+       SELECT DISTINCT i.source FROM scope JOIN available_update u USING (endpoint_id)
+         JOIN installed_package i USING (endpoint_id, name, arch)),
+     around AS MATERIALIZED (
+       SELECT i.endpoint_id, string_agg(concat_ws(' ', i.name, i.arch, i.version, i.source), E'\\n'
+                             ORDER BY i.name COLLATE "C", i.arch COLLATE "C") AS text
+         FROM ups JOIN installed_package i USING (endpoint_id)
+        WHERE i.source IN (SELECT source FROM moving) OR i.name ~ '-[0-9]+(\\.[0-9]+)?$'
+        GROUP BY i.endpoint_id)
+     SELECT array_agg(e.id ORDER BY e.id) AS endpoint_ids, seen.provider, e.local_limits -> 'neverTouch' AS never_touch
+       FROM ups JOIN endpoint e ON e.id = ups.endpoint_id LEFT JOIN around ON around.endpoint_id = e.id
+       JOIN LATERAL (SELECT s.provider FROM scan s WHERE s.endpoint_id = e.id AND s.complete
+                      ORDER BY s.received_at DESC LIMIT 1) seen ON true
+      GROUP BY seen.provider, sha256(convert_to(ups.text || E'\\n\\n' || coalesce(around.text, ''), 'UTF8')), e.local_limits -> 'neverTouch'
+      ORDER BY min(e.id::text)`,
+    [endpointIds],
+  );
+  const speakers = groups.map((group) => group.endpoint_ids[0] as string);
+  const [proposed, installed] = await Promise.all([loadProposed(db, speakers), loadInstalledAround(db, speakers)]);
+  return groups.map((group, index) => {
+    const speaker = speakers[index] as string;
+    return {
+      endpointIds: group.endpoint_ids,
+      provider: group.provider,
+      neverTouch: textList(group.never_touch),
+      proposed: proposed.get(speaker) ?? [],
+      installed: installed.get(speaker) ?? [],
+    };
+  });
+}
+
+async function loadProposed(db: Queryable, speakers: readonly string[]) {
+  const { rows } = await db.query<{
+    endpoint_id: string;
+    name: string;
+    arch: string;
+    installed: string | null;
+    candidate: string;
+  }>(
+    `SELECT endpoint_id, name, arch, installed, candidate FROM available_update WHERE endpoint_id = ANY ($1)
+      ORDER BY endpoint_id, name COLLATE "C", arch COLLATE "C"`,
+    [speakers],
+  );
+  return byEndpoint(rows, ({ name, arch, installed, candidate }) => ({ name, arch, installed, candidate }));
+}
+
+async function loadInstalledAround(db: Queryable, speakers: readonly string[]) {
+  const { rows } = await db.query<InstalledPackage & { endpoint_id: string }>(
+    `SELECT i.endpoint_id, i.name, i.arch, i.version, i.source FROM installed_package i
+      WHERE i.endpoint_id = ANY ($1)
+        AND (i.name ~ '-[0-9]+(\\.[0-9]+)?$'
+          OR i.source IN (SELECT own.source FROM available_update u JOIN installed_package own USING (endpoint_id, name, arch)
+                           WHERE u.endpoint_id = ANY ($1)))`,
+    [speakers],
+  );
+  return byEndpoint(rows, ({ name, arch, version, source }) => ({ name, arch, version, source }));
+}
+
+function byEndpoint<R extends { endpoint_id: string }, T>(rows: readonly R[], pick: (row: R) => T): Map<string, T[]> {
+  const map = new Map<string, T[]>();
+  for (const row of rows) {
+    const list = map.get(row.endpoint_id);
+    if (list === undefined) map.set(row.endpoint_id, [pick(row)]);
+    else list.push(pick(row));
+  }
+  return map;
+}
+
+const textList = (value: unknown): string[] =>
+  Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];

@@ -1,0 +1,22 @@
+/** What the stages' activities may ask of the database; injected by the composition root. */
+export { appendAudit } from './audit/append.js';
+export * from './catalogue/content.js';
+export * from './catalogue/fixes.js';
+export * from './catalogue/lookup.js';
+export { closeChangeRow } from './change/close.js';
+export { createChange } from './change/create.js';
+export { loadChange } from './change/load.js';
+export { projectChange } from './change/project.js';
+export { loadRings, upsertRings } from './change/rings.js';
+export { findOpenChangeOf, lockSchedule } from './change/scheduled.js';
+export { countExcluded, loadEnds } from './change/summary.js';
+export { closeOrders } from './orders/withdraw.js';
+export { recordPlannedFacts } from './plan/facts.js';
+export * from './plan/load.js';
+export { loadClaims, loadFindings, recordOutcomes, recordProof } from './plan/proof.js';
+export { askForScans, loadScopeEndpoints } from './plan/scope.js';
+export { insertStageOrders } from './plan/staging.js';
+export { loadWorkGroups } from './plan/work-groups.js';
+export { carryApprovals, insertPlan, voidApprovals, writePlanRows } from './plan/write.js';
+export { loadGroups, loadPolicies } from './policy/load.js';
+export { inTransaction } from './pool.js';
