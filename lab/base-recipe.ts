@@ -7,8 +7,6 @@ import { mirrorSources, release } from './sources.js';
 const aptConfiguration = `Acquire::Languages "none";
 Acquire::Check-Valid-Until "false";
 Acquire::http::Timeout "10";
-Dir::Cache::pkgcache "";
-Dir::Cache::srcpkgcache "";
 APT::Install-Recommends "false";
 APT::Update::Error-Mode "any";
 DPkg::Lock::Timeout "60";

@@ -52,7 +52,13 @@ export function createDisk(host: { id: string; index: number; zone: string; file
 }
 
 /** Presses the power button of a host that is off (nothing happens when it is on); returns before it has booted. */
-export async function powerOn(host: { id: string; index: number; layers: readonly string[] }): Promise<void> {
+export async function powerOn(host: {
+  id: string;
+  index: number;
+  layers: readonly string[];
+  /** Whether what the host syncs reaches the disk; it need not as long as the machine itself stays up. */
+  sync: boolean;
+}): Promise<void> {
   const { id, index } = host;
   const name = machineName(id, index);
   if (isOn(id, index)) return;
@@ -75,12 +81,12 @@ export async function powerOn(host: { id: string; index: number; layers: readonl
     `--network-namespace-path=/run/netns/${namespaceName(id, index)}`,
     `--bind-ro=${shareDir(id)}:${shareInHost}`,
   ];
+  const overlay = `lowerdir=${host.layers.join(':')}${host.sync ? '' : ',volatile'}`;
   const script = join(dirname(fileURLToPath(import.meta.url)), 'boot-host.sh');
-  const child = spawn(
-    'sh',
-    [script, 'join', dir, host.layers.join(':'), linkName(id, index), groups.join(':'), '--', ...nspawn],
-    { detached: true, stdio: ['ignore', log, log] },
-  );
+  const child = spawn('sh', [script, 'join', dir, overlay, linkName(id, index), groups.join(':'), '--', ...nspawn], {
+    detached: true,
+    stdio: ['ignore', log, log],
+  });
   closeSync(log);
   child.unref();
   let ended = false;

@@ -24,7 +24,7 @@ export type LabOptions = {
   id?: string;
   /** IANA zone by host number (from 1); UTC for the others. */
   zoneByHost?: Readonly<Record<number, string>>;
-  /** Whether dpkg may skip syncing to disk (fast, the default). Say false where the power is going to be cut. */
+  /** Whether hosts, and dpkg in them, may skip syncing to disk (fast, the default). Say false where the power is cut. */
   unsafeIo?: boolean;
   /** Runs for each host once it has booted, all at the same time. */
   provision?: (host: LabHost, lab: Lab) => Promise<void>;
@@ -155,7 +155,8 @@ export class Lab {
   /** Puts a file (a path of ours, or bytes) into a running host; folders are made. `mode` like 0o644. */
   async push(index: number, from: string | Buffer, remotePath: string, mode = 0o644): Promise<void> {
     const stdin = typeof from === 'string' ? readFileSync(from) : from;
-    await this.must(index, ['install', '-D', `--mode=${mode.toString(8)}`, '/dev/stdin', remotePath], { stdin });
+    const script = 'mkdir -p "$(dirname "$1")"; cat >"$1.new"; chmod "$2" "$1.new"; mv "$1.new" "$1"';
+    await this.must(index, ['sh', '-ec', script, 'sh', remotePath, mode.toString(8)], { stdin });
   }
 
   /** Bytes of a file of a running host. @throws Error when it cannot be read. */
@@ -232,7 +233,7 @@ export class Lab {
   }
 
   private async boot(index: number): Promise<void> {
-    await host.powerOn({ id: this.id, index, layers: this.state.layers });
+    await host.powerOn({ id: this.id, index, layers: this.state.layers, sync: this.state.sync });
     await host.waitBooted(this.id, index);
   }
 
@@ -264,7 +265,7 @@ function reserve(wanted: { id: string; count: number; options: LabOptions; layer
       address: network.hostAddress(subnet, i + 1),
       zone: options.zoneByHost?.[i + 1] ?? 'Etc/UTC',
     }));
-    const state: LabState = { id, subnet, controller, relayPort, hosts, layers };
+    const state: LabState = { id, subnet, controller, relayPort, hosts, layers, sync: options.unsafeIo === false };
     mkdirSync(labDir(id), { recursive: true, mode: 0o755 });
     writeState(state);
     return state;

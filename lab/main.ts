@@ -57,7 +57,7 @@ program
   .passThroughOptions()
   .action(async (host: string, command: string[]) => {
     const lab = await openLab(labId());
-    const [file = '', ...args] = lab.enterArgv(Number(host), command);
+    const [file = '', ...args] = lab.enterArgv(Number(host), command[0] === '--' ? command.slice(1) : command);
     const child = spawn(file, args, { stdio: 'inherit' });
     child.on('exit', (code) => {
       process.exitCode = code ?? 1;

@@ -1,5 +1,6 @@
 // What is on disk of a lab: enough for any later process to use it, and to remove it when its maker is gone.
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { ProcessIdentity } from './process.js';
 
@@ -14,6 +15,8 @@ export type LabState = {
   hosts: HostState[];
   /** Base layers, uppermost first. */
   layers: string[];
+  /** Whether hosts sync to disk. */
+  sync: boolean;
 };
 
 export type HostState = {
@@ -24,11 +27,27 @@ export type HostState = {
   zone: string;
 };
 
-/** Where labs keep their hosts' disks: RINGMASTER_LAB_DIR, else a folder below /var/tmp. Created if absent. */
+const gibibyte = 2 ** 30;
+
+/**
+ * Where labs keep their hosts' disks: RINGMASTER_LAB_DIR; else in memory on a machine with plenty of it (a host writes
+ * 0.3 GB in all its upgrades, and removing tens of thousands of files from some disks takes minutes); else below
+ * /var/tmp. Created if absent. The choice depends on the machine only, so every process makes the same.
+ */
 export function labRoot(): string {
-  const root = process.env.RINGMASTER_LAB_DIR ?? '/var/tmp/ringmaster-lab';
+  const root = process.env.RINGMASTER_LAB_DIR ?? join(memoryDiskFits() ? '/dev/shm' : '/var/tmp', 'ringmaster-lab');
   mkdirSync(root, { recursive: true, mode: 0o700 });
   return root;
+}
+
+function memoryDiskFits(): boolean {
+  const mount = readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .find((line) => line.split(' ')[1] === '/dev/shm');
+  const [, , kind, options = ''] = mount?.split(' ') ?? [];
+  if (kind !== 'tmpfs' || /\b(noexec|ro)\b/.test(options)) return false;
+  const size = statfsSync('/dev/shm');
+  return totalmem() >= 12 * gibibyte && size.blocks * size.bsize >= 8 * gibibyte;
 }
 
 /** Lab ids end up in interface names, which hold 15 characters. */
