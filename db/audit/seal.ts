@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { type ChainedEntry, entryHash, GENESIS } from '../../domain/audit/chain.js';
+import { inTransaction } from '../pool.js';
 
 const SEALER_LOCK = 0x52_4d_61_75; // "RMau": one sealer at a time, whichever worker it runs in
 /** PostgreSQL's own text of an instant, in UTC with microseconds: what the hash covers. */
@@ -7,19 +8,10 @@ export const AT_TEXT = `to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.
 
 /** Seals up to `limit` committed entries into the chain. Returns how many; 0 also when another worker is at it. */
 export async function sealAudit(pool: Pool, limit = 1_000): Promise<number> {
-  const client = await pool.connect();
-  try {
-    await client.query('BEGIN');
-    const { rows: lock } = await client.query('SELECT pg_try_advisory_xact_lock($1) AS got', [SEALER_LOCK]);
-    const sealed = lock[0]?.got === true ? await sealLocked(client, limit) : 0;
-    await client.query('COMMIT');
-    return sealed;
-  } catch (error) {
-    await client.query('ROLLBACK').catch(() => undefined);
-    throw error;
-  } finally {
-    client.release();
-  }
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query('SELECT pg_try_advisory_xact_lock($1) AS got', [SEALER_LOCK]);
+    return rows[0]?.got === true ? sealLocked(client, limit) : 0;
+  });
 }
 
 async function sealLocked(client: PoolClient, limit: number): Promise<number> {
@@ -39,7 +31,14 @@ async function sealLocked(client: PoolClient, limit: number): Promise<number> {
   const hashes: string[] = [];
   for (const row of rows) {
     sealed += 1;
-    const entry: ChainedEntry = { sealed, at: row.at, actor: row.actor, action: row.action, subject: row.subject, detail: row.detail };
+    const entry: ChainedEntry = {
+      sealed,
+      at: row.at,
+      actor: row.actor,
+      action: row.action,
+      subject: row.subject,
+      detail: row.detail,
+    };
     const hash = entryHash(entry, previousHash);
     ids.push(row.id);
     places.push(sealed);
