@@ -10,8 +10,6 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { createCleartextMessage, generateKey, type PrivateKey, readPrivateKey, sign } from 'openpgp';
 import type { CatalogueEntry } from '../../../domain/content/catalogue.js';
 import { DAY } from '../../../domain/time.js';
-import { openContentStore } from '../store.js';
-import { createPackageFetcher } from './fetch-package.js';
 import { createRepositoryReader } from './reader.js';
 import type { AptRepository } from './repository.js';
 import { type CatalogueSink, type SyncState, syncRepository } from './sync.js';
@@ -335,76 +333,5 @@ describe('syncRepository', () => {
     await publish({ validUntil: NOW - DAY / 2 });
     expect(await sync({ tolerateExpired: true })).toMatchObject({ kind: 'synced' });
     expect(await sync({ tolerateExpired: true })).toMatchObject({ kind: 'unchanged' });
-  });
-});
-
-describe('fetchPackage', () => {
-  const places = [{ repositoryId: 'r1', filename: 'pool/main/curl_1.0-1_amd64.deb' }];
-  const wanted = { what: 'curl 1.0-1 amd64', sha256: sha(DEB), size: DEB.length, places };
-  const fetcher = async (free = 1e9) => {
-    const root = mkdtempSync(join(scratch, 'store-'));
-    const store = await openContentStore({ root, reserveBytes: 0, freeBytes: async () => free });
-    const known = async (id: string) => (id === 'r1' ? repository() : null);
-    return { store, ...createPackageFetcher({ store, reader, repository: known }) };
-  };
-
-  test('fetches once, however many ask', async () => {
-    await publish();
-    const { store, fetchPackage } = await fetcher();
-    const results = await Promise.all(Array.from({ length: 5 }, () => fetchPackage(wanted)));
-    expect(new Set(results.map((r) => r.sha256))).toEqual(new Set([sha(DEB)]));
-    await fetchPackage(wanted);
-    // What is stored needs no repository any more.
-    await fetchPackage({ ...wanted, places: [] });
-    expect(requests).toEqual(['pool/main/curl_1.0-1_amd64.deb']);
-    expect(await store.verify(sha(DEB))).toBe(true);
-  });
-
-  test('goes on to the next place', async () => {
-    await publish();
-    const { fetchPackage } = await fetcher();
-    const elsewhere = [
-      { repositoryId: 'r1', filename: 'pool/gone.deb' },
-      { repositoryId: 'r0', filename: 'pool/x.deb' },
-      ...places,
-    ];
-    expect(await fetchPackage({ ...wanted, places: elsewhere })).toEqual({ sha256: sha(DEB), size: DEB.length });
-  });
-
-  test.each([
-    ['a tampered file', { sha256: sha('other') }, 1e9, 'digestMismatch'],
-    ['a file of another size', { size: DEB.length + 1 }, 1e9, 'sizeMismatch'],
-    ['a file that is longer', { size: DEB.length - 1 }, 1e9, 'sizeMismatch'],
-    ['a file that is gone', { places: [{ repositoryId: 'r1', filename: 'pool/gone.deb' }] }, 1e9, 'missing'],
-    [
-      'a repository nobody configured',
-      { places: [{ repositoryId: 'r0', filename: 'pool/x.deb' }] },
-      1e9,
-      'repositoryUnknown',
-    ],
-    [
-      'an address instead of a path',
-      { places: [{ repositoryId: 'r1', filename: 'http://example.org/x.deb' }] },
-      1e9,
-      'uriUnsupported',
-    ],
-    ['a path that climbs out', { places: [{ repositoryId: 'r1', filename: '../../secret' }] }, 1e9, 'uriUnsupported'],
-    ['no place', { places: [] }, 1e9, 'repositoryUnknown'],
-    ['a full disk', {}, 5, 'noSpace'],
-  ])('refuses %s by name', async (_, changes, free, code) => {
-    await publish();
-    const { store, fetchPackage } = await fetcher(free);
-    await expect(fetchPackage({ ...wanted, ...changes })).rejects.toMatchObject({ name: 'ContentError', code });
-    expect(await store.has(sha(DEB))).toBe(false);
-    if (code === 'noSpace') expect(requests).toEqual([]);
-  });
-
-  test('after a failure the next one tries anew', async () => {
-    await publish();
-    const { fetchPackage } = await fetcher();
-    files.delete('pool/main/curl_1.0-1_amd64.deb');
-    await expect(fetchPackage(wanted)).rejects.toMatchObject({ code: 'missing' });
-    files.set('pool/main/curl_1.0-1_amd64.deb', DEB);
-    await fetchPackage(wanted);
   });
 });
