@@ -41,7 +41,8 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
   const doc = deps.ledger.doc(orderId);
 
   mkdirSync(tx.dir, { recursive: true, mode: 0o755 });
-  await deps.provider.snapshot(tx);
+  // A revert order goes back to a package's own old configuration; there is nothing of now to come back to.
+  if (doc.kind === 'change') await deps.provider.snapshot(tx);
   deps.ledger.step(orderId, STEP.transaction, { changes: tx.changes });
   const baseline = (await deps.runChecks(doc.healthChecks)).filter((result) => result.problem !== '');
   deps.ledger.step(orderId, STEP.baseline, baseline);

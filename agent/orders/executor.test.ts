@@ -341,7 +341,7 @@ describe('killed at every write of the journal', () => {
 });
 
 describe('what keeps an order from starting', () => {
-  const after = async (w: World, doc = orderDoc(), with_: PermitDocument | null = permit()) => {
+  const worked = async (w: World, doc = orderDoc(), with_: PermitDocument | null = permit()) => {
     const agent = boot(w);
     offer(agent.ledger, doc, with_);
     await agent.executor.work();
@@ -356,14 +356,14 @@ describe('what keeps an order from starting', () => {
   ];
   test.each(blocked)('%s: it stays staged', async (_, set) => {
     const w = world();
-    const entry = await after(w, orderDoc(), set(w));
+    const entry = await worked(w, orderDoc(), set(w));
     expect(entry.core.state).toBe('staged');
     expect(w.host.runs).toEqual([]);
   });
 
   test('a permit is good to its last millisecond', async () => {
     const w = world();
-    expect((await after(w, orderDoc(), permit({ startBy: w.time }))).core.state).toBe('succeeded');
+    expect((await worked(w, orderDoc(), permit({ startBy: w.time }))).core.state).toBe('succeeded');
   });
 
   test('a permit that ends while hooks run: hooks undone, nothing begun, a later permit works', async () => {
@@ -377,7 +377,11 @@ describe('what keeps an order from starting', () => {
     });
     const agent = boot(w);
     offer(agent.ledger, doc, permit({ startBy: w.time + 10 }));
-    Object.assign(w.host.provider, { snapshot: async () => void (w.time += 1_000) });
+    Object.assign(w.host.provider, {
+      snapshot: async () => {
+        w.time += 1_000;
+      },
+    });
     await agent.executor.work();
     expect(agent.ledger.entry(ORDER).core.state).toBe('staged');
     expect(w.hooksRun).toEqual(['before drain', 'after undrain']);
@@ -426,10 +430,12 @@ describe('what keeps an order from starting', () => {
     ['a version that can not be compared', () => orderDoc({ updates: [update('app', '1', 'x')] }), { type: 'failed' }],
     [
       'a hook that must succeed',
-      (w) => (
-        (w.hookFails = 'drain'),
-        orderDoc({ hooks: [{ name: 'drain', when: 'before', onFailure: 'fail', timeoutSeconds: 1 }] })
-      ),
+      (w) =>
+        having(
+          w,
+          { hookFails: 'drain' },
+          orderDoc({ hooks: [{ name: 'drain', when: 'before', onFailure: 'fail', timeoutSeconds: 1 }] }),
+        ),
       { type: 'failed', cause: 'before the start, hook drain failed' },
     ],
   ];
@@ -437,7 +443,7 @@ describe('what keeps an order from starting', () => {
     const w = world();
     const doc = set(w);
     if (name.startsWith('a version')) Object.assign(w.host.provider, { compareVersions: () => null });
-    const entry = await after(w, doc);
+    const entry = await worked(w, doc);
     expect(entry.reports.at(-1)).toMatchObject(name.startsWith('a version') ? { type: 'refuse' } : last);
     expect(w.host.runs).toEqual([]);
   });
@@ -459,7 +465,7 @@ describe('what keeps an order from starting', () => {
 
   test('a deadline that passes: dropped, nothing reported', async () => {
     const w = world();
-    const entry = await after(w, orderDoc({ expiresAt: w.time + 1 }), null);
+    const entry = await worked(w, orderDoc({ expiresAt: w.time + 1 }), null);
     expect(entry.core.state).toBe('staged');
     w.time += 1;
     const agent = boot(w);

@@ -31,7 +31,6 @@ export const CHILD_ENV: Readonly<Record<string, string>> = {
   APT_LISTCHANGES_FRONTEND: 'none',
   UCF_FORCE_CONFFOLD: '1',
   NEEDRESTART_MODE: 'l',
-  NEEDRESTART_SUSPEND: '1',
 };
 
 const DEFAULT_TIMEOUT_MS = 120_000;
