@@ -18,6 +18,8 @@ export type ProcessSpec = Readonly<{
   cwd: string;
   account?: Account | undefined;
   logFile: string;
+  /** Kept from the files it makes; default: ours. */
+  umask?: number;
   /** Part of the command line by which the process is recognised later. */
   marker: string;
   stop: readonly StopStep[];
@@ -40,6 +42,8 @@ const LOG_LIMIT_BYTES = 20 * 1024 * 1024;
 export async function startProcess(spec: ProcessSpec, pidsDir: string): Promise<RunningProcess> {
   const log = openLog(spec);
   const [command, ...args] = spec.argv;
+  // Inherited at the spawn, which is synchronous, and ours again right after it.
+  const umask = spec.umask === undefined ? process.umask() : process.umask(spec.umask);
   const child = spawn(command, args, {
     cwd: spec.cwd,
     env: spec.env,
@@ -47,6 +51,7 @@ export async function startProcess(spec: ProcessSpec, pidsDir: string): Promise<
     stdio: ['ignore', log, log],
     ...(spec.account ? { uid: spec.account.uid, gid: spec.account.gid } : {}),
   });
+  process.umask(umask);
   closeSync(log);
   const ended = new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(`could not start: ${error.message}`));
@@ -64,7 +69,7 @@ export function adoptProcess(spec: ProcessSpec, pidsDir: string): RunningProcess
   if (!left || left.spec !== specOf(spec)) return undefined;
   // Not our child: its end is noticed by looking, and nobody tells its exit code.
   const ended = (async () => {
-    while (isRunning(left.identity)) await new Promise((resolve) => setTimeout(resolve, 250).unref());
+    while (isRunning(left.identity)) await new Promise((resolve) => setTimeout(resolve, 250));
     return 'gone';
   })();
   return { identity: left.identity, adopted: true, ended };

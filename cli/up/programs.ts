@@ -35,7 +35,13 @@ const WITHHELD = [
 ];
 
 function program(
-  options: Readonly<{ name: string; file: string; args?: readonly string[]; env: Record<string, string> }> &
+  options: Readonly<{
+    name: string;
+    file: string;
+    args?: readonly string[];
+    env: Record<string, string>;
+    umask?: number;
+  }> &
     Pick<ProgramContext, 'settings' | 'folders'>,
 ): ProcessSpec {
   const { settings, folders, name } = options;
@@ -49,6 +55,7 @@ function program(
     env: { ...Object.fromEntries(inherited), ...options.env },
     cwd: folders.data,
     logFile: join(folders.logs, `${name}.log`),
+    ...(options.umask === undefined ? {} : { umask: options.umask }),
     marker: path,
     stop: PROGRAM_STOP,
   };
@@ -70,7 +77,7 @@ export function workerSpec(context: ProgramContext): ProcessSpec {
     RINGMASTER_KEYS_DIR: context.folders.workerKeys,
     RINGMASTER_METRICS_PORT: `${context.settings.ports.workerMetrics}`,
   };
-  return program({ ...context, name: 'worker', file: WORKER_PROGRAM, env });
+  return program({ ...context, name: 'worker', file: WORKER_PROGRAM, env, umask: 0o077 });
 }
 
 /** @param bootstrapToken the first administrator's API token, to be put in place if there is no administrator yet. */
@@ -80,7 +87,7 @@ export function apiSpec(context: ProgramContext, bootstrapToken: string | undefi
     DATABASE_URL: context.urls.api,
     ...(bootstrapToken === undefined ? {} : { RINGMASTER_BOOTSTRAP_TOKEN: bootstrapToken }),
   };
-  return program({ ...context, name: 'api', file: API_PROGRAM, env });
+  return program({ ...context, name: 'api', file: API_PROGRAM, env, umask: 0o077 });
 }
 
 /** The agent of this machine: it gets nothing but its configuration file. */

@@ -109,12 +109,21 @@ async function whyUnfit(program: Program, path: string): Promise<string | undefi
     : `not Temporal’s CLI (says "${result.output.slice(0, 60).trim()}")`;
 }
 
+/** PATH may well name folders we may not look into. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
+}
+
 async function onPath(program: Program, tried: string[]): Promise<string | undefined> {
   const path = (process.env.PATH ?? '')
     .split(delimiter)
     .filter((folder) => folder !== '')
     .map((folder) => join(folder, program.binary))
-    .find((file) => statSync(file, { throwIfNoEntry: false })?.isFile());
+    .find(isFile);
   const unfit = path ? await whyUnfit(program, path) : 'not there';
   if (path && unfit === undefined) return path;
   tried.push(`${path ?? `${program.binary} on PATH`}: ${unfit}`);

@@ -51,6 +51,8 @@ export function temporalSpec(options: DevServerOptions): ProcessSpec {
     env: { PATH: process.env.PATH ?? '/usr/bin:/bin', HOME: options.cwd },
     cwd: options.cwd,
     logFile: options.logFile,
+    // Histories tell who decided what: its files are for us alone.
+    umask: 0o077,
     marker: options.databaseFile ?? 'start-dev',
     stop: [{ signal: 'SIGTERM', waitMs: 10_000 }],
   };

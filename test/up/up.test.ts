@@ -80,7 +80,9 @@ describe('ringmaster up', () => {
       config: { joinToken: 'join-me', scanOnly: true, server: `http://127.0.0.1:${one.port}` },
     });
     expect(statSync(join(one.data, 'keys')).mode & 0o077).toBe(0);
-    expect(statSync(join(one.data, 'keys/database.json')).mode & 0o077).toBe(0);
+    for (const file of ['keys/database.json', 'temporal.db', 'agent/config.json', 'logs/api.log']) {
+      expect([file, statSync(join(one.data, file)).mode & 0o077]).toEqual([file, 0]);
+    }
 
     const processes = Object.values(one.processes());
     await stop();
@@ -128,6 +130,7 @@ describe('ringmaster up', () => {
     }
     expect(await waitingStatus(one)).toBe('RUNNING');
     await stop();
+    expect(output()).toMatch(/\nstopped\.\n$/);
     expect(Object.values(after).filter(isRunning)).toEqual([]);
   });
 
