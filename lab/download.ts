@@ -44,6 +44,7 @@ async function fetchInto(address: string, file: string): Promise<Downloaded | un
 
 async function noProxyConfigured(): Promise<boolean> {
   if (process.env.http_proxy ?? process.env.https_proxy ?? process.env.all_proxy) return false;
-  const configured = await mustRun(['apt-config', 'dump', '--no-empty', '--format', '%f=%v%n', 'Acquire']);
+  const dump = ['apt-config', 'dump', '--no-empty', '--format', '%f=%v%n', 'Acquire'];
+  const configured = await mustRun(dump).catch(() => ''); // no apt, so none of its proxies either
   return !/^Acquire::https?::Proxy/im.test(configured);
 }

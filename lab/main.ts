@@ -2,15 +2,13 @@
 // hears their magic packets until `down`.
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { type AgentInstall, installAgent } from './agent-install.js';
-import { labCacheDir } from './base.js';
 import { type DebMode, debModes } from './deb.js';
 import { type Lab, openLab, upLab } from './lab.js';
 import { isAlive } from './process.js';
 import { LabUnavailable, requireLab } from './requirements.js';
-import { checkLabId, labIds, readState } from './state.js';
+import { checkLabId, controllerLog, labIds, readState } from './state.js';
 import { teardown } from './teardown.js';
 
 const program = new Command('lab').description('Real Debian hosts in namespaces, for tests.').enablePositionalOptions();
@@ -109,23 +107,22 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 /** Runs `_serve` detached, shows what it says until the hosts are up, and leaves it running. */
 async function startController(args: readonly string[]): Promise<void> {
-  const file = join(labCacheDir(), `controller-${labId()}.log`);
+  const file = controllerLog(labId());
   const log = openSync(file, 'w');
   const argv = [process.argv[1] ?? '', '--id', labId(), '_serve', ...args];
   const child = spawn(process.execPath, argv, { detached: true, stdio: ['ignore', log, log] });
   closeSync(log);
-  let shown = 0;
+  const reader = openSync(file, 'r'); // still readable when a failing controller removes it
   let exit: number | null | undefined;
   child.on('exit', (code) => {
     exit = code ?? 1;
   });
   for (;;) {
-    const text = readFileSync(file, 'utf8');
-    const lines = text.slice(shown, text.lastIndexOf('\n') + 1);
-    shown += lines.length;
-    process.stdout.write(lines.replace(`${ready}\n`, ''));
-    if (lines.includes(ready)) break;
-    if (exit !== undefined) {
+    const ended = exit !== undefined; // asked before reading, so that nothing said last is missed
+    const said = readFileSync(reader, 'utf8'); // what was written since
+    process.stdout.write(said.replace(`${ready}\n`, ''));
+    if (said.includes(ready)) break;
+    if (ended) {
       process.exitCode = exit ?? 1;
       return;
     }

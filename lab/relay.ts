@@ -1,10 +1,11 @@
 // The only way out for apt in the lab: a caching forward proxy on the lab's bridge. It knows a handful of path segments
 // and answers 403 to everything else, so hosts reach no other server.
 import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { createReadStream, existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join, resolve, sep } from 'node:path';
 import { type Downloaded, download } from './download.js';
+import { identify } from './process.js';
 import { mirrorHost, repositoryHost, type Upstreams } from './sources.js';
 
 export type RelayStats = { hits: number; misses: number; bytes: number };
@@ -89,6 +90,11 @@ class Fetcher {
     this.lasting = join(options.cacheDir, 'packages');
     this.passing = join(options.cacheDir, `indexes-${process.pid}-${randomUUID()}`);
     mkdirSync(this.lasting, { recursive: true });
+    for (const name of readdirSync(options.cacheDir)) {
+      const maker = /^indexes-(\d+)-/.exec(name)?.[1];
+      if (maker !== undefined && !identify(Number(maker)))
+        rmSync(join(options.cacheDir, name), { recursive: true, force: true }); // left by a killed relay
+    }
     mkdirSync(this.passing, { recursive: true });
   }
 

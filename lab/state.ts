@@ -57,6 +57,8 @@ export function checkLabId(id: string): string {
 }
 
 export const labDir = (id: string) => join(labRoot(), id);
+/** What the command line's controller of a lab says. */
+export const controllerLog = (id: string) => join(labRoot(), `${id}.log`);
 export const hostDir = (id: string, index: number) => join(labDir(id), 'hosts', String(index));
 export const bridgeName = (id: string) => `rml-${id}`;
 export const linkName = (id: string, index: number) => `rml-${id}-${index}`;

@@ -1,12 +1,12 @@
 // Removal of a lab by its id alone: what is left of one is found by name, so it works after any crash of its maker.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { cgroupProcesses, cgroupsNamed, killCgroup, removeCgroup } from './cgroups.js';
 import { restoreInotifyLimit } from './inotify.js';
 import { withLock } from './lock.js';
 import { linksOf, namespacesOf, removeNetwork } from './network.js';
 import { isAlive, mustRun, signal, waitUntil } from './process.js';
-import { labDir, labIds, labRoot, namePrefix, readState } from './state.js';
+import { controllerLog, labDir, labIds, labRoot, namePrefix, readState } from './state.js';
 
 /** The lock under which labs are made and removed. */
 export const labLock = () => join(labRoot(), '.lock');
@@ -53,6 +53,7 @@ async function removeAll(id: string): Promise<void> {
   }
   await removeNetwork(id);
   await mustRun(['rm', '-rf', '--one-file-system', labDir(id)]); // tens of thousands of files
+  rmSync(controllerLog(id), { force: true });
   const left = await leftovers(id);
   if (left.length > 0) throw new LabLeftovers(id, left);
   if (labIds().length === 0) restoreInotifyLimit();
