@@ -14,14 +14,15 @@ export type EnrolContext = Readonly<{
 const joinTokenReply = z.object({ token: z.string().min(1) });
 
 /**
- * Asks the API for a join token that enrols one machine, scan-only, within the next minutes.
+ * Asks the API for a join token that enrols one machine, scan-only, within a day.
  * @throws Error with the API's answer when it gives none.
  */
 export async function obtainJoinToken(context: Readonly<{ apiUrl: string; adminToken: string }>): Promise<string> {
   const response = await fetch(`${context.apiUrl}/v1/join-tokens`, {
     method: 'POST',
     headers: { authorization: `Bearer ${context.adminToken}`, 'content-type': 'application/json' },
-    body: JSON.stringify({ scanOnly: true, uses: 1, expiresInSeconds: 900, labels: {} }),
+    // A day, not minutes: the agent may have to wait for a gateway that is restarting, and there is one use only.
+    body: JSON.stringify({ scanOnly: true, uses: 1, expiresInSeconds: 86_400, labels: {} }),
     signal: AbortSignal.timeout(5_000),
   });
   const text = await response.text();

@@ -8,6 +8,7 @@ export type Stack = Readonly<{
   start: (options: StartOptions) => Promise<Supervised>;
   /** Ends everything. A second call cuts the waits of the first one short. */
   stop: () => Promise<void>;
+  isStopping: () => boolean;
 }>;
 
 export type StartOptions = Readonly<{
@@ -52,9 +53,17 @@ export function createStack(pidsDir: string, say: (line: string) => void): Stack
       }
       refuseWhenStopping();
       const supervised = await supervise({ spec, pidsDir, adopted, say });
-      (server ? servers : programs).push(supervised);
+      const list = server ? servers : programs;
+      list.push(supervised);
       if (stopping) await supervised.stop(hurry.signal);
-      await waitUntilReady(supervised, { probe, timeoutMs });
+      try {
+        await waitUntilReady(supervised, { probe, timeoutMs });
+      } catch (error) {
+        // Whoever tries again must not find a second one running beside it.
+        await supervised.stop(hurry.signal);
+        list.splice(list.indexOf(supervised), 1);
+        throw error;
+      }
       return supervised;
     },
     stop: () => {
@@ -62,6 +71,7 @@ export function createStack(pidsDir: string, say: (line: string) => void): Stack
       stopping ??= stopAll();
       return stopping;
     },
+    isStopping: () => stopping !== undefined,
   };
 }
 

@@ -93,7 +93,7 @@ async function start(context: StartContext): Promise<void> {
     timed(startWorker(context, workerSpec(programs)), 'the worker', say),
     timed(startApi(context, apiSpec(programs, adminToken)), 'the API', say),
   ]);
-  const agent = await startAgent(context, adminToken).catch((error) => `not running: ${reasonOf(error)}`);
+  const agent = await startAgentSoon(context, adminToken);
 
   const here = (path: string) => relative(process.cwd(), path) || '.';
   const database = new URL(urls.owner);
@@ -188,7 +188,41 @@ async function startApi({ stack, url }: StartContext, spec: ReturnType<typeof ap
   await stack.start({ spec, probe: () => probeHttp(`${url}/readyz`), timeoutMs: 60_000 });
 }
 
-/** This machine, scan-only. A fleet can be run without it, so that its failure is reported and stops nothing. */
+const AGENT_PATIENCE_MS = 5_000;
+const AGENT_RETRY_MS = 10_000;
+
+/**
+ * A fleet can be run without this machine's agent: its failure is reported, and tried again in the background. At a first
+ * start the API may refuse for a moment, until the administrator's token and the worker's keys are in place.
+ * @returns what the report says of it.
+ */
+async function startAgentSoon(context: StartContext, adminToken: string | undefined): Promise<string> {
+  const patienceEnds = performance.now() + AGENT_PATIENCE_MS;
+  for (;;) {
+    try {
+      return await startAgent(context, adminToken);
+    } catch (error) {
+      if (performance.now() < patienceEnds) {
+        await sleep(250);
+        continue;
+      }
+      void startAgentLater(context, adminToken);
+      return `not yet, will be tried on: ${reasonOf(error)}`;
+    }
+  }
+}
+
+async function startAgentLater(context: StartContext, adminToken: string | undefined): Promise<void> {
+  while (!context.stack.isStopping()) {
+    await sleep(AGENT_RETRY_MS);
+    const done = await startAgent(context, adminToken).catch(() => undefined);
+    if (done !== undefined) return context.say(`agent: ${done}`);
+  }
+}
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** This machine, scan-only. @throws what keeps it from starting now. */
 async function startAgent(
   { settings, folders, stack, url }: StartContext,
   adminToken: string | undefined,
