@@ -1,0 +1,135 @@
+/** What polls do to orders: pure, so that it can be judged again after more locks were taken. */
+import type { OrderState } from '../../domain/order/index.js';
+import { reduceOrder } from '../../domain/order/index.js';
+import { type EpochMs, MINUTE } from '../../domain/time.js';
+import type { PollRequest } from '../../protocol/messages.js';
+import { type Folded, foldReports, makesFailure, needsRing, type ViolationKind } from './fold-reports.js';
+import type { OrderRow } from './rows.js';
+import type { OrderChange } from './write-reports.js';
+
+/** What one poll says of its endpoint's orders. */
+export interface PollReports {
+  readonly endpointId: string;
+  readonly reports: PollRequest['reports'];
+  readonly open: PollRequest['open'];
+  /**
+   * The earliest server time at which the endpoint can have written this. Default: now less {@link UNSTAMPED_POLL_AGE_MS}.
+   * It decides whether a permit can still be used: a poll that was long under way proves nothing about later.
+   */
+  readonly heardAt?: EpochMs;
+}
+
+export interface Violation {
+  readonly endpointId: string;
+  readonly orderId: string;
+  readonly kind: ViolationKind;
+  readonly detail: string;
+}
+
+export interface PollTaken {
+  readonly endpointId: string;
+  /** The last report held of each order reported or open: the agent sends on from the next one. */
+  readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
+  readonly violations: readonly Violation[];
+}
+
+/**
+ * A signed request may be 2 minutes old by the endpoint's clock, and that clock 2 minutes ahead: nothing in a poll without a
+ * better stamp is older than this.
+ */
+export const UNSTAMPED_POLL_AGE_MS = 4 * MINUTE;
+/** An order that an endpoint lists as under way is not silent; its row says so this often. */
+const TOUCH_EVERY_MS = 5 * MINUTE;
+export interface Row extends OrderRow {
+  readonly updatedAt: EpochMs;
+}
+
+export interface Judged {
+  readonly taken: readonly PollTaken[];
+  readonly changes: readonly OrderChange[];
+  /** Changes whose rings must be locked for this. */
+  readonly ringsOf: readonly string[];
+  /** Changes in which an order failed. */
+  readonly failed: readonly string[];
+}
+
+/** What the polls do to the orders read. Pure, so that it can be done again after more locks were taken. */
+export function judgePolls(rows: ReadonlyMap<string, Row>, polls: readonly PollReports[], now: EpochMs): Judged {
+  const changes = new Map<string, OrderChange>();
+  const ringsOf = new Set<string>();
+  const failed = new Set<string>();
+  const ofEndpoint = new Map<string, Row[]>();
+  for (const row of rows.values()) ofEndpoint.set(row.endpointId, [...(ofEndpoint.get(row.endpointId) ?? []), row]);
+  const taken = polls.map((poll): PollTaken => {
+    const acks = new Map<string, number>();
+    const violations: Violation[] = [];
+    const violate = (orderId: string, kind: ViolationKind, detail: string) =>
+      violations.push({ endpointId: poll.endpointId, orderId, kind, detail });
+
+    for (const { orderId, events } of poll.reports) {
+      const row = rows.get(orderId);
+      if (row === undefined || row.endpointId !== poll.endpointId) {
+        violate(orderId, 'foreignOrder', 'not an order of this endpoint');
+        // Nothing is kept of it, but an agent that is never answered would send it for ever.
+        acks.set(orderId, Math.max(0, ...events.map((event) => event.seq)));
+        continue;
+      }
+      // The same order may be reported twice in one batch, by a poll and its retry.
+      const before = changes.get(orderId);
+      const folded: Folded = foldReports(before?.order ?? row, events);
+      for (const { kind, detail } of folded.violations) violate(orderId, kind, detail);
+      acks.set(orderId, folded.order.seq);
+      if (folded.steps.length === 0) continue;
+      changes.set(orderId, { id: orderId, order: folded.order, steps: [...(before?.steps ?? []), ...folded.steps] });
+      if (row.changeId !== null && needsRing(row, folded.order)) ringsOf.add(row.changeId);
+      if (row.changeId !== null && row.kind === 'change' && makesFailure(row, folded.order)) failed.add(row.changeId);
+    }
+    for (const { orderId, seq } of poll.open) {
+      if (acks.has(orderId)) continue;
+      const row = rows.get(orderId);
+      acks.set(orderId, row !== undefined && row.endpointId === poll.endpointId ? row.seq : seq);
+    }
+    for (const row of ofEndpoint.get(poll.endpointId) ?? []) {
+      const change = heard({ row, poll, now, change: changes.get(row.id) });
+      if (change !== null) changes.set(row.id, change);
+    }
+    return { endpointId: poll.endpointId, acks: [...acks].map(([orderId, seq]) => ({ orderId, seq })), violations };
+  });
+  return { taken, changes: [...changes.values()], ringsOf: [...ringsOf], failed: [...failed] };
+}
+
+/**
+ * What merely hearing of an order does: one that is under way is not silent, and a permit that has ended without the endpoint
+ * having begun can't be used any more. The latter only when the poll leaves no doubt: it was written after the permit ended, and
+ * either lists the order where our row has it, or the endpoint never got it.
+ */
+function heard(args: {
+  readonly row: Row;
+  readonly poll: PollReports;
+  readonly now: EpochMs;
+  readonly change: OrderChange | undefined;
+}): OrderChange | null {
+  const { row, poll, now, change } = args;
+  const order = change?.order ?? row;
+  const listed = poll.open.find((entry) => entry.orderId === row.id);
+  if (listed !== undefined && change === undefined && isUnderWay(order.state) && row.updatedAt < now - TOUCH_EVERY_MS) {
+    return { id: row.id, order, steps: [] };
+  }
+  if (order.permitUntil === null) return null;
+  const neverGotIt = listed === undefined && order.seq === 0 && order.state === 'offered';
+  const notBegun = listed !== undefined && listed.seq === order.seq && ['accepted', 'staged'].includes(listed.state);
+  if (!neverGotIt && !notBegun) return null;
+  const heardAt = Math.min(poll.heardAt ?? now - UNSTAMPED_POLL_AGE_MS, now);
+  const lapsed = reduceOrder(order, { type: 'permitLapsed', heardAt });
+  if (lapsed.kind !== 'moved') return null;
+  return {
+    id: row.id,
+    order: lapsed.order,
+    steps: change?.steps ?? [],
+    serverEvents: [{ event: 'permitLapsed', detail: { heardAt, permitUntil: order.permitUntil } }],
+  };
+}
+
+function isUnderWay(state: OrderState): boolean {
+  return ['applying', 'awaitingReboot', 'rebooting', 'verifying', 'reverting'].includes(state);
+}

@@ -1,0 +1,245 @@
+import type { Pool, PoolClient } from 'pg';
+import {
+  BEFORE_APPLY,
+  isMutating,
+  type OrderCore,
+  type OrderEvent,
+  reduceOrder,
+  STATE_TRAITS,
+} from '../../domain/order/index.js';
+import type { EpochMs } from '../../domain/time.js';
+import type { Envelope } from '../../protocol/envelope.js';
+import type { PollRequest } from '../../protocol/messages.js';
+import { inTransaction } from '../pool.js';
+import { quoted } from './move-set.js';
+import { at, ORDER_COLUMNS, type OrderRow, prepared, toEpoch, toOrderRow } from './rows.js';
+
+export interface PollOpen {
+  readonly endpointId: string;
+  /** What the endpoint's journal holds, from the same poll whose reports have just been taken in. */
+  readonly open: PollRequest['open'];
+}
+
+export interface Offer {
+  readonly order: Envelope;
+  readonly permit: Envelope | null;
+}
+
+const GIVEABLE = [...BEFORE_APPLY.filter((state) => state !== 'pending'), 'awaitingReboot'];
+
+const LOOK = prepared(`
+  SELECT o.id, o.change_id, o.ring, o.endpoint_id, o.state, o.seq FROM order_state o
+   WHERE o.endpoint_id = ANY ($1::uuid[]) AND o.phase = 'holding' AND o.state IN (${quoted(GIVEABLE)})`);
+
+const LOCK_RINGS = prepared(`
+  SELECT r.change_id, r.ordinal, r.halted, r.target_kind FROM ring r
+   WHERE (r.change_id, r.ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::smallint[]))
+   ORDER BY r.change_id, r.ordinal FOR SHARE`);
+
+const LOCK_ORDERS = prepared(`
+  SELECT ${ORDER_COLUMNS}, coalesce(o.next_open <= ${at('$2')} AND o.next_close > ${at('$2')}, o.change_id IS NULL) AS window_open,
+         o.next_close, o.window_closes, v.envelope, p.envelope AS permit, p.start_by,
+         e.state = 'active' AND NOT e.scan_only AND (e.hold_until IS NULL OR e.hold_until <= ${at('$2')}) AS may_change,
+         c.halted AS change_halted, c.closed_at IS NOT NULL AS change_closed,
+         h.approved_digest IS NOT DISTINCT FROM c.plan_digest AS approved
+    FROM order_state o
+    JOIN endpoint e ON e.id = o.endpoint_id
+    JOIN order_envelope v ON v.order_id = o.id
+    LEFT JOIN order_permit p ON p.order_id = o.id
+    LEFT JOIN change c ON c.id = o.change_id
+    LEFT JOIN ring h ON h.change_id = o.change_id AND h.ordinal = o.home_ring
+   WHERE o.id = ANY ($1::uuid[]) AND o.state IN (${quoted(GIVEABLE)})
+   ORDER BY o.id FOR NO KEY UPDATE OF o`);
+
+const WRITE = prepared(`
+  WITH moved AS (
+    UPDATE order_state o SET state = i.state, phase = i.phase, permit_until = ${at('i.permit_until')}, updated_at = ${at('$2')}
+      FROM jsonb_to_recordset($1::jsonb) AS i (id uuid, state text, phase text, permit_until bigint) WHERE o.id = i.id)
+  INSERT INTO order_event (order_id, at, actor, event, from_state, to_state, detail)
+  SELECT e.order_id, ${at('$2')}, 'server', e.event, e.from_state, e.to_state, e.detail
+    FROM jsonb_to_recordset($3::jsonb) AS e (order_id uuid, event text, from_state text, to_state text, detail jsonb)`);
+
+/** {@link takeOfferBatch} for one endpoint. */
+export async function takeOffers(pool: Pool, args: PollOpen & { readonly now: EpochMs }): Promise<readonly Offer[]> {
+  return (await takeOfferBatch(pool, { polls: [args], now: args.now })).get(args.endpointId) ?? [];
+}
+
+/**
+ * What to hand out in reply to polls whose reports have just been taken in: orders that were let out, orders the endpoint
+ * never got (a reply was lost), and permits. A permit is recorded as out in the transaction that hands it out, under the
+ * ring's lock, so none is handed out after a stop has committed. Nothing mutating goes to an endpoint that has begun another.
+ *
+ * Polls that nothing waits for cost one read together.
+ *
+ * @returns offers by endpoint; endpoints without any are left out.
+ */
+export async function takeOfferBatch(
+  pool: Pool,
+  args: { readonly polls: readonly PollOpen[]; readonly now: EpochMs },
+): Promise<ReadonlyMap<string, readonly Offer[]>> {
+  const polls = new Map(args.polls.map((poll) => [poll.endpointId, poll]));
+  const { rows } = await pool.query({ ...LOOK, values: [[...polls.keys()]] });
+  // An order in the endpoint's journal needs nothing more from us unless it waits for a permit.
+  const wanted = rows.filter((row) => {
+    const listed = polls.get(row.endpoint_id)?.open.find((entry) => entry.orderId === row.id);
+    return listed === undefined || WAITS_FOR_PERMIT.includes(listed.state);
+  });
+  if (wanted.length === 0) return new Map();
+  return inTransaction(pool, (client) => handOut(client, { polls, wanted, now: args.now }));
+}
+
+const WAITS_FOR_PERMIT: readonly string[] = ['accepted', 'staged', 'awaitingReboot'];
+const UNDER_WAY: readonly string[] = ['applying', 'awaitingReboot', 'rebooting', 'verifying', 'reverting'];
+
+interface Locked extends OrderRow {
+  readonly windowOpen: boolean;
+  readonly nextClose: EpochMs | null;
+  readonly windowCloses: EpochMs | null;
+  readonly envelope: Envelope;
+  readonly permit: Envelope | null;
+  readonly startBy: EpochMs | null;
+  /** Its endpoint may be changed: active, not held, not for scanning only. */
+  readonly mayChange: boolean;
+  /** No stop, no missing approval stands in the way of something new. */
+  readonly free: boolean;
+}
+
+async function handOut(
+  client: PoolClient,
+  args: {
+    readonly polls: ReadonlyMap<string, PollOpen>;
+    readonly wanted: readonly Record<string, unknown>[];
+    readonly now: EpochMs;
+  },
+): Promise<ReadonlyMap<string, readonly Offer[]>> {
+  const { polls, wanted, now } = args;
+  const ofChanges = wanted.filter((row) => row.change_id !== null);
+  const { rows: rings } = await client.query({
+    ...LOCK_RINGS,
+    values: [ofChanges.map((row) => row.change_id), ofChanges.map((row) => row.ring)],
+  });
+  const ringOf = new Map(rings.map((row) => [`${row.change_id}/${row.ordinal}`, row]));
+  // A later statement than the rings' locks: it sees every stop that committed before they were granted.
+  const { rows } = await client.query({ ...LOCK_ORDERS, values: [wanted.map((row) => row.id), now] });
+
+  const offers = new Map<string, Offer[]>();
+  const moves: {
+    before: OrderRow;
+    after: OrderCore;
+    events: readonly (OrderEvent & { type: 'offer' | 'permit' })[];
+  }[] = [];
+  for (const row of rows) {
+    const order = toLocked(row, ringOf);
+    const poll = polls.get(order.endpointId);
+    if (poll === undefined) continue;
+    const given = give(order, poll, now);
+    if (given === null) continue;
+    offers.set(order.endpointId, [
+      ...(offers.get(order.endpointId) ?? []),
+      { order: order.envelope, permit: given.permit },
+    ]);
+    if (given.events.length > 0) moves.push({ before: order, after: given.after, events: given.events });
+  }
+  if (moves.length > 0) {
+    await client.query({
+      ...WRITE,
+      values: [
+        JSON.stringify(
+          moves.map(({ before, after }) => ({
+            id: before.id,
+            state: after.state,
+            phase: STATE_TRAITS[after.state].phase,
+            permit_until: after.permitUntil,
+          })),
+        ),
+        now,
+        JSON.stringify(
+          moves.flatMap(({ before, after, events }) =>
+            events.map((event) => ({
+              order_id: before.id,
+              event: event.type,
+              from_state: event.type === 'offer' ? before.state : after.state,
+              to_state: after.state,
+              detail: event.type === 'permit' ? { until: event.until } : {},
+            })),
+          ),
+        ),
+      ],
+    });
+  }
+  return offers;
+}
+
+/** What this poll gets of this order; null for nothing. */
+function give(
+  order: Locked,
+  poll: PollOpen,
+  now: EpochMs,
+): {
+  readonly after: OrderCore;
+  readonly permit: Envelope | null;
+  readonly events: readonly (OrderEvent & { type: 'offer' | 'permit' })[];
+} | null {
+  const listed = poll.open.find((entry) => entry.orderId === order.id);
+  if (order.state === 'awaitingReboot') {
+    // It has begun; a stop does not keep it from its end, but nothing needs repeating to an endpoint that lost its journal.
+    const usable =
+      order.permit !== null && order.startBy !== null && order.startBy > now && (order.windowCloses ?? 0) > now;
+    return listed !== undefined && usable ? { after: order, permit: order.permit, events: [] } : null;
+  }
+  const mutating = isMutating(order.kind);
+  if (!order.mayChange && order.kind !== 'scan') return null;
+  if (mutating && poll.open.some((entry) => entry.orderId !== order.id && UNDER_WAY.includes(entry.state))) return null;
+  // What is on its way already may be repeated to an endpoint that lost the reply, also under a stop: without a permit it starts nothing.
+  if (!order.free && order.state === 'released') return null;
+
+  const events: (OrderEvent & { type: 'offer' | 'permit' })[] = [];
+  let after: OrderCore = order;
+  const apply = (event: OrderEvent & { type: 'offer' | 'permit' }): boolean => {
+    const result = reduceOrder(after, event);
+    if (result.kind !== 'moved') return false;
+    after = result.order;
+    return true;
+  };
+  if (order.state === 'released') {
+    if (!order.windowOpen || !apply({ type: 'offer' })) return null;
+    events.push({ type: 'offer' });
+  }
+  let permit: Envelope | null = null;
+  const until = order.startBy;
+  const inForce = order.free && order.windowOpen && until !== null && until > now && until <= (order.nextClose ?? 0);
+  if (mutating && inForce && (listed === undefined || listed.state === 'staged' || until > (order.permitUntil ?? 0))) {
+    const known = order.permitUntil !== null && order.permitUntil >= until;
+    const event = { type: 'permit', until } as const;
+    if (known || apply(event)) {
+      permit = order.permit;
+      if (!known) events.push(event);
+    }
+  }
+  return listed !== undefined && permit === null ? null : { after, permit, events };
+}
+
+function toLocked(row: Record<string, unknown>, rings: ReadonlyMap<string, Record<string, unknown>>): Locked {
+  const order = toOrderRow(row);
+  const ring = order.changeId === null ? undefined : rings.get(`${order.changeId}/${order.ring}`);
+  const undoing = order.kind === 'revert';
+  const stopped =
+    ring === undefined ||
+    ring.halted === true ||
+    row.change_closed === true ||
+    (row.change_halted === true && !undoing);
+  // A ring that is being rolled back permits no change any more, and the other way round.
+  const turned = isMutating(order.kind) && ring?.target_kind !== order.kind;
+  const unapproved = order.kind === 'change' && row.approved !== true;
+  return {
+    ...order,
+    windowOpen: row.window_open === true,
+    nextClose: toEpoch(row.next_close),
+    windowCloses: toEpoch(row.window_closes),
+    envelope: row.envelope as Envelope,
+    permit: row.permit as Envelope | null,
+    startBy: toEpoch(row.start_by),
+    mayChange: row.may_change === true,
+    free: order.changeId === null || !(stopped || turned || unapproved),
+  };
+}

@@ -1,0 +1,298 @@
+import type { Pool, PoolClient } from 'pg';
+import { admit } from '../../domain/change/admit.js';
+import { judgeBudget, readTerms, roomFor } from '../../domain/change/budget.js';
+import type { RingCounts } from '../../domain/change/counts.js';
+import { nextPace, samePace } from '../../domain/change/pace.js';
+import { DAY, type EpochMs } from '../../domain/time.js';
+import type { OrderDocument } from '../../protocol/messages.js';
+import { appendAudit } from '../audit/append.js';
+import { inTransaction } from '../pool.js';
+import { setHalted } from './budget-halt.js';
+import { countLane, type LaneCounts } from './counts.js';
+import { type Lane, lockLane } from './lane.js';
+import { moveOrders } from './move-set.js';
+import { permitReboots, refreshPermits, writePermits } from './permits.js';
+import { approvedRings, hostOrderGates, pickCandidates } from './pick.js';
+import { queueReverts } from './rollback.js';
+import { toEpoch, wakePayload } from './rows.js';
+import { tidyLane } from './stragglers.js';
+import { applyTimeouts } from './timeouts.js';
+import type { DocumentsFor, OrderSigner, OrderTarget, TickResult } from './types.js';
+
+/** Orders released in one transaction at most: the ring's lock is held while they are signed. */
+export const RELEASE_BATCH = 200;
+/** Staging changes nothing, so no budget bounds it; this many endpoints fetch at once. */
+const STAGING_AT_ONCE = 500;
+/** An undoing may come long after the change's deadline. */
+const REVERT_VALID_MS = 30 * DAY;
+
+export interface ReleaseDeps {
+  readonly pool: Pool;
+  readonly signer: OrderSigner;
+  readonly documentsFor: DocumentsFor;
+}
+
+/**
+ * One step of the pump, in one transaction: under the ring's lock, and only in statements after it, it looks at what time and
+ * reports have done, halts the ring when its budget is spent, and lets out what pace, budgets, windows, host order, quorum
+ * groups and other changes leave room for.
+ *
+ * @param args.tidy whether to look for endpoints that went away or came back; costs a pass over the lane. Default true.
+ * @throws PumpFenced when a newer attempt of the pump has begun; NoSuchRow.
+ */
+export async function releaseTick(
+  deps: ReleaseDeps,
+  args: {
+    readonly changeId: string;
+    readonly ring: number;
+    readonly target: OrderTarget;
+    readonly epoch: number;
+    readonly now: EpochMs;
+    readonly tidy?: boolean;
+  },
+): Promise<TickResult> {
+  return inTransaction(deps.pool, async (client) => {
+    const { now } = args;
+    const lane = await lockLane(client, args);
+    if (args.tidy !== false) {
+      if (lane.target === 'revert') await queueReverts(client, { changeId: lane.changeId, ring: lane.ring, now });
+      await applyTimeouts(client, lane, { now, deadline: lane.changeDeadline });
+      await tidyLane(client, lane, now);
+    }
+    const counted = await countLane(client, { ...lane, planned: lane.target === 'change' ? lane.planned : null, now });
+    const halt = lane.halted
+      ? { reason: lane.haltReason ?? 'halted', by: lane.haltedBy }
+      : await haltIfNeeded(client, lane, { counted, now });
+    if (halt !== null) return result({ lane, counted, now, released: 0, halt });
+
+    const room = await roomNow(client, lane, counted.counts);
+    const released = room > 0 && counted.active > 0 ? await letOut(deps, client, lane, { now, room, counted }) : 0;
+    await refreshPermits(client, lane, { ...deps, now });
+    await permitReboots(client, lane, { ...deps, now });
+    return result({ lane, counted, now, released, halt: null });
+  });
+}
+
+/** Halts the ring when it may not go on: its plan is not the approved one, or its error budget is spent or unreadable. */
+async function haltIfNeeded(
+  client: PoolClient,
+  lane: Lane,
+  args: { readonly counted: LaneCounts; readonly now: EpochMs },
+): Promise<{ readonly reason: string; readonly by: string } | null> {
+  const { changeId, ring } = lane;
+  const { now } = args;
+  if (lane.target === 'revert') {
+    // Undoing goes on whatever failed: stopping halfway would leave more hosts on what is being taken back.
+    const read = readTerms(lane.spec, lane.planned);
+    if (read.ok) return null;
+    await setHalted(client, { halts: [{ changeId, ring, reason: read.reason }], by: 'budget', now });
+    return { reason: read.reason, by: 'budget' };
+  }
+  if (lane.target === 'stage') return null;
+  const approved = lane.isStragglers || (lane.planDigest !== null && lane.approvedDigest === lane.planDigest);
+  if (!approved) {
+    const reason = 'the plan is not the one that was approved for this ring';
+    await setHalted(client, { halts: [{ changeId, ring, reason }], by: 'plan', now });
+    return { reason, by: 'plan' };
+  }
+  const verdict = judgeBudget({
+    spec: lane.spec,
+    planned: lane.planned,
+    failed: args.counted.counts.failed,
+    forgiven: lane.forgivenFailures,
+  });
+  if (verdict.kind === 'within') return null;
+  await setHalted(client, { halts: [{ changeId, ring, reason: verdict.reason }], by: 'budget', now });
+  return { reason: verdict.reason, by: 'budget' };
+}
+
+/** How many orders may be let out now; moves the ring's pace along. */
+async function roomNow(client: PoolClient, lane: Lane, counts: RingCounts): Promise<number> {
+  if (lane.target === 'stage') return Math.min(RELEASE_BATCH, STAGING_AT_ONCE - counts.inFlight);
+  const read = readTerms(lane.spec, lane.planned);
+  if (!read.ok) return 0;
+  const { terms } = read;
+  if (lane.target === 'revert') {
+    // What fails to be undone was away already, so only what is under way is bounded.
+    const room = roomFor({ terms, concurrency: terms.maxInFlight, failed: 0, inFlight: counts.inFlight });
+    return Math.min(RELEASE_BATCH, room);
+  }
+  const pace = nextPace({ pace: lane.pace, outcomes: counts, maxInFlight: terms.maxInFlight });
+  if (!samePace(pace, lane.pace)) {
+    await client.query(
+      'UPDATE ring SET concurrency = $3, paced_successes = $4, paced_failures = $5 WHERE change_id = $1 AND ordinal = $2',
+      [lane.changeId, lane.ring, pace.concurrency, pace.pacedSuccesses, pace.pacedFailures],
+    );
+  }
+  return Math.min(RELEASE_BATCH, roomFor({ terms, concurrency: pace.concurrency, ...counts }));
+}
+
+async function letOut(
+  deps: ReleaseDeps,
+  client: PoolClient,
+  lane: Lane,
+  args: { readonly now: EpochMs; readonly room: number; readonly counted: LaneCounts },
+): Promise<number> {
+  const { now, room } = args;
+  const picked = await pickCandidates(client, lane, {
+    now,
+    // A few more than fit: some may be locked, or belong to a group that fills up on the way.
+    limit: room + 50,
+    homeRings: lane.target === 'change' ? await approvedRings(client, lane) : null,
+    gates: args.counted.hasWaves && lane.target !== 'stage' ? await hostOrderGates(client, lane) : {},
+  });
+  const admitted = admit({ quota: room, candidates: picked.candidates, room: picked.room });
+  const free = await makeRoom(client, { admitted, givingWay: picked.givingWay, lane, now });
+  const documents = await deps.documentsFor(client, free, now);
+  await setAside(client, { orderIds: free.filter((id) => !documents.has(id)), lane, now });
+  const ready = free.filter((id) => documents.has(id));
+  if (ready.length === 0) return 0;
+
+  const moved = await moveOrders(client, { event: 'release', where: 'o.id = ANY ($1::uuid[])', values: [ready], now });
+  const { rows } = await client.query(
+    'SELECT id, endpoint_id, next_close, window_closes FROM order_state WHERE id = ANY ($1::uuid[])',
+    [moved.map((m) => m.id)],
+  );
+  const orders = rows.map((row) => ({
+    orderId: row.id,
+    endpointId: row.endpoint_id,
+    lastStart: toEpoch(row.next_close) ?? 0,
+    windowCloses: toEpoch(row.window_closes) ?? toEpoch(row.next_close) ?? 0,
+  }));
+  await writeEnvelopes(client, {
+    deps,
+    lane,
+    documents: orders.map((o) => documents.get(o.orderId) as OrderDocument),
+    now,
+  });
+  if (lane.target !== 'stage') await writePermits(client, lane, { signer: deps.signer, now, orders });
+  await appendAudit(client, [
+    {
+      actor: 'worker',
+      action: 'orders.released',
+      subject: `change/${lane.changeId}`,
+      detail: { ring: lane.ring, kind: lane.target, orders: moved.map((m) => m.id) },
+    },
+  ]);
+  await client.query(`SELECT pg_notify('rm_wake', $1)`, [wakePayload(moved.map((m) => m.endpointId))]);
+  return moved.length;
+}
+
+/** Makes orders of lower priority give way; a candidate whose endpoint could not be freed now waits. */
+async function makeRoom(
+  client: PoolClient,
+  args: {
+    readonly admitted: readonly string[];
+    readonly givingWay: ReadonlyMap<string, string>;
+    readonly lane: Lane;
+    readonly now: EpochMs;
+  },
+): Promise<readonly string[]> {
+  const { admitted, givingWay, lane, now } = args;
+  const holders = admitted.map((id) => givingWay.get(id)).filter((id) => id !== undefined);
+  if (holders.length === 0) return admitted;
+  const gone = await moveOrders(client, {
+    event: 'supersede',
+    where: 'o.id = ANY ($1::uuid[])',
+    values: [holders],
+    now,
+    reason: `change ${lane.changeId} has a higher priority`,
+    lock: 'skip',
+  });
+  await appendAudit(
+    client,
+    gone.map((m) => ({
+      actor: 'worker',
+      action: 'order.superseded',
+      subject: `change/${m.changeId}`,
+      detail: { order: m.id, endpointId: m.endpointId, by: lane.changeId },
+    })),
+  );
+  await client.query(`SELECT pg_notify('rm_orders', id) FROM unnest($1::text[]) AS id`, [
+    [...new Set(gone.map((m) => m.changeId))],
+  ]);
+  const freed = new Set(gone.map((m) => m.id));
+  return admitted.filter((id) => {
+    const holder = givingWay.get(id);
+    return holder === undefined || freed.has(holder);
+  });
+}
+
+/** Orders nobody can say the content of are never let out; they wait, visibly, for a person. */
+async function setAside(
+  client: PoolClient,
+  args: { readonly orderIds: readonly string[]; readonly lane: Lane; readonly now: EpochMs },
+): Promise<void> {
+  if (args.orderIds.length === 0) return;
+  await client.query(
+    `UPDATE order_state SET straggler_reason = 'content: its plan or update set is missing' WHERE id = ANY ($1::uuid[])`,
+    [args.orderIds],
+  );
+  await appendAudit(client, [
+    {
+      actor: 'worker',
+      action: 'orders.withoutContent',
+      subject: `change/${args.lane.changeId}`,
+      detail: { ring: args.lane.ring, orders: args.orderIds },
+    },
+  ]);
+}
+
+async function writeEnvelopes(
+  client: PoolClient,
+  args: {
+    readonly deps: ReleaseDeps;
+    readonly lane: Lane;
+    readonly documents: readonly OrderDocument[];
+    readonly now: EpochMs;
+  },
+): Promise<void> {
+  const { deps, lane, now } = args;
+  const documents = args.documents.map((document) =>
+    lane.target === 'revert'
+      ? { ...document, expiresAt: Math.max(document.expiresAt, now + REVERT_VALID_MS) }
+      : document,
+  );
+  await client.query(
+    `INSERT INTO order_envelope (order_id, envelope, signed_at)
+     SELECT e.id, e.envelope, to_timestamp($3 / 1000.0) FROM unnest($1::uuid[], $2::jsonb[]) AS e (id, envelope)
+     ON CONFLICT (order_id) DO UPDATE SET envelope = excluded.envelope, signed_at = excluded.signed_at`,
+    [documents.map((d) => d.orderId), documents.map((d) => JSON.stringify(deps.signer.signOrder(d))), now],
+  );
+}
+
+function result(args: {
+  readonly lane: Lane;
+  readonly counted: LaneCounts;
+  readonly now: EpochMs;
+  readonly released: number;
+  readonly halt: { readonly reason: string; readonly by: string | null } | null;
+}): TickResult {
+  const { lane, counted, released, halt, now } = args;
+  const { counts } = counted;
+  const deadline = lane.isStragglers ? lane.changeDeadline : (lane.deadline ?? lane.changeDeadline);
+  return {
+    released,
+    counts: {
+      ...counts,
+      pending: counts.pending - released,
+      inFlight: counts.inFlight + released,
+      byState: {
+        ...counts.byState,
+        ...(released > 0 && {
+          pending: counts.pending - released,
+          released: (counts.byState.released ?? 0) + released,
+        }),
+      },
+    },
+    halted: halt !== null,
+    haltReason: halt?.reason ?? null,
+    haltedBy: halt?.by ?? null,
+    drained: counted.waitedFor === 0,
+    active: counted.active > 0,
+    more: released >= RELEASE_BATCH,
+    nextOpen: counted.nextOpen,
+    staleWindows: counted.staleWindows,
+    deadlineMissed: now >= deadline && counted.missed > 0,
+  };
+}

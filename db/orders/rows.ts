@@ -1,0 +1,51 @@
+/** Reading `order_state` rows as the protocol's {@link OrderCore}, and small things every file here needs. */
+import { createHash } from 'node:crypto';
+import type { OrderCore, OrderKind, OrderPhase, OrderState } from '../../domain/order/index.js';
+import type { EpochMs } from '../../domain/time.js';
+
+export interface OrderRow extends OrderCore {
+  readonly id: string;
+  readonly endpointId: string;
+  readonly changeId: string | null;
+  readonly ring: number;
+  readonly phase: OrderPhase;
+}
+
+/** The columns {@link toOrderRow} reads, of `order_state o`. */
+export const ORDER_COLUMNS = `o.id, o.endpoint_id, o.change_id, o.ring, o.kind, o.state, o.phase, o.seq, o.permit_until,
+  o.resume_from`;
+
+export function toOrderRow(row: Record<string, unknown>): OrderRow {
+  return {
+    id: row.id as string,
+    endpointId: row.endpoint_id as string,
+    changeId: row.change_id as string | null,
+    ring: row.ring as number,
+    kind: row.kind as OrderKind,
+    state: row.state as OrderState,
+    phase: row.phase as OrderPhase,
+    seq: row.seq as number,
+    permitUntil: toEpoch(row.permit_until),
+    resumeFrom: row.resume_from as OrderState | null,
+  };
+}
+
+export function toEpoch(value: unknown): EpochMs | null {
+  return value instanceof Date ? value.getTime() : null;
+}
+
+/** SQL for an epoch-milliseconds parameter. Goes through an interval: `to_timestamp` of a double loses microseconds. */
+export function at(parameter: string): string {
+  return `('epoch'::timestamptz + ${parameter}::bigint * interval '1 millisecond')`;
+}
+
+/** NOTIFY payloads end at 8,000 bytes; beyond this many endpoints everyone is woken instead. */
+export function wakePayload(endpointIds: readonly string[]): string {
+  const list = JSON.stringify(endpointIds);
+  return list.length <= 7_000 ? list : '*';
+}
+
+/** A prepared statement: named by its text, so that each connection parses and plans it once. */
+export function prepared(text: string): { readonly name: string; readonly text: string } {
+  return { name: `rm_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`, text };
+}
