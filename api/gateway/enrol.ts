@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { appendAudit } from '../../db/audit/append.js';
 import { type EnrolledEndpoint, findByPublicKey, insertEndpoint, quarantine } from '../../db/endpoints/identity.js';
 import { useJoinToken } from '../../db/endpoints/join-token.js';
+import { refreshQuorumMembers } from '../../db/groups/groups.js';
 import { inTransaction } from '../../db/pool.js';
 import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -46,6 +47,7 @@ export async function enrol(deps: { pool: Pool }, args: { request: EnrolRequest;
         now,
       });
       if (id === null) throw new EnrolledMeanwhile();
+      await refreshQuorumMembers(client, id);
       await appendAudit(client, [
         {
           actor: `endpoint/${id}`,

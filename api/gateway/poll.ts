@@ -40,9 +40,10 @@ export async function poll(
   const { endpointId } = signer;
   const before = await readPollView(deps.pool, endpointId);
   if (before === null || before.state === 'retired') throw forbidden('this endpoint is retired');
+  const known = merged(before, deps, endpointId);
   const verdict = judgeIdentity(
     { signedAt: signer.signedAt, journalSeq: request.journalSeq, bootId: request.bootId },
-    merged(before, deps, endpointId),
+    known,
   );
   let active = before.state === 'active';
   if (verdict.kind === 'suspect' && active) {
@@ -79,6 +80,9 @@ export async function poll(
   if (Math.abs(skew) > MAX_SKEW_MS && Math.abs(before.clockSkewMs) <= MAX_SKEW_MS) {
     deps.logger.warn({ endpointId, skewMs: skew }, 'endpoint’s clock is off; it will refuse to apply');
   }
+  // A boot id that is replaced while still only gathered would never be remembered.
+  if (verdict.kind === 'consistent' && known.bootId !== null && known.bootId !== request.bootId)
+    await deps.seen.flush();
   deps.seen.add({
     endpointId,
     at: now,

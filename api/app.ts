@@ -1,0 +1,114 @@
+/** Puts the web tier together: who may reach what, in which order. Constructs no connection and reads no environment. */
+import { join } from 'node:path';
+import express, { type Express, type Router } from 'express';
+import helmet from 'helmet';
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { EpochMs } from '../domain/time.js';
+import { bearerAuthentication, sessionAuthentication } from './auth/authenticate.js';
+import { createFormGuard, type FormGuard } from './auth/csrf.js';
+import { signInPages } from './auth/pages.js';
+import { sessionMiddleware } from './auth/sessions.js';
+import type { ApiDeps } from './deps.js';
+import { agentErrorMembers, type GatewayDeps, gatewayRoutes } from './gateway/routes.js';
+import { errorHandler, nothingHere } from './http/errors.js';
+import { requestLog } from './http/logger.js';
+import { mountRoutes } from './http/mount.js';
+import { openApiDocument } from './http/openapi.js';
+import { webDirectory } from './http/pages.js';
+import type { Route } from './http/route.js';
+import { createAggregateCache } from './ops/aggregates.js';
+import { createMetrics } from './ops/metrics.js';
+import { opsRoutes } from './ops/routes.js';
+import { resourceRoutes } from './resources.js';
+
+const stylesheet = join(webDirectory, 'page.css');
+
+/** What pages and routes that live elsewhere are given when they are plugged in. */
+export interface PlugContext {
+  readonly pool: Pool;
+  readonly clock: () => EpochMs;
+  readonly logger: Logger;
+  readonly forms: FormGuard;
+}
+
+export interface Plug {
+  /** Routes below /v1: validated, permission-checked and in the OpenAPI document like all others. */
+  readonly routes?: readonly Route[];
+  /** Pages at the root, behind sessions; they render with `renderPage` and guard their forms with `forms`. */
+  readonly pages?: Router;
+}
+
+export interface AppDeps {
+  readonly api: ApiDeps;
+  readonly gateway: GatewayDeps;
+  readonly logger: Logger;
+  readonly version: string;
+  /** Signs cookies and forms. */
+  readonly webSecret: string;
+  readonly isStopping: () => boolean;
+  /** As express takes it: hops, addresses, or false. */
+  readonly trustProxy: boolean | number | string;
+  /** Approvals and whatever else brings routes or pages of its own. */
+  readonly plugs: readonly ((context: PlugContext) => Plug)[];
+}
+
+export function createApp(deps: AppDeps): Express {
+  const { api, logger } = deps;
+  const { pool, clock } = api;
+  const forms = createFormGuard(deps.webSecret);
+  const plugs = deps.plugs.map((plug) => plug({ pool, clock, logger, forms }));
+  const routes = [...resourceRoutes(api), ...plugs.flatMap((plug) => plug.routes ?? [])];
+
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('trust proxy', deps.trustProxy);
+  app.set('query parser', 'simple');
+  app.use(requestLog(logger));
+  app.use(securityHeaders());
+
+  const metrics = createMetrics(createAggregateCache({ pool, clock }));
+  app.use(opsRoutes({ pool, metrics, clock, isStopping: deps.isStopping }));
+  app.use('/agent/v1', gatewayRoutes(deps.gateway));
+
+  app.get('/assets/page.css', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(stylesheet));
+  const document = openApiDocument(routes, deps.version);
+  app.get('/v1/openapi.json', (_req, res) => void res.json(document));
+
+  app.use(bearerAuthentication({ pool, clock }));
+  app.use(sessionMiddleware({ pool, secret: deps.webSecret, logger }));
+  app.use(sessionAuthentication({ pool }));
+  app.use(mountRoutes(routes, clock));
+  app.use(signInPages({ pool, forms, clock }));
+  for (const { pages } of plugs) if (pages !== undefined) app.use(pages);
+
+  app.use(nothingHere);
+  app.use(
+    errorHandler({
+      logger,
+      decorate: (req, problem) => (req.path.startsWith('/agent/') ? agentErrorMembers(clock, problem) : {}),
+    }),
+  );
+  return app;
+}
+
+/** Pages load their own style sheet, post to us, and nothing else; they have no scripts. */
+function securityHeaders() {
+  return helmet({
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'"],
+        formAction: ["'self'"],
+        frameAncestors: ["'none'"],
+        baseUri: ["'none'"],
+      },
+    },
+    // Whoever serves us over TLS decides for how long; saying it over plain HTTP means nothing.
+    strictTransportSecurity: false,
+    referrerPolicy: { policy: 'no-referrer' },
+  });
+}

@@ -1,0 +1,62 @@
+/** What a schema can't see: whether what a change names is there. */
+import type { Pool } from 'pg';
+import { unknownGroups } from '../../db/groups/groups.js';
+import { unknownAccounts } from '../../db/identity/accounts.js';
+import type { Approvers } from '../../domain/approval/rule.js';
+import type { ChangeSpec } from '../../domain/change/spec.js';
+import type { Selector } from '../../domain/fleet/selector.js';
+import type { ApiDeps } from '../deps.js';
+import { type FieldError, invalid } from '../http/problem.js';
+
+/**
+ * Refuses a change that names groups, accounts or a kind nobody knows: it would select nothing, or wait for nobody.
+ * @param prefix of the fields named, where the change is part of something larger
+ * @throws Problem 400 naming every such field
+ */
+export async function checkSpec(
+  deps: Pick<ApiDeps, 'pool' | 'parseParameters'>,
+  spec: ChangeSpec,
+  prefix = '',
+): Promise<void> {
+  const errors: FieldError[] = [];
+  const found = (field: string, reason: string): void => {
+    errors.push({ field: prefix + field, in: 'body', reason });
+  };
+  const problems = deps.parseParameters(spec.kind, spec.parameters);
+  if (problems === null) found('kind', `no such kind of change: ${spec.kind}`);
+  for (const { path, reason } of problems ?? []) found(path, reason);
+  await checkGroups(deps.pool, spec, found);
+  await checkAccounts(deps.pool, spec, found);
+  if (errors.length > 0) throw invalid(errors);
+}
+
+type Report = (field: string, reason: string) => void;
+
+async function checkGroups(pool: Pool, spec: ChangeSpec, found: Report): Promise<void> {
+  const selectors: [string, Selector][] = [
+    ['scope', spec.scope],
+    ...spec.rings.flatMap((ring, i): [string, Selector][] => [
+      ...('sharePercent' in ring.select ? [] : [[`rings[${i}].select`, ring.select] as [string, Selector]]),
+      ...(ring.hostOrder ?? []).map((selector, k): [string, Selector] => [`rings[${i}].hostOrder[${k}]`, selector]),
+    ]),
+  ];
+  const named = selectors.flatMap(([field, selector]) =>
+    (selector.groups ?? []).map((name, i) => ({ name, field: `${field}.groups[${i}]` })),
+  );
+  const unknown = new Set(await unknownGroups(pool, [...new Set(named.map(({ name }) => name))]));
+  for (const { name, field } of named) if (unknown.has(name)) found(field, `no such group: ${name}`);
+}
+
+async function checkAccounts(pool: Pool, spec: ChangeSpec, found: Report): Promise<void> {
+  const of = (approvers: Approvers, field: string) =>
+    'accounts' in approvers ? approvers.accounts.map((id, i) => ({ id, field: `${field}.accounts[${i}]` })) : [];
+  const named = spec.rings.flatMap((ring, r) =>
+    ring.approvals.flatMap((rule, a) => [
+      ...of(rule.from, `rings[${r}].approvals[${a}].from`),
+      ...of(rule.escalateTo, `rings[${r}].approvals[${a}].escalateTo`),
+    ]),
+  );
+  if (named.length === 0) return;
+  const unknown = new Set(await unknownAccounts(pool, [...new Set(named.map(({ id }) => id))]));
+  for (const { id, field } of named) if (unknown.has(id)) found(field, `no such account: ${id}`);
+}

@@ -1,0 +1,73 @@
+import { z } from 'zod';
+import { stakeholderKindSchema } from '../../domain/approval/rule-schema.js';
+import { labelsSchema } from '../../domain/fleet/selector-schema.js';
+import { isIanaZone } from '../../domain/schedule/index.js';
+import { paging } from '../http/paging.js';
+
+export const zoneSchema = z.string().max(64).refine(isIanaZone, 'not an IANA time zone');
+
+export const endpointQuery = z.strictObject({
+  ...paging,
+  name: z.string().max(256).optional(),
+  state: z.enum(['active', 'quarantined', 'retired']).optional(),
+  /** `key=value`, any number of times. */
+  label: z
+    .union([z.string(), z.array(z.string())])
+    .transform((given, context) => {
+      const pairs = [given].flat().map((text) => /^([^=]{1,64})=(.{0,256})$/s.exec(text));
+      if (pairs.every((pair) => pair !== null))
+        return Object.fromEntries(pairs.map(([, key, value]) => [key ?? '', value ?? '']));
+      context.addIssue({ code: 'custom', message: 'must be key=value' });
+      return z.NEVER;
+    })
+    .optional(),
+});
+
+export const endpointPatch = z
+  .strictObject({
+    labels: labelsSchema.optional(),
+    zone: zoneSchema.optional(),
+    /** While it holds, the endpoint gets no change; null lifts it. */
+    hold: z
+      .strictObject({ until: z.iso.datetime({ offset: true }), reason: z.string().trim().min(1).max(500) })
+      .nullable()
+      .optional(),
+  })
+  .refine((patch) => Object.values(patch).some((value) => value !== undefined), 'changes nothing');
+
+export const stakeholderParams = z.strictObject({ id: z.uuid(), kind: stakeholderKindSchema });
+export const stakeholderPut = z.strictObject({ accountIds: z.array(z.uuid()).max(50) });
+
+export const endpointSummary = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  state: z.string(),
+  stateReason: z.string().nullable(),
+  scanOnly: z.boolean(),
+  simulated: z.boolean(),
+  zone: z.string(),
+  labels: z.record(z.string(), z.string()),
+  lastSeen: z.iso.datetime().nullable(),
+  lastScan: z.iso.datetime().nullable(),
+  clockSkewMs: z.number(),
+  holdUntil: z.iso.datetime().nullable(),
+  holdReason: z.string().nullable(),
+  wantsScan: z.boolean(),
+  availableUpdates: z.number(),
+});
+
+export const endpointDetail = endpointSummary.extend({
+  facts: z.record(z.string(), z.unknown()),
+  packages: z.array(
+    z.object({
+      name: z.string(),
+      arch: z.string(),
+      version: z.string(),
+      source: z.string(),
+      sourceVersion: z.string(),
+    }),
+  ),
+  updates: z.array(
+    z.object({ name: z.string(), arch: z.string(), installed: z.string().nullable(), candidate: z.string() }),
+  ),
+});

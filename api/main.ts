@@ -1,0 +1,111 @@
+/** The web tier's composition root: reads the environment, constructs everything, serves, and stops cleanly. */
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
+import { haltAll, haltChange } from '../db/orders/stop.js';
+import { takeOffers } from '../db/orders/take-offers.js';
+import { takeReports } from '../db/orders/take-reports.js';
+import { createPool } from '../db/pool.js';
+import { createApp } from './app.js';
+import { approvalPages } from './approvals/pages.js';
+import { webSecret } from './auth/sessions.js';
+import { parseParameters } from './changes/parameters.js';
+import { createSeenBuffer } from './gateway/seen-buffer.js';
+import { createVerifier } from './gateway/signed.js';
+import { createWakeHub } from './gateway/wake.js';
+import { createLogger } from './http/logger.js';
+import { readSettings } from './settings.js';
+
+const VERSION = '0.1.0';
+/** Requests under way get this long once we are told to stop. */
+const DRAIN_MS = 8_000;
+
+const settings = readSettings(process.env);
+const logger = createLogger({ level: settings.logLevel, name: 'api' });
+const clock = (): number => Date.now();
+let stopping = false;
+
+const pool = createPool({
+  url: settings.databaseUrl,
+  applicationName: 'ringmaster-api',
+  max: settings.poolSize,
+  statementTimeoutMs: 30_000,
+  onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke'),
+});
+const verifier = createVerifier({ pool, clock });
+const seen = createSeenBuffer({ pool, logger });
+const wake = createWakeHub({ databaseUrl: settings.databaseUrl, verifier, logger });
+
+const app = createApp({
+  api: { pool, clock, stops: { haltChange, haltAll }, parseParameters },
+  gateway: {
+    pool,
+    clock,
+    logger,
+    verifier,
+    seen,
+    orders: { takeReports, takeOffers },
+    isWakeable: wake.isWakeable,
+    idlePollSeconds: settings.idlePollSeconds,
+    random: Math.random,
+    contentDirectory: join(settings.dataDirectory, 'content'),
+  },
+  logger,
+  version: VERSION,
+  webSecret: webSecret({ fromEnvironment: settings.webSecret, dataDirectory: settings.dataDirectory }),
+  isStopping: () => stopping,
+  trustProxy: settings.trustProxy,
+  plugs: [(context) => ({ pages: approvalPages(context) })],
+});
+
+const server = createServer(app);
+wake.attach(server);
+server.on('error', (error) => {
+  logger.fatal({ err: error }, `can't listen on ${settings.host}:${settings.port}`);
+  process.exitCode = 1;
+  void stop('listen');
+});
+server.listen(settings.port, settings.host, () => {
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : settings.port;
+  logger.info({ host: settings.host, port }, `listening on http://${settings.host}:${port}`);
+});
+void putBootstrapToken(settings.bootstrapToken);
+
+/** Tries until the database is there: a server that starts before it must still end up with its administrator. */
+async function putBootstrapToken(token: string | null): Promise<void> {
+  if (token === null) return;
+  for (let pause = 250; !stopping; pause = Math.min(5_000, pause * 2)) {
+    try {
+      await ensureBootstrapToken(pool, { token, now: clock() });
+      return;
+    } catch (error) {
+      logger.warn({ err: error }, 'the bootstrap token is not in place yet; will try again');
+      await new Promise((resolve) => setTimeout(resolve, pause).unref());
+    }
+  }
+}
+
+async function stop(reason: string): Promise<void> {
+  if (stopping) return;
+  stopping = true;
+  logger.info({ reason }, 'stopping');
+  const hard = setTimeout(() => {
+    logger.warn('requests did not end in time; leaving them');
+    process.exit(process.exitCode ?? 0);
+  }, DRAIN_MS);
+  hard.unref();
+  await wake.close();
+  if (server.listening) {
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    server.closeIdleConnections();
+    await closed;
+  }
+  await seen.close();
+  await pool.end();
+  logger.info('stopped');
+  process.exit(process.exitCode ?? 0);
+}
+
+process.on('SIGTERM', () => void stop('SIGTERM'));
+process.on('SIGINT', () => void stop('SIGINT'));

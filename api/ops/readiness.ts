@@ -1,0 +1,57 @@
+import type { Pool } from 'pg';
+import { z } from 'zod';
+import { readSetting } from '../../db/setting.js';
+import { type EpochMs, SECOND } from '../../domain/time.js';
+
+/** What the worker writes to the setting `workerHeartbeat` every few seconds; the web tier has no door to Temporal. */
+export const workerHeartbeat = z.object({
+  at: z.number(),
+  temporal: z.object({ reachable: z.boolean(), detail: z.string().nullish() }),
+});
+export const HEARTBEAT_KEY = 'workerHeartbeat';
+
+const STALE_MS = 30 * SECOND;
+
+export interface Part {
+  readonly name: 'postgresql' | 'worker' | 'temporal';
+  readonly state: 'up' | 'away' | 'unknown';
+  readonly detail: string | null;
+}
+
+/**
+ * What is there and what is away. The web tier is ready when PostgreSQL answers: it takes intents and reports without a
+ * worker or Temporal, which catch up later. They are told all the same, so that nobody wonders why nothing moves.
+ */
+export async function readiness(deps: { pool: Pool; now: EpochMs }): Promise<{ ready: boolean; parts: Part[] }> {
+  let heartbeat: unknown;
+  try {
+    heartbeat = await readSetting(deps.pool, HEARTBEAT_KEY);
+  } catch {
+    return {
+      ready: false,
+      parts: [
+        { name: 'postgresql', state: 'away', detail: 'does not answer' },
+        { name: 'worker', state: 'unknown', detail: 'its heartbeat is in PostgreSQL' },
+        { name: 'temporal', state: 'unknown', detail: 'the worker tells through PostgreSQL' },
+      ],
+    };
+  }
+  return {
+    ready: true,
+    parts: [{ name: 'postgresql', state: 'up', detail: null }, ...workerParts(heartbeat, deps.now)],
+  };
+}
+
+/** What a heartbeat says about the worker and, through it, about Temporal. */
+export function workerParts(heartbeat: unknown, now: EpochMs): Part[] {
+  const unknown: Part = { name: 'temporal', state: 'unknown', detail: 'no worker tells' };
+  const parsed = workerHeartbeat.safeParse(heartbeat);
+  if (!parsed.success) return [{ name: 'worker', state: 'away', detail: 'has never been heard of' }, unknown];
+  const { at, temporal } = parsed.data;
+  const silent = Math.round((now - at) / SECOND);
+  if (now - at > STALE_MS) return [{ name: 'worker', state: 'away', detail: `silent for ${silent} s` }, unknown];
+  return [
+    { name: 'worker', state: 'up', detail: null },
+    { name: 'temporal', state: temporal.reachable ? 'up' : 'away', detail: temporal.detail ?? null },
+  ];
+}

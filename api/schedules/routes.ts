@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { appendAudit } from '../../db/audit/append.js';
+import { inTransaction } from '../../db/pool.js';
+import { createSchedule, listSchedules, retireSchedule } from '../../db/schedules/schedules.js';
+import { type Cadence, nextScheduledStart } from '../../domain/schedule/index.js';
+import type { EpochMs } from '../../domain/time.js';
+import { checkSpec } from '../changes/check-spec.js';
+import type { ApiDeps } from '../deps.js';
+import { idParams } from '../http/paging.js';
+import { conflict, invalidField, notFound } from '../http/problem.js';
+import { type Route, route } from '../http/route.js';
+import { schedulePost, scheduleReply } from './schema.js';
+
+/** The next starts, for people to see that it is what they meant. */
+function nextStarts(cadence: Cadence, now: EpochMs): string[] {
+  const starts: string[] = [];
+  for (let after = now; starts.length < 3; ) {
+    const next = nextScheduledStart({ cadence, after });
+    if (!('at' in next)) {
+      if (starts.length === 0) throw invalidField('calendar', next.never);
+      break;
+    }
+    starts.push(new Date(next.at).toISOString());
+    after = next.at;
+  }
+  return starts;
+}
+
+export function scheduleRoutes(deps: ApiDeps): Route[] {
+  const { pool } = deps;
+  return [
+    route({
+      method: 'get',
+      path: '/v1/schedules',
+      summary: 'Schedules',
+      permission: 'schedule.read',
+      responses: {
+        200: { description: 'All schedules', schema: z.object({ items: z.array(z.record(z.string(), z.unknown())) }) },
+      },
+      handler: async () => ({ status: 200, body: { items: await listSchedules(pool) } }),
+    }),
+    route({
+      method: 'post',
+      path: '/v1/schedules',
+      summary: 'Start a change by the calendar, again and again',
+      permission: 'schedule.edit',
+      body: schedulePost,
+      responses: { 201: { description: 'The schedule', schema: scheduleReply } },
+      handler: async ({ body, person, now }) => {
+        await checkSpec(deps, body.spec, 'spec.');
+        const starts = nextStarts(body.calendar, now);
+        const id = await inTransaction(pool, async (client) => {
+          // The unique index decides; asking first would only race with it.
+          const made = await createSchedule(client, { ...body, createdBy: person.actor }).catch(
+            (error: { code?: string }) => {
+              if (error.code === '23505') throw conflict('a schedule with this name exists already');
+              throw error;
+            },
+          );
+          const detail = { name: body.name, calendar: body.calendar, overlap: body.overlap };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'schedule.created', subject: `schedule/${made}`, detail },
+          ]);
+          return made;
+        });
+        return { status: 201, body: { id, name: body.name, nextStarts: starts } };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/schedules/:id',
+      summary: 'Retire a schedule; changes it started go on',
+      permission: 'schedule.edit',
+      params: idParams,
+      responses: { 204: { description: 'Retired' } },
+      handler: async ({ params, person, now }) => {
+        await inTransaction(pool, async (client) => {
+          if (!(await retireSchedule(client, params.id, now))) throw notFound('schedule');
+          await appendAudit(client, [
+            { actor: person.actor, action: 'schedule.retired', subject: `schedule/${params.id}` },
+          ]);
+        });
+        return { status: 204 };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,55 @@
+/** What people say about endpoints. Each in the caller's transaction, beside its audit entry. */
+import type { PoolClient } from 'pg';
+import type { StakeholderKind } from '../../domain/approval/rule.js';
+import type { EpochMs } from '../../domain/time.js';
+
+export interface EndpointEdit {
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  readonly zone?: string | undefined;
+  /** Null lifts the hold. */
+  readonly hold?: { readonly until: EpochMs; readonly reason: string } | null | undefined;
+}
+
+/** @returns false when there is no such endpoint. What is not given stays. */
+export async function editEndpoint(client: PoolClient, id: string, edit: EndpointEdit): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `UPDATE endpoint SET labels = coalesce($2::jsonb, labels), zone = coalesce($3, zone),
+            hold_until = CASE WHEN $4 THEN to_timestamp($5::float8 / 1000.0) ELSE hold_until END,
+            hold_reason = CASE WHEN $4 THEN $6 ELSE hold_reason END
+      WHERE id = $1`,
+    [
+      id,
+      edit.labels === undefined ? null : JSON.stringify(edit.labels),
+      edit.zone ?? null,
+      edit.hold !== undefined,
+      edit.hold?.until ?? null,
+      edit.hold?.reason ?? null,
+    ],
+  );
+  return rowCount === 1;
+}
+
+/** Asks for a fresh scan at the endpoint's next poll, and hints to it that polling now is worth it. */
+export async function wantScan(client: PoolClient, id: string): Promise<boolean> {
+  const { rowCount } = await client.query(`UPDATE endpoint SET wants_scan = true WHERE id = $1 AND state = 'active'`, [
+    id,
+  ]);
+  await client.query(`SELECT pg_notify('rm_wake', $1)`, [JSON.stringify([id])]);
+  return rowCount === 1;
+}
+
+/** Replaces who has this part in the endpoint. */
+export async function setStakeholders(
+  client: PoolClient,
+  args: { endpointId: string; kind: StakeholderKind; accountIds: readonly string[] },
+): Promise<void> {
+  await client.query('DELETE FROM stakeholder WHERE endpoint_id = $1 AND kind = $2 AND NOT account_id = ANY($3)', [
+    args.endpointId,
+    args.kind,
+    args.accountIds,
+  ]);
+  await client.query(
+    `INSERT INTO stakeholder (endpoint_id, kind, account_id) SELECT $1, $2, unnest($3::uuid[]) ON CONFLICT DO NOTHING`,
+    [args.endpointId, args.kind, args.accountIds],
+  );
+}

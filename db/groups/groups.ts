@@ -1,0 +1,87 @@
+/** Groups of endpoints, and quorum groups with their members worked out. */
+import { randomUUID } from 'node:crypto';
+import type { PoolClient } from 'pg';
+import { matches, type Selectable, type Selector } from '../../domain/fleet/selector.js';
+import { loadGroups } from '../policy/load.js';
+import type { Queryable } from '../pool.js';
+
+export interface GroupRow {
+  readonly id: string;
+  readonly name: string;
+  readonly selector: Selector;
+}
+
+/** Makes the group, or gives it another selector. @returns its id */
+export async function putGroup(client: PoolClient, group: { name: string; selector: Selector }): Promise<string> {
+  const { rows } = await client.query<{ id: string }>(
+    `INSERT INTO endpoint_group (id, name, selector) VALUES ($1, $2, $3)
+     ON CONFLICT (name) DO UPDATE SET selector = excluded.selector RETURNING id`,
+    [randomUUID(), group.name, JSON.stringify(group.selector)],
+  );
+  return rows[0]?.id ?? '';
+}
+
+export async function listGroups(db: Queryable, name: string | null = null): Promise<GroupRow[]> {
+  const { rows } = await db.query<GroupRow>(
+    'SELECT id, name, selector FROM endpoint_group WHERE $1::text IS NULL OR name = $1 ORDER BY name',
+    [name],
+  );
+  return rows;
+}
+
+/** Which of the names no group has. */
+export async function unknownGroups(db: Queryable, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  const { rows } = await db.query<{ name: string }>(
+    'SELECT wanted AS name FROM unnest($1::text[]) AS wanted WHERE NOT EXISTS (SELECT FROM endpoint_group WHERE name = wanted)',
+    [names],
+  );
+  return rows.map((row) => row.name);
+}
+
+/** Makes the quorum group, or changes it, and works out its members. @returns id and number of members */
+export async function putQuorumGroup(
+  client: PoolClient,
+  group: { name: string; selector: Selector; maxUnavailable: number },
+): Promise<{ id: string; members: number }> {
+  const { rows } = await client.query<{ id: string }>(
+    `INSERT INTO quorum_group (id, name, selector, max_unavailable) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (name) DO UPDATE SET selector = excluded.selector, max_unavailable = excluded.max_unavailable RETURNING id`,
+    [randomUUID(), group.name, JSON.stringify(group.selector), group.maxUnavailable],
+  );
+  const id = rows[0]?.id ?? '';
+  await refreshQuorumMembers(client);
+  const { rows: counted } = await client.query<{ members: number }>(
+    'SELECT count(*) AS members FROM quorum_member WHERE quorum_id = $1',
+    [id],
+  );
+  return { id, members: counted[0]?.members ?? 0 };
+}
+
+/**
+ * Works out who belongs to which quorum group, after selectors, groups or labels changed; of one endpoint, or of all. Does
+ * nothing where there are no quorum groups. Call it in the transaction of the change.
+ */
+export async function refreshQuorumMembers(client: PoolClient, endpointId: string | null = null): Promise<void> {
+  const { rows: quorums } = await client.query<{ id: string; selector: Selector }>(
+    'SELECT id, selector FROM quorum_group ORDER BY id FOR SHARE',
+  );
+  if (quorums.length === 0) return;
+  const groups = await loadGroups(client);
+  const { rows: endpoints } = await client.query<Selectable>(
+    'SELECT id, name, labels FROM endpoint WHERE $1::uuid IS NULL OR id = $1',
+    [endpointId],
+  );
+  const pairs = quorums.flatMap(({ id, selector }) =>
+    endpoints
+      .filter((endpoint) => matches({ endpoint, selector, groups }))
+      .map((endpoint) => [id, endpoint.id] as const),
+  );
+  await client.query(
+    `WITH wanted AS (SELECT * FROM unnest($1::uuid[], $2::uuid[]) AS t(quorum_id, endpoint_id)),
+     gone AS (DELETE FROM quorum_member m WHERE ($3::uuid IS NULL OR m.endpoint_id = $3)
+                AND NOT EXISTS (SELECT FROM wanted w WHERE w.quorum_id = m.quorum_id AND w.endpoint_id = m.endpoint_id))
+     INSERT INTO quorum_member (quorum_id, endpoint_id) SELECT * FROM wanted ON CONFLICT DO NOTHING`,
+    [pairs.map(([quorum]) => quorum), pairs.map(([, endpoint]) => endpoint), endpointId],
+  );
+}

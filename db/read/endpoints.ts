@@ -1,0 +1,96 @@
+import type { Queryable } from '../pool.js';
+import { type Page, pageOf } from './cursor.js';
+
+export interface EndpointSummary {
+  readonly id: string;
+  readonly name: string;
+  readonly state: string;
+  readonly stateReason: string | null;
+  readonly scanOnly: boolean;
+  readonly simulated: boolean;
+  readonly zone: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly lastSeen: Date | null;
+  readonly lastScan: Date | null;
+  readonly clockSkewMs: number;
+  readonly holdUntil: Date | null;
+  readonly holdReason: string | null;
+  readonly wantsScan: boolean;
+  readonly availableUpdates: number;
+}
+
+const COLUMNS = `e.id, e.name, e.state, e.state_reason AS "stateReason", e.scan_only AS "scanOnly", e.simulated, e.zone, e.labels,
+  e.last_seen AS "lastSeen", e.clock_skew_ms AS "clockSkewMs", e.hold_until AS "holdUntil", e.hold_reason AS "holdReason",
+  e.wants_scan AS "wantsScan",
+  (SELECT max(received_at) FROM scan s WHERE s.endpoint_id = e.id AND s.complete) AS "lastScan",
+  (SELECT count(*) FROM available_update u WHERE u.endpoint_id = e.id) AS "availableUpdates"`;
+
+export interface EndpointFilter {
+  readonly name: string | null;
+  readonly state: string | null;
+  readonly label: Readonly<Record<string, string>> | null;
+}
+
+/** Endpoints by name, then id. `name` matches anywhere in it. */
+export async function listEndpoints(
+  db: Queryable,
+  args: { filter: EndpointFilter; after: readonly [string, string] | null; limit: number },
+): Promise<Page<EndpointSummary>> {
+  const { filter, after, limit } = args;
+  // The page is cut first; what is counted per endpoint is counted for the page only.
+  const { rows } = await db.query<EndpointSummary>(
+    `SELECT ${COLUMNS} FROM (
+       SELECT * FROM endpoint
+        WHERE ($1::text IS NULL OR position(lower($1) IN lower(name)) > 0)
+          AND ($2::text IS NULL OR state = $2)
+          AND ($3::jsonb IS NULL OR labels @> $3)
+          AND ($4::text IS NULL OR (name, id) > ($4, $5::uuid))
+        ORDER BY name, id LIMIT $6) e
+      ORDER BY e.name, e.id`,
+    [
+      filter.name,
+      filter.state,
+      filter.label === null ? null : JSON.stringify(filter.label),
+      after?.[0] ?? null,
+      after?.[1] ?? null,
+      limit + 1,
+    ],
+  );
+  return pageOf(rows, limit, (row) => [row.name, row.id]);
+}
+
+/** One endpoint with all it has installed and all it would upgrade; null when there is none. */
+export async function readEndpoint(db: Queryable, id: string): Promise<object | null> {
+  const [endpoint, packages, updates, services, stakeholders] = await Promise.all([
+    db.query(
+      `SELECT ${COLUMNS}, e.machine_id AS "machineId", e.facts, e.local_limits AS "localLimits", e.observations,
+              e.boot_id AS "bootId", e.enrolled_at AS "enrolledAt", e.next_poll_at AS "nextPollAt", e.function, e.sensitivity,
+              e.attack_likelihood AS "attackLikelihood"
+         FROM endpoint e WHERE e.id = $1`,
+      [id],
+    ),
+    db.query(
+      `SELECT name, arch, version, source, source_version AS "sourceVersion" FROM installed_package
+        WHERE endpoint_id = $1 ORDER BY name, arch`,
+      [id],
+    ),
+    db.query(
+      'SELECT name, arch, installed, candidate FROM available_update WHERE endpoint_id = $1 ORDER BY name, arch',
+      [id],
+    ),
+    db.query('SELECT kind, name, detail FROM endpoint_service WHERE endpoint_id = $1 ORDER BY kind, name', [id]),
+    db.query(
+      'SELECT kind, account_id AS "accountId" FROM stakeholder WHERE endpoint_id = $1 ORDER BY kind, account_id',
+      [id],
+    ),
+  ]);
+  const row = endpoint.rows[0] as object | undefined;
+  if (row === undefined) return null;
+  return {
+    ...row,
+    packages: packages.rows,
+    updates: updates.rows,
+    services: services.rows,
+    stakeholders: stakeholders.rows,
+  };
+}

@@ -1,0 +1,169 @@
+/** The web tier in this process on a port of its own, with the rights of its own database role. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type pg from 'pg';
+import pino from 'pino';
+import { type AppDeps, createApp } from '../../api/app.js';
+import { parseParameters } from '../../api/changes/parameters.js';
+import type { OrdersPort } from '../../api/gateway/orders-port.js';
+import { createSeenBuffer, type SeenBuffer } from '../../api/gateway/seen-buffer.js';
+import { createVerifier } from '../../api/gateway/signed.js';
+import { createWakeHub } from '../../api/gateway/wake.js';
+import { ensureBootstrapToken } from '../../db/identity/bootstrap.js';
+import { haltAll, haltChange } from '../../db/orders/stop.js';
+import { createPool } from '../../db/pool.js';
+import {
+  generateSigningKeyPem,
+  KEY_SET_TYPE,
+  type SigningKey,
+  signEnvelope,
+  signingKeyFromPem,
+} from '../../protocol/envelope.js';
+
+export const ADMIN_TOKEN = 'rmt_test-administrator';
+
+export interface TestApi {
+  readonly url: string;
+  readonly root: SigningKey;
+  readonly seen: SeenBuffer;
+  readonly contentDirectory: string;
+  /** What the fake orders port answers next and has been asked. */
+  readonly orders: { offers: Awaited<ReturnType<OrdersPort['takeOffers']>>; readonly reports: unknown[] };
+  /** Moves the server's clock, milliseconds. */
+  readonly skip: (ms: number) => void;
+  readonly call: (
+    method: string,
+    path: string,
+    options?: { body?: unknown; token?: string | null; headers?: Record<string, string>; raw?: string },
+  ) => Promise<{ status: number; headers: Headers; body: any }>;
+  readonly close: () => Promise<void>;
+}
+
+/** @param args.pool as the schema's owner, to put in what the worker would have */
+export async function startApi(args: {
+  apiUrl: string;
+  pool: pg.Pool;
+  plugs?: AppDeps['plugs'];
+  idlePollSeconds?: number;
+}): Promise<TestApi> {
+  let skipped = 0;
+  const clock = () => Date.now() + skipped;
+  const logger = pino({ level: process.env.TEST_LOG_LEVEL ?? 'silent' });
+  const dataDirectory = mkdtempSync(join(tmpdir(), 'ringmaster-api-'));
+  const contentDirectory = join(dataDirectory, 'content');
+  mkdirSync(contentDirectory);
+  const root = signingKeyFromPem(generateSigningKeyPem());
+  await publishRoot(args.pool, root);
+  const pool = createPool({ url: args.apiUrl, applicationName: 'test-api', max: 5 });
+  await ensureBootstrapToken(pool, { token: ADMIN_TOKEN, now: clock() });
+
+  const verifier = createVerifier({ pool, clock });
+  const seen = createSeenBuffer({ pool, logger });
+  const wake = createWakeHub({ databaseUrl: args.apiUrl, verifier, logger });
+  const orders: { offers: Awaited<ReturnType<OrdersPort['takeOffers']>>; reports: unknown[] } = {
+    offers: [],
+    reports: [],
+  };
+  const app = createApp({
+    api: { pool, clock, stops: { haltChange, haltAll }, parseParameters },
+    gateway: {
+      pool,
+      clock,
+      logger,
+      verifier,
+      seen,
+      orders: {
+        takeReports: async (_pool, { reports }) => {
+          orders.reports.push(...reports);
+          return {
+            acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
+            violations: [],
+          };
+        },
+        takeOffers: async () => orders.offers,
+      },
+      isWakeable: wake.isWakeable,
+      idlePollSeconds: args.idlePollSeconds ?? 30,
+      random: () => 0.5,
+      contentDirectory,
+    },
+    logger,
+    version: 'test',
+    webSecret: randomUUID() + randomUUID(),
+    isStopping: () => false,
+    trustProxy: false,
+    plugs: args.plugs ?? [],
+  });
+  const server = createServer(app);
+  wake.attach(server);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+  return {
+    url,
+    root,
+    seen,
+    contentDirectory,
+    orders,
+    skip: (ms) => {
+      skipped += ms;
+    },
+    call: async (method, path, options = {}) => {
+      const token = options.token === undefined ? ADMIN_TOKEN : options.token;
+      const body = options.raw ?? (options.body === undefined ? undefined : JSON.stringify(options.body));
+      const reply = await fetch(new URL(path, url), {
+        method,
+        redirect: 'manual',
+        headers: {
+          ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+          ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...options.headers,
+        },
+        ...(body === undefined ? {} : { body }),
+      });
+      const text = await reply.text();
+      const json = /json/.test(reply.headers.get('content-type') ?? '');
+      return { status: reply.status, headers: reply.headers, body: json ? JSON.parse(text) : text };
+    },
+    close: async () => {
+      await wake.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await seen.close();
+      await pool.end();
+      rmSync(dataDirectory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** What a worker does at its first start: a root, and a key set that it signed. */
+export async function publishRoot(pool: pg.Pool, root: SigningKey): Promise<void> {
+  const signing = signingKeyFromPem(generateSigningKeyPem());
+  const now = Date.now();
+  const document = {
+    v: 1,
+    version: 1,
+    issuedAt: now,
+    expiresAt: now + 86_400_000,
+    keys: [
+      {
+        keyid: signing.keyid,
+        publicKey: signing.publicKey,
+        notBefore: now,
+        notAfter: now + 86_400_000,
+        revoked: false,
+      },
+    ],
+  };
+  await pool.query('INSERT INTO key_set (version, envelope) VALUES (1, $1)', [
+    signEnvelope({ type: KEY_SET_TYPE, document, key: root }),
+  ]);
+  await pool.query(
+    `INSERT INTO setting (key, value) VALUES ('rootFingerprint', to_jsonb($1::text)), ('rootPublicKey', to_jsonb($2::text))`,
+    [root.keyid, root.publicKey],
+  );
+}
