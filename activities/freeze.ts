@@ -90,7 +90,10 @@ async function write(
   const narrowing =
     before === null || same
       ? null
-      : isNarrowing(await db.loadFrozenPlan(client, { plan: before, endpoints: args.planning.beforeRows }), draft.frozen);
+      : isNarrowing(
+          await db.loadFrozenPlan(client, { plan: before, endpoints: args.planning.beforeRows }),
+          draft.frozen,
+        );
   const plan: PlanInForce = {
     revision: (before?.revision ?? 0) + (same ? 0 : 1),
     digest: draft.frozen.digest,

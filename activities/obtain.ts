@@ -127,7 +127,7 @@ async function fetchOne(args: {
       const code = codeOf(error);
       // Not one of the content adapters' errors: the database is away, or a mistake of ours. Neither is the file's fault.
       if (code === null) throw error;
-      if (WAITING.has(code)) return error;
+      if (WAITING.has(code) || isServersTrouble(error)) return error;
       if (look === LOOKS || code === 'repositoryUnknown') {
         await db.recordRefusal(pool, { sha256: file.sha256, reason: messageOf(error), now: clock() });
         return null;
@@ -140,6 +140,13 @@ async function fetchOne(args: {
 /** The code of a ContentError, recognised by shape: activities know the adapters' types only. */
 function codeOf(error: unknown): string | null {
   return error instanceof Error && error.name === 'ContentError' && 'code' in error ? String(error.code) : null;
+}
+
+/** The server answers, but has trouble of its own (RFC 9110 15.6, RFC 6585 4): that says nothing about the file. */
+function isServersTrouble(error: unknown): boolean {
+  const { code, details } = error as { code?: unknown; details?: { status?: unknown } };
+  const status = Number(details?.status);
+  return code === 'httpStatus' && (status >= 500 || status === 429);
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

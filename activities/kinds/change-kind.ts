@@ -3,12 +3,13 @@
  * rings, windows, approvals, orders and budgets are the same for all. Whatever a kind does is written down as update
  * sets (files by digest), so orders, their documents and the way back need nothing of their own.
  */
-import type { PackageUpdate } from '../../domain/content/index.js';
-import type { Parsed } from '../../domain/schedule/model.js';
-import type { EpochMs } from '../../domain/time.js';
+
 import type { PlanWork } from '../../db/plan/write.js';
 import type { Queryable } from '../../db/pool.js';
 import type * as StageDb from '../../db/stages.js';
+import type { PackageUpdate } from '../../domain/content/index.js';
+import type { Parsed } from '../../domain/schedule/model.js';
+import type { EpochMs } from '../../domain/time.js';
 
 export interface KindContext<P> {
   readonly db: typeof StageDb;
@@ -74,7 +75,7 @@ export interface ChangeKind<P = unknown> {
 /** Kinds by name; the composition root fills it. */
 export type ChangeKinds = ReadonlyMap<string, ChangeKind>;
 
-/** Hides a kind's parameter type: what `parse` made only ever goes back to the same kind. */
-export function changeKinds(kinds: readonly ChangeKind<never>[]): ChangeKinds {
-  return new Map(kinds.map((kind) => [kind.name, kind as unknown as ChangeKind]));
+/** What a kind's `parse` made only ever goes back to the same kind, so the registry need not know its type. */
+export function changeKinds(kinds: readonly ChangeKind[]): ChangeKinds {
+  return new Map(kinds.map((kind) => [kind.name, kind]));
 }

@@ -8,7 +8,11 @@ export interface FixBook {
   knows(source: string, version: string): boolean;
   releasedAt(source: string, version: string): EpochMs | null;
   /** What versions after `from`, up to and including `to`, fixed. For a new package (`from` null) `to` alone counts. */
-  between(source: string, from: string | null, to: string): { readonly cves: string[]; readonly urgency: string | null };
+  between(
+    source: string,
+    from: string | null,
+    to: string,
+  ): { readonly cves: string[]; readonly urgency: string | null };
 }
 
 const URGENCY = ['low', 'medium', 'high', 'emergency', 'critical'];

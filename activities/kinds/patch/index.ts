@@ -1,6 +1,6 @@
-import { compareDebVersionTexts } from '../../../domain/content/index.js';
 import type { PatchParameters } from '../../../domain/change/patch-parameters.js';
 import { parsePatchParameters } from '../../../domain/change/patch-parameters.js';
+import { compareDebVersionTexts } from '../../../domain/content/index.js';
 import { MINUTE } from '../../../domain/time.js';
 import type { ChangeKind, KindContext, KindPlan, UpdateFacts } from '../change-kind.js';
 import { fixBook } from './fix-book.js';
@@ -27,10 +27,7 @@ export const patchKind: ChangeKind<PatchParameters> = {
   },
 };
 
-async function planPatches(
-  context: KindContext<PatchParameters>,
-  endpointIds: readonly string[],
-): Promise<KindPlan> {
+async function planPatches(context: KindContext<PatchParameters>, endpointIds: readonly string[]): Promise<KindPlan> {
   const { db, client, parameters, now } = context;
   const groups = await db.loadWorkGroups(client, endpointIds);
   const versions = new Map<string, { name: string; arch: string; version: string }>();

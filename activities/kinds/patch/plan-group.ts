@@ -36,8 +36,7 @@ export function planGroup(input: PlanGroupInput): KindWork {
     arch,
     from: installed,
     to: candidate,
-    source:
-      known({ name, arch, version: candidate })?.source ?? sourceOf.get(updateKey({ name, arch })) ?? name,
+    source: known({ name, arch, version: candidate })?.source ?? sourceOf.get(updateKey({ name, arch })) ?? name,
   }));
   const triaged = triageUpdates({
     proposed,

@@ -53,4 +53,3 @@ function isOlderThan(version: string, from: string | null): boolean {
 const distinct = (updates: readonly PackageUpdate[]): PackageUpdate[] => [
   ...new Map(updates.map((update) => [update.sha256, update])).values(),
 ];
-
