@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
+import { registerAudit } from './commands/audit.js';
 import { registerUp } from './commands/up.js';
 import { UpError } from './up/errors.js';
 
@@ -7,6 +8,7 @@ const program = new Command('ringmaster')
   .description('From "a patch exists" to "proven installed, or undone"')
   .showHelpAfterError();
 registerUp(program);
+registerAudit(program);
 
 // After kill -9 of a terminal or a pager our output may have nowhere to go; that must not end what we keep running.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});

@@ -12,12 +12,23 @@ export function registerAudit(program: Command): void {
     .description('Walk the whole hash chain; exits 2 and names the first entry that does not hold')
     .option('--json', 'print the result as JSON')
     .action(async (options: { json?: boolean }) => {
-      const [{ createPool }, { verifyAudit }] = await Promise.all([import('../../db/pool.js'), import('../../db/audit/verify.js')]);
-      const pool = createPool({ url: await databaseUrl(), applicationName: 'ringmaster audit verify', max: 1, statementTimeoutMs: 0 });
+      const [{ createPool }, { verifyAudit }] = await Promise.all([
+        import('../../db/pool.js'),
+        import('../../db/audit/verify.js'),
+      ]);
+      const pool = createPool({
+        url: await databaseUrl(),
+        applicationName: 'ringmaster audit verify',
+        max: 1,
+        statementTimeoutMs: 0,
+      });
       try {
         const { check, unsealed } = await verifyAudit(pool);
         if (options.json === true) process.stdout.write(`${JSON.stringify({ ...check, unsealed })}\n`);
-        else if (check.ok) process.stdout.write(`The chain holds: ${check.entries} entries, head ${check.head}. ${unsealed} not yet sealed.\n`);
+        else if (check.ok)
+          process.stdout.write(
+            `The chain holds: ${check.entries} entries, head ${check.head}. ${unsealed} not yet sealed.\n`,
+          );
         else process.stderr.write(`The chain is broken at entry ${check.at}: ${check.reason}.\n`);
         process.exitCode = check.ok ? 0 : BROKEN;
       } finally {
@@ -28,7 +39,7 @@ export function registerAudit(program: Command): void {
 
 /** `DATABASE_URL`, or the database that `ringmaster up` runs for this data folder. */
 async function databaseUrl(): Promise<string> {
-  const [{ readSettings, makeDataFolders }, { keepPasswords, urlsOf }] = await Promise.all([
+  const [{ readSettings, makeDataFolders }, { DATABASE, keepPasswords, urlsOf }] = await Promise.all([
     import('../up/settings.js'),
     import('../up/database-roles.js'),
   ]);
@@ -36,5 +47,6 @@ async function databaseUrl(): Promise<string> {
   const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
   const settings = readSettings({ env: process.env, root, programsDir: join(root, 'dist') });
   const folders = makeDataFolders(settings.dataDir);
-  return urlsOf({ port: settings.ports.postgres, passwords: keepPasswords(folders.keys) }).worker;
+  const base = `postgresql://127.0.0.1:${settings.ports.postgres}`;
+  return urlsOf({ base, database: DATABASE, passwords: keepPasswords(folders.keys) }).worker;
 }

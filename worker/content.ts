@@ -1,0 +1,47 @@
+import type { Pool } from 'pg';
+import type { CatalogueActivities } from '../activities/catalogue.js';
+import { createCatalogueActivities } from '../activities/catalogue.js';
+import type { ContentSource } from '../activities/stage-deps.js';
+import {
+  createPackageFetcher,
+  createRepositoryReader,
+  discoverRepositories,
+  syncRepository,
+} from '../adapters/content/apt/index.js';
+import { readChangelog } from '../adapters/content/changelog.js';
+import { openContentStore } from '../adapters/content/store.js';
+import * as catalogueDb from '../db/catalogue/index.js';
+import type { EpochMs } from '../domain/time.js';
+
+/** The content store, the configured repositories, and how the one is filled from the other. */
+export async function composeContent(args: {
+  readonly pool: Pool;
+  readonly clock: () => EpochMs;
+  readonly contentDir: string;
+}): Promise<{ readonly content: ContentSource; readonly catalogue: CatalogueActivities }> {
+  const { pool, clock } = args;
+  const store = await openContentStore({ root: args.contentDir });
+  const reader = createRepositoryReader();
+  const fetcher = createPackageFetcher({
+    store,
+    reader,
+    repository: async (repositoryId) =>
+      (await catalogueDb.loadRepositories(pool, { repositoryId }))[0]?.repository ?? null,
+  });
+  return {
+    content: {
+      fetchPackage: (wanted) => fetcher.fetchPackage(wanted),
+      ensureSpace: (bytes) => store.ensureSpace(bytes),
+      size: (sha256) => store.size(sha256),
+      readChangelog: (file) => readChangelog(store, file),
+    },
+    catalogue: createCatalogueActivities({
+      pool,
+      db: catalogueDb,
+      clock,
+      sink: catalogueDb.createCatalogueSink({ pool, clock }),
+      sync: (repository, previous, sink) => syncRepository(repository, previous, { reader, sink, now: clock }),
+      discover: () => discoverRepositories({}),
+    }),
+  };
+}

@@ -1,0 +1,82 @@
+import type { Client } from '@temporalio/client';
+import type { Pool } from 'pg';
+import type { CatalogueActivities } from '../activities/catalogue.js';
+import { appendAudit } from '../db/audit/append.js';
+import { sealAudit } from '../db/audit/seal.js';
+import { haltChange } from '../db/orders/stop.js';
+import { inTransaction } from '../db/pool.js';
+import { type EpochMs, HOUR, MINUTE, SECOND } from '../domain/time.js';
+import { writeHeartbeat } from './heartbeat.js';
+import type { Duty } from './loops.js';
+import { mailDuty } from './mail-duty.js';
+import { reconcile } from './reconcile.js';
+import { relayOutbox } from './relay.js';
+import { applySchedules } from './schedules.js';
+import type { WorkerSettings } from './settings.js';
+
+const SEAL_BATCH = 1_000;
+const RELAY_BATCH = 50;
+
+/** What a worker does beside activities. Any number of workers may do them at once; rows say who has what. */
+export function composeDuties(deps: {
+  readonly pool: Pool;
+  readonly client: Client;
+  readonly catalogue: CatalogueActivities;
+  readonly settings: WorkerSettings;
+  readonly clock: () => EpochMs;
+  readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
+}): readonly Duty[] {
+  const { pool, client, clock, catalogue, settings, log } = deps;
+  let refreshed = 0;
+  return [
+    {
+      name: 'heartbeat',
+      everyMs: 5 * SECOND,
+      run: async () => {
+        await writeHeartbeat({ pool, client, now: clock() });
+        return false;
+      },
+    },
+    {
+      name: 'outbox',
+      everyMs: SECOND,
+      run: async () => (await relayOutbox({ pool, client, clock, log }, RELAY_BATCH)) === RELAY_BATCH,
+    },
+    { name: 'audit', everyMs: SECOND, run: async () => (await sealAudit(pool, SEAL_BATCH)) === SEAL_BATCH },
+    mailDuty({ pool, clock, settings, log }),
+    {
+      name: 'schedules',
+      everyMs: 10 * SECOND,
+      run: async () => {
+        const refresh = clock() - refreshed > 24 * HOUR;
+        await applySchedules({ pool, client, now: clock(), refresh });
+        if (refresh) refreshed = clock();
+        return false;
+      },
+    },
+    {
+      name: 'catalogue',
+      everyMs: MINUTE,
+      run: async () => {
+        await catalogue.registerDefaultRepositories();
+        await catalogue.refreshCatalogue();
+        return false;
+      },
+    },
+    {
+      name: 'reconciler',
+      everyMs: MINUTE,
+      run: async () => {
+        await reconcile({
+          pool,
+          client,
+          appendAudit,
+          haltChange: async (args) => {
+            await inTransaction(pool, (db) => haltChange(db, { ...args, verb: 'pause', now: clock() }));
+          },
+        });
+        return false;
+      },
+    },
+  ];
+}

@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { z } from 'zod';
+
+const schema = z.object({
+  DATABASE_URL: z.string().min(1),
+  TEMPORAL_ADDRESS: z.string().min(1),
+  TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
+  RINGMASTER_DATA: z.string().min(1),
+  RINGMASTER_KEYS_DIR: z.string().min(1),
+  RINGMASTER_HOST: z.string().default('127.0.0.1'),
+  RINGMASTER_PORT: z.coerce.number().int().min(1).max(65_535).default(8420),
+  RINGMASTER_PUBLIC_URL: z.url().optional(),
+  RINGMASTER_METRICS_PORT: z.coerce.number().int().min(1).max(65_535).optional(),
+  RINGMASTER_SMTP_URL: z.url().optional(),
+  RINGMASTER_MAIL_FROM: z.string().default('Ringmaster <ringmaster@localhost>'),
+});
+
+export interface WorkerSettings {
+  readonly databaseUrl: string;
+  readonly temporalAddress: string;
+  readonly temporalNamespace: string;
+  readonly dataDir: string;
+  readonly contentDir: string;
+  readonly keysDir: string;
+  /** Base of links in mails, without a trailing slash. */
+  readonly publicUrl: string;
+  readonly metricsPort: number | undefined;
+  readonly smtpUrl: string | undefined;
+  readonly mailFrom: string;
+}
+
+/** @throws Error that names each variable and what is wrong with it. */
+export function readSettings(env: NodeJS.ProcessEnv): WorkerSettings {
+  const parsed = schema.safeParse(env);
+  if (!parsed.success) {
+    throw new Error(parsed.error.issues.map((i) => `${i.path.join('.')}: ${i.message}`).join('; '));
+  }
+  const v = parsed.data;
+  return {
+    databaseUrl: v.DATABASE_URL,
+    temporalAddress: v.TEMPORAL_ADDRESS,
+    temporalNamespace: v.TEMPORAL_NAMESPACE,
+    dataDir: v.RINGMASTER_DATA,
+    contentDir: join(v.RINGMASTER_DATA, 'content'),
+    keysDir: v.RINGMASTER_KEYS_DIR,
+    publicUrl: (v.RINGMASTER_PUBLIC_URL ?? `http://${v.RINGMASTER_HOST}:${v.RINGMASTER_PORT}`).replace(/\/$/, ''),
+    metricsPort: v.RINGMASTER_METRICS_PORT,
+    smtpUrl: v.RINGMASTER_SMTP_URL,
+    mailFrom: v.RINGMASTER_MAIL_FROM,
+  };
+}
