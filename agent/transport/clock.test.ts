@@ -60,6 +60,19 @@ describe('the latest the server can show', () => {
   });
 });
 
+test('what was claimed to the server is never taken back by a better estimate', () => {
+  const w = world(0);
+  const slow = w.now();
+  w.pass(20_000);
+  w.clock.heard({ sent: slow, serverTime: w.real() });
+  const claimed = w.clock.claim();
+  expect(claimed).toBe(w.real() + 20_000);
+  w.clock.heard({ sent: w.now(), serverTime: w.real() });
+  expect(w.clock.latest()).toBe(claimed);
+  w.pass(30_000);
+  expect(w.clock.latest()).toBe(w.real());
+});
+
 describe('skew', () => {
   test.each([
     [0, null],

@@ -8,7 +8,12 @@ export interface ServerClock {
   heard(reply: { readonly sent: Moment; readonly serverTime: number }): void;
   /** The latest the server's clock can show now, in epoch ms; null before the first reply since we started. */
   latest(): number | null;
-  /** Our best guess of the server's clock, for `created` of signatures and for stamps; our own clock before any reply. */
+  /**
+   * What we claim the time to be, in signatures; our own clock before any reply. The server may conclude from it that a
+   * permit ended unused, so `latest` never goes back behind a claim, also when a later reply teaches us better.
+   */
+  claim(): number;
+  /** As `latest`, for stamps of no consequence: our own clock before any reply. */
   estimate(): number;
   /** How far our wall clock is ahead of the server's, ms; null before the first reply. Exact to the round trip's time. */
   skewMs(): number | null;
@@ -24,23 +29,33 @@ export interface Moment {
 /** Above this, `apply` is refused until the clock is put right (design §4). */
 export const MAX_SKEW_MS = 2 * 60_000;
 
+const CLAIM_LIMIT_MS = 60_000;
+
 export function createServerClock(now: () => Moment): ServerClock {
   let anchor: { sent: Moment; serverTime: number; skewMs: number } | null = null;
+  let claimed = 0;
   const latest = (): number | null => {
     if (anchor === null) return null;
     const at = now();
     const passed = Math.max(at.mono - anchor.sent.mono, at.wall - anchor.sent.wall, 0);
-    return Math.ceil(anchor.serverTime + passed);
+    return Math.max(Math.ceil(anchor.serverTime + passed), claimed);
   };
   return {
     heard({ sent, serverTime }) {
       const { wall } = now();
+      // The server bounds a claim by its own time, so one far ahead (a clock that was wrong for a while) binds nobody.
+      if (claimed > serverTime + CLAIM_LIMIT_MS) claimed = serverTime;
       // The server's reading lies between our sending and our hearing: inside that span there is no skew to speak of.
       const ahead = sent.wall - serverTime;
       const behind = serverTime - wall;
       anchor = { sent, serverTime, skewMs: ahead > 0 ? ahead : behind > 0 ? -behind : 0 };
     },
     latest,
+    claim() {
+      const at = latest();
+      if (at !== null) claimed = Math.max(claimed, at);
+      return at ?? now().wall;
+    },
     estimate: () => latest() ?? now().wall,
     skewMs() {
       if (anchor === null) return null;

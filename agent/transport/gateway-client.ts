@@ -60,7 +60,7 @@ export function createGatewayClient(deps: {
       request: { method, path: url.pathname, query, headers, body },
       keyid: deps.keyid(),
       privateKey: deps.key.privateKey,
-      created: Math.floor(deps.clock.estimate() / 1_000),
+      created: Math.floor(deps.clock.claim() / 1_000),
     });
     return { ...headers, ...added };
   };

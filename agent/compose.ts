@@ -1,0 +1,248 @@
+/** Puts the agent together (the only place that does) and keeps it running. */
+import { randomUUID } from 'node:crypto';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PROTOCOL_VERSION } from '../protocol/messages.js';
+import type { AgentConfig } from './config.js';
+import { enrol } from './enrol.js';
+import { createRunChecks } from './health/checks.js';
+import { runHooks } from './hooks/hooks.js';
+import { AGENT_VERSION } from './inventory/facts.js';
+import { openJournal } from './journal/journal.js';
+import { loadLimits, windowOpen } from './limits/limits.js';
+import { machineIdHere } from './machine.js';
+import { openOrders } from './orders/book.js';
+import { createExecutor } from './orders/executor.js';
+import { createLedger } from './orders/ledger.js';
+import type { Provider } from './providers/provider.js';
+import { createScanner } from './scanner.js';
+import { writeStatus } from './status.js';
+import { readBootId } from './system/boot.js';
+import { run } from './system/run.js';
+import { createServerClock, MAX_SKEW_MS, type Moment } from './transport/clock.js';
+import { createContentCache } from './transport/content.js';
+import { createGatewayClient } from './transport/gateway-client.js';
+import { type Identity, loadIdentity, loadOrMakeKey, saveIdentity } from './transport/identity.js';
+import { acceptKeySet, trustedKeys } from './transport/key-set.js';
+import { createPoller } from './transport/poller.js';
+import { openWakeChannel } from './transport/wake.js';
+
+export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+
+const moment = (): Moment => ({ mono: performance.now(), wall: Date.now() });
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+const REBOOT_FLUSH_MS = 5_000;
+
+/** Runs until the process ends. @throws Error when it can't begin: configuration, state, or enrolment refused. */
+export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o711 });
+  const clock = createServerClock(moment);
+  const key = loadOrMakeKey(config.stateDir);
+  let identity: Identity | null = loadIdentity(config.stateDir);
+  const ca = config.caFile === null ? undefined : readFileSync(config.caFile, 'utf8');
+  const trust = ca === undefined ? {} : { ca };
+  const client = createGatewayClient({
+    url: config.server,
+    ...trust,
+    key,
+    keyid: () => identity?.endpointId ?? key.keyid,
+    clock,
+    now: moment,
+  });
+  if (identity !== null && identity.machineId !== machineIdHere()) {
+    const reason =
+      'this is a copy of another machine: its key was made elsewhere; help: ringmaster-agent enrol --token TOKEN --anew';
+    writeStatus(config, { state: 'quarantined', reason, endpointId: identity.endpointId });
+    log(reason);
+    // Stays up without a word to the server: a copy that polls would cost the original its identity.
+    setInterval(() => undefined, 3_600_000);
+    return;
+  }
+  identity ??= await enrolUntilDone({ config, key: key.publicKey, client, clock, log });
+  const me: { identity: Identity } = { identity };
+
+  const opened = openJournal({ dir: join(config.stateDir, 'journal'), now: Date.now });
+  if (opened.tornTail) log('the last write of the journal was cut off and is dropped');
+  const provider = await findProvider(log);
+  const bootId = readBootId();
+  const root = process.getuid?.() === 0;
+  const limits = () => loadLimits(config.limitsFile);
+  const content = createContentCache({ dir: join(config.stateDir, 'content'), fetch: client.content });
+
+  const fatal = (error: Error) => {
+    log('the agent can not go on', { error: error.message });
+    process.exit(1);
+  };
+  const ledger = createLedger({
+    journal: opened.journal,
+    records: opened.records,
+    now: () => Math.round(clock.estimate()),
+    changed: () => poller.soon(executor.busy ? config.reportBatchSeconds * 1_000 : 50),
+  });
+  const scanner = createScanner({
+    config,
+    provider,
+    refresh: root && !config.scanOnly,
+    now: () => clock.estimate(),
+    busy: () => executor.busy,
+    send: (inventory) => client.inventory(inventory),
+    scanned: () => poller.soon(50),
+    log,
+  });
+  const executor = createExecutor({
+    ledger,
+    provider: provider ?? (await import('./providers/none.js')).noProvider,
+    content,
+    clock,
+    limits,
+    ownWindowOpen: () => {
+      const now = new Date();
+      return windowOpen(limits(), { weekday: now.getDay(), hour: now.getHours(), minute: now.getMinutes() });
+    },
+    runChecks: createRunChecks({ run, checksDir: config.checksDir, ownerUid: 0 }),
+    runHooks: (hooks, when, context) => runHooks({ hooks, when, dir: config.hooksDir, ownerUid: 0, context, run }),
+    scan: scanner.scan,
+    newId: randomUUID,
+    bootId,
+    reboot: async () => {
+      await poller.flush(REBOOT_FLUSH_MS);
+      const result = await run(['systemctl', 'reboot'], { timeoutMs: 60_000 });
+      if (result.code !== 0) throw new Error(`systemctl reboot: ${result.stderr.slice(0, 300)}`);
+    },
+    scanOnly: config.scanOnly || !root || provider === null,
+    orderDir: (orderId) => join(config.stateDir, 'orders', orderId),
+    sleep,
+    mono: () => performance.now(),
+    healthGraceMs: config.healthGraceSeconds * 1_000,
+    log,
+    settled: () => {
+      poller.soon(0);
+      const retry = executor.retryInMs();
+      if (retry !== null) setTimeout(() => executor.work().catch(fatal), retry).unref();
+    },
+  });
+  const poller = createPoller({
+    client,
+    ledger,
+    executor: () => executor,
+    clock,
+    bootId,
+    now: Date.now,
+    random: Math.random,
+    minPollSeconds: config.minPollSeconds,
+    context: async (keySetVersion) => {
+      if (keySetVersion > me.identity.keySet.version) await refreshKeySet();
+      const latest = clock.latest() ?? Date.now();
+      const trusted = trustedKeys(me.identity.keySet, latest);
+      return { endpointId: me.identity.endpointId, trusted, latest, provider: provider?.name ?? 'none' };
+    },
+    observations: () => ({ ...scanner.observations(), ...observe() }),
+    localLimits: () => ({ ...limits() }),
+    scanNow: scanner.soon,
+    polled: () => writeStatus(config, status()),
+    fatal,
+    log,
+  });
+
+  const refreshKeySet = async () => {
+    const { keySet } = await client.keySet();
+    const { rootPublicKey, rootFingerprint } = me.identity;
+    const accepted = acceptKeySet({
+      envelope: keySet,
+      rootPublicKey,
+      rootFingerprint,
+      newestVersion: me.identity.keySet.version,
+    });
+    if (!accepted.ok) throw new Error(accepted.reason);
+    me.identity = { ...me.identity, keySet: accepted.keySet };
+    saveIdentity(config.stateDir, me.identity);
+  };
+  const observe = () => {
+    const skew = clock.skewMs() ?? 0;
+    const { untrusted } = poller.state;
+    return {
+      agentVersion: AGENT_VERSION,
+      protocol: PROTOCOL_VERSION,
+      quarantine: ledger.book.quarantine,
+      // Rounded, so that it is told when it changes and not at every poll.
+      clockSkewSeconds: Math.abs(skew) > MAX_SKEW_MS ? Math.round(skew / 10_000) * 10 : null,
+      untrusted,
+      limitsMalformed: limits().malformed,
+      waiting: Object.fromEntries(executor.waiting),
+    };
+  };
+  const status = () => ({
+    state: ledger.book.quarantine === null ? 'running' : 'quarantined',
+    reason: ledger.book.quarantine ?? poller.state.lastError,
+    endpointId: me.identity.endpointId,
+    server: config.server,
+    lastContactAt: poller.state.lastContactAt,
+    clockSkewMs: clock.skewMs(),
+    lastScan: scanner.last(),
+    orders: openOrders(ledger.book).map(({ orderId, kind, core }) => ({
+      orderId,
+      kind,
+      state: core.state,
+      waiting: executor.waiting.get(orderId) ?? null,
+    })),
+    untrusted: poller.state.untrusted,
+  });
+
+  if (opened.damage !== null) ledger.quarantine(`the journal was damaged: ${opened.damage}`);
+  content.clean(digestsInUse(ledger), Date.now());
+  poller.start();
+  scanner.start();
+  openWakeChannel({
+    target: client.wake,
+    ...trust,
+    onWake: () => poller.soon(100 * Math.random()),
+    random: Math.random,
+  });
+  // What was begun before a crash goes on at once, also when the server can't be reached.
+  await executor.work().catch(fatal);
+}
+
+async function enrolUntilDone(args: {
+  readonly config: AgentConfig;
+  readonly key: string;
+  readonly client: ReturnType<typeof createGatewayClient>;
+  readonly clock: ReturnType<typeof createServerClock>;
+  readonly log: Log;
+}): Promise<Identity> {
+  const { config, log } = args;
+  if (config.joinToken === null) throw new Error('not enrolled, and the configuration has no joinToken');
+  const { isPassing } = await import('./transport/gateway-client.js');
+  for (let wait = 1_000; ; wait = Math.min(60_000, wait * 2)) {
+    try {
+      const identity = await enrol({
+        config,
+        token: config.joinToken,
+        publicKey: args.key,
+        client: args.client,
+        clock: args.clock,
+      });
+      log('enrolled', { endpointId: identity.endpointId });
+      return identity;
+    } catch (error) {
+      writeStatus(config, { state: 'enrolling', reason: (error as Error).message });
+      if (!isPassing(error)) throw error;
+      log('enrolment waits', { error: (error as Error).message });
+      await sleep(wait * (0.5 + Math.random()));
+    }
+  }
+}
+
+async function findProvider(log: Log): Promise<Provider | null> {
+  try {
+    const { createAptProvider } = await import('./providers/apt/index.js');
+    return await createAptProvider({ run, now: Date.now, log });
+  } catch (error) {
+    log('no package manager', { reason: (error as Error).message });
+    return null;
+  }
+}
+
+function digestsInUse(ledger: ReturnType<typeof createLedger>): ReadonlySet<string> {
+  const docs = openOrders(ledger.book).flatMap((entry) => entry.doc ?? []);
+  return new Set(docs.flatMap((doc) => [...doc.updates, ...doc.previous].map((file) => file.sha256)));
+}

@@ -1,0 +1,107 @@
+/** Puts the agent on this host as a systemd service: configuration, runtime, unit, start. */
+import { chmodSync, copyFileSync, existsSync, mkdirSync, realpathSync, renameSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { type AgentConfig, DEFAULT_CONFIG_FILE, loadConfig, parseConfig } from './config.js';
+import { writeFileDurably } from './system/files.js';
+import { run, tail } from './system/run.js';
+import { loadIdentity, parseJoinToken } from './transport/identity.js';
+
+export const UNIT = 'ringmaster-agent.service';
+const PROGRAM_DIR = '/opt/ringmaster-agent';
+/** Small heaps: the agent idles nearly always. The time an inventory takes is no matter. */
+const RUNTIME_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=128', '--optimize-for-size'];
+
+export interface InstallArgs {
+  readonly url: string;
+  readonly token: string;
+  readonly scanOnly: boolean;
+  readonly name: string | null;
+  readonly caFile: string | null;
+  readonly start: boolean;
+}
+
+/** @throws Error that says what was missing or refused. Repeating it updates an installed agent. */
+export async function install(args: InstallArgs): Promise<AgentConfig> {
+  if (process.getuid?.() !== 0) throw new Error('install needs root');
+  parseJoinToken(args.token);
+  const raw = {
+    server: args.url,
+    joinToken: args.token,
+    scanOnly: args.scanOnly,
+    ...(args.name === null ? {} : { name: args.name }),
+    ...(args.caFile === null ? {} : { caFile: args.caFile }),
+  };
+  parseConfig(raw, 'arguments');
+  for (const dir of ['hooks.d', 'checks.d'])
+    mkdirSync(join(dirname(DEFAULT_CONFIG_FILE), dir), { recursive: true, mode: 0o755 });
+  writeFileDurably(DEFAULT_CONFIG_FILE, `${JSON.stringify(raw, null, 2)}\n`, 0o600);
+  const config = loadConfig(DEFAULT_CONFIG_FILE);
+  const programs = placePrograms();
+  writeFileDurably(join('/etc/systemd/system', UNIT), unitText(programs), 0o644);
+  if (!existsSync('/run/systemd/system')) return config;
+  await must(['systemctl', 'daemon-reload']);
+  if (args.start) {
+    await must(['systemctl', 'enable', '--quiet', UNIT]);
+    await must(['systemctl', 'restart', UNIT]);
+    await waitForIdentity(config);
+  }
+  return config;
+}
+
+/** Runtime and bundle stay where they are when a package or an image put them there; else they are copied to /opt. */
+function placePrograms(): { node: string; bundle: string } {
+  const node = realpathSync(process.execPath);
+  const bundle = realpathSync(process.argv[1] ?? '');
+  if ([node, bundle].every((path) => path.startsWith('/opt/'))) return { node, bundle };
+  mkdirSync(PROGRAM_DIR, { recursive: true, mode: 0o755 });
+  return { node: copied(node, 'node', 0o755), bundle: copied(bundle, 'ringmaster-agent.mjs', 0o644) };
+}
+
+/** By rename: a running agent keeps the file it has open. */
+function copied(from: string, name: string, mode: number): string {
+  const to = join(PROGRAM_DIR, name);
+  if (from === to) return to;
+  copyFileSync(from, `${to}.new`);
+  chmodSync(`${to}.new`, mode);
+  renameSync(`${to}.new`, to);
+  return to;
+}
+
+/**
+ * `KillMode=process`: the package manager runs in the unit's control group and must outlive a restart of the agent.
+ * The umask is the usual one, because packages' scripts inherit it.
+ */
+export function unitText(programs: { readonly node: string; readonly bundle: string }): string {
+  return `[Unit]
+Description=Ringmaster agent
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStart=${programs.node} ${RUNTIME_FLAGS.join(' ')} ${programs.bundle} run --config ${DEFAULT_CONFIG_FILE}
+Restart=always
+RestartSec=2
+KillMode=process
+TimeoutStopSec=20
+OOMPolicy=continue
+UMask=0022
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** So that `install` says when the token is not good, rather than a log nobody reads. */
+async function waitForIdentity(config: AgentConfig): Promise<void> {
+  for (let tries = 0; tries < 60; tries++) {
+    if (loadIdentity(config.stateDir) !== null) return;
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+  const { readStatus } = await import('./status.js');
+  throw new Error(`installed, but not enrolled yet: ${readStatus(config)?.reason ?? `see journalctl -u ${UNIT}`}`);
+}
+
+async function must(argv: readonly string[]): Promise<void> {
+  const result = await run(argv, { timeoutMs: 60_000 });
+  if (result.code !== 0) throw new Error(`${argv.join(' ')}: ${tail(result.stderr || result.stdout, 400)}`);
+}
