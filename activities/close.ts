@@ -119,4 +119,3 @@ function lists(ends: readonly EndpointEnd[], proof: Proof) {
       .map(({ name }) => ({ endpoint: name, reason: 'not confirmed: no scan since' })),
   };
 }
-

@@ -1,5 +1,5 @@
-import type { KindPlan } from './kinds/change-kind.js';
 import type { Draft } from './freeze-draft.js';
+import type { KindPlan } from './kinds/change-kind.js';
 import type { Survey } from './survey.js';
 
 /** How many endpoints a list names before it only counts. */

@@ -1,7 +1,7 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { Pool } from 'pg';
-import type { PackageChangelog } from '../adapters/content/changelog.js';
 import type { WantedPackage } from '../adapters/content/apt/fetch-package.js';
+import type { PackageChangelog } from '../adapters/content/changelog.js';
 import type { ChangeRow } from '../db/change/load.js';
 import type { Queryable } from '../db/pool.js';
 import type * as StageDb from '../db/stages.js';

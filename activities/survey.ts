@@ -1,8 +1,8 @@
-import type { PolicySet } from '../domain/policy/policy-set.js';
+import type { Queryable } from '../db/pool.js';
 import type { InScope, ScopeEndpoint } from '../domain/change/scope.js';
 import { decideScope, isFresh } from '../domain/change/scope.js';
-import type { Queryable } from '../db/pool.js';
 import type { Group } from '../domain/fleet/selector.js';
+import type { PolicySet } from '../domain/policy/policy-set.js';
 import type { LoadedChange, StageDeps } from './stage-deps.js';
 
 /** Who takes part, as things are now. */

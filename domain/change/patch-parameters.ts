@@ -9,7 +9,11 @@ const patterns = z.array(pattern).max(1_000);
 const cve = z.string().regex(/^CVE-\d{4}-\d{4,19}$/, 'must look like CVE-2026-12345');
 
 const chosen = z
-  .strictObject({ packages: patterns.optional(), sources: patterns.optional(), cves: z.array(cve).max(1_000).optional() })
+  .strictObject({
+    packages: patterns.optional(),
+    sources: patterns.optional(),
+    cves: z.array(cve).max(1_000).optional(),
+  })
   .refine((some) => [some.packages, some.sources, some.cves].some((list) => list !== undefined && list.length > 0), {
     message: 'must name at least one package, source or CVE',
   });

@@ -232,16 +232,16 @@ describe('confirm', () => {
         }
       }
       await fleet.order(changeId, id.failed as string, { state: 'failed' });
-      const after = (name: string, version: string | null) =>
+      const scanned = (name: string, version: string | null) =>
         fleet.scan(id[name] as string, {
           at: NOW + 1_000,
           installed: version === null ? [] : [{ name: 'curl', version }],
         });
-      await after('proven', '7.88-2');
-      await after('newer', '7.89-1');
-      await after('liar', '7.88-1');
-      await after('gone', null);
-      const { pace, clock } = testPace({ onSleep: () => after('late', '7.88-2') });
+      await scanned('proven', '7.88-2');
+      await scanned('newer', '7.89-1');
+      await scanned('liar', '7.88-1');
+      await scanned('gone', null);
+      const { pace, clock } = testPace({ onSleep: () => scanned('late', '7.88-2') });
 
       const result = await stages({ pace: () => pace, clock }).confirm({ changeId });
       expect(result).toEqual({ confirmed: 3, missing: 2, unscanned: 1 });
