@@ -25,10 +25,17 @@ export interface StopPort {
   ) => Promise<{ readonly changeIds: readonly string[] } & Stopped>;
 }
 
+/** db/orders/withdraw.ts: retires an endpoint and ends every order it still has, with the audit entry. */
+export type RetireEndpoint = (
+  client: PoolClient,
+  args: { readonly endpointId: string; readonly by: string; readonly reason: string; readonly now: EpochMs },
+) => Promise<void>;
+
 export interface ApiDeps {
   readonly pool: Pool;
   readonly clock: () => EpochMs;
   readonly stops: StopPort;
+  readonly retireEndpoint: RetireEndpoint;
   /** What is wrong with the parameters of a change of that kind; null for a kind nobody knows. */
   readonly parseParameters: (
     kind: string,

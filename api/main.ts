@@ -2,9 +2,7 @@
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
-import { haltAll, haltChange } from '../db/orders/stop.js';
-import { takeOffers } from '../db/orders/take-offers.js';
-import { takeReports } from '../db/orders/take-reports.js';
+import { haltAll, haltChange, retireEndpoint, takeOffers, takeReports } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
@@ -37,7 +35,7 @@ const seen = createSeenBuffer({ pool, logger });
 const wake = createWakeHub({ databaseUrl: settings.databaseUrl, verifier, logger });
 
 const app = createApp({
-  api: { pool, clock, stops: { haltChange, haltAll }, parseParameters },
+  api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
   gateway: {
     pool,
     clock,

@@ -13,6 +13,7 @@ import {
   submitDecision,
 } from '../../db/approvals/decision.js';
 import { inTransaction } from '../../db/pool.js';
+import { NO_CODE_SENT } from '../../domain/approval/refusal.js';
 import { formatInstant } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { approvalWorkflowId } from '../../workflows/ids.js';
@@ -47,7 +48,7 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
     res: Response,
     args: { located: Located; notice: Notice; status: number; comment: string },
   ) => {
-    const view = viewOf({ ...args, person: currentPerson(req), path: req.path });
+    const view = viewOf({ ...args, person: currentPerson(req), path: req.path, now: deps.clock() });
     const html = renderPage('approval', { ...view, formToken: deps.forms.formToken(req, res) });
     res
       .status(args.status)
@@ -81,7 +82,8 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
     const refuse = (status: number, message: string) =>
       show(req, res, { located, notice: { message, tone: 'bad' }, status, comment: input.comment });
 
-    if (request.state !== 'open') return refuse(409, `This request is ${request.state}.`);
+    const why = shut(located, deps.clock());
+    if (why !== null) return refuse(409, why);
     const person = currentPerson(req);
     const signedIn = person?.via === 'session' && person.accountId === accountId;
     if (person !== null && !signedIn)
@@ -160,12 +162,14 @@ function viewOf(args: {
   readonly comment: string;
   readonly person: ReturnType<typeof currentPerson>;
   readonly path: string;
+  readonly now: EpochMs;
 }): object {
   const { located, person } = args;
   const { request } = located;
   const mine = located.decisions.find((d) => d.mine && d.state !== 'refused');
   const signedIn = person?.via === 'session' && person.accountId === located.accountId;
-  const open = request.state === 'open' && mine === undefined;
+  const why = shut(located, args.now);
+  const open = why === null && mine === undefined;
   const how = request.highRisk ? 'must' : signedIn ? 'no' : 'or';
   return {
     e: request.evidence,
@@ -182,7 +186,7 @@ function viewOf(args: {
     form: open ? { code: how, codeHelp: codeHelp(located) } : null,
     closed:
       mine === undefined
-        ? `This request is ${request.state}.`
+        ? why
         : `You decided: ${mine.decision}${mine.state === 'submitted' ? ' (being checked)' : ''}.`,
     decisions: located.decisions
       .filter((d) => d.state === 'counted')
@@ -194,8 +198,17 @@ function viewOf(args: {
 }
 
 function codeHelp(located: Located): string {
-  if (located.hasSecondChannel) return 'It was sent to your second channel, not to the mailbox that got the link.';
-  if (located.request.highRisk)
-    return 'You have no second channel, so no code could be sent: ask an administrator to set one, then for a new request.';
+  if (located.codeWay === 'secondChannel')
+    return 'It was sent to your second channel, not to the mailbox that got the link.';
   return 'It was sent to you in a mail of its own.';
+}
+
+/** Why this request takes no decision from this person any more, or never did; null when it does. */
+function shut(located: Located, now: EpochMs): string | null {
+  const { request } = located;
+  if (request.state !== 'open') return `This request is ${request.state}.`;
+  if (request.expiresAt <= now) return 'This request has expired.';
+  if (request.highRisk && located.codeWay === null)
+    return `You can’t decide on this high-risk change: ${NO_CODE_SENT}. An administrator can set one; it holds from the next request on.`;
+  return null;
 }

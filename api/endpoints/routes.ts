@@ -1,5 +1,6 @@
 import { appendAudit } from '../../db/audit/append.js';
 import { editEndpoint, setStakeholders, wantScan } from '../../db/endpoints/edit.js';
+import { readmit } from '../../db/endpoints/identity.js';
 import { refreshQuorumMembers } from '../../db/groups/groups.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
 import { inTransaction } from '../../db/pool.js';
@@ -13,11 +14,12 @@ import {
   endpointPatch,
   endpointQuery,
   endpointSummary,
+  reasonBody,
   stakeholderParams,
   stakeholderPut,
 } from './schema.js';
 
-export function endpointRoutes({ pool }: ApiDeps): Route[] {
+export function endpointRoutes({ pool, retireEndpoint }: ApiDeps): Route[] {
   const one = async (id: string): Promise<object> => {
     const endpoint = await readEndpoint(pool, id);
     if (endpoint === null) throw notFound('endpoint');
@@ -87,6 +89,40 @@ export function endpointRoutes({ pool }: ApiDeps): Route[] {
           ]);
         });
         return { status: 202, body: { wantsScan: true } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/endpoints/:id/readmit',
+      summary: 'Let a quarantined endpoint back in',
+      permission: 'endpoint.edit',
+      params: idParams,
+      body: reasonBody,
+      responses: { 200: { description: 'The endpoint as it is now', schema: endpointDetail } },
+      handler: async ({ params, body, person }) => {
+        await one(params.id);
+        await inTransaction(pool, async (client) => {
+          if (!(await readmit(client, params.id))) throw conflict('the endpoint is not quarantined');
+          const subject = `endpoint/${params.id}`;
+          await appendAudit(client, [{ actor: person.actor, action: 'endpoint.readmitted', subject, detail: body }]);
+        });
+        return { status: 200, body: await one(params.id) };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/endpoints/:id/retire',
+      summary: 'Take an endpoint out for good; what it still has open ends',
+      permission: 'endpoint.edit',
+      params: idParams,
+      body: reasonBody,
+      responses: { 200: { description: 'The endpoint as it is now', schema: endpointDetail } },
+      handler: async ({ params, body, person, now }) => {
+        await one(params.id);
+        await inTransaction(pool, (client) =>
+          retireEndpoint(client, { endpointId: params.id, by: person.actor, reason: body.reason, now }),
+        );
+        return { status: 200, body: await one(params.id) };
       },
     }),
     route({

@@ -35,6 +35,8 @@ export const endpointPatch = z
   })
   .refine((patch) => Object.values(patch).some((value) => value !== undefined), 'changes nothing');
 
+export const reasonBody = z.strictObject({ reason: z.string().trim().min(1).max(2_000) });
+
 export const stakeholderParams = z.strictObject({ id: z.uuid(), kind: stakeholderKindSchema });
 export const stakeholderPut = z.strictObject({ accountIds: z.array(z.uuid()).max(50) });
 

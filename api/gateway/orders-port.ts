@@ -8,7 +8,14 @@ export interface OrdersPort {
   /** Takes the reports in; may halt rings in the same transaction. Violations are refused reports, with their reasons. */
   readonly takeReports: (
     pool: Pool,
-    args: { endpointId: string; reports: PollRequest['reports']; open: PollRequest['open']; now: EpochMs },
+    args: {
+      endpointId: string;
+      reports: PollRequest['reports'];
+      open: PollRequest['open'];
+      /** The earliest server time at which the endpoint can have written this: what it says about permits is as old. */
+      heardAt: EpochMs;
+      now: EpochMs;
+    },
   ) => Promise<{
     readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
     readonly violations: readonly unknown[];

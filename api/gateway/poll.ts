@@ -12,7 +12,10 @@ import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
 import type { Signer } from './signed.js';
 
-/** Beyond this the endpoint refuses to apply (design §4), so it is worth saying. */
+/**
+ * Beyond this the endpoint refuses to apply (design §4), so it is worth saying. And whatever an endpoint that may apply has
+ * signed, it signed at most so much before the time it wrote.
+ */
 const MAX_SKEW_MS = 2 * MINUTE;
 const INT4 = 2_147_483_647;
 
@@ -52,12 +55,9 @@ export async function poll(
     deps.logger.warn({ endpointId, reason: verdict.reason }, 'endpoint quarantined');
   }
 
-  const taken = await deps.orders.takeReports(deps.pool, {
-    endpointId,
-    reports: request.reports,
-    open: request.open,
-    now,
-  });
+  const { reports, open } = request;
+  const heardAt = Math.min(now, signer.signedAt) - MAX_SKEW_MS;
+  const taken = await deps.orders.takeReports(deps.pool, { endpointId, reports, open, heardAt, now });
   if (taken.violations.length > 0) deps.logger.warn({ endpointId, violations: taken.violations }, 'reports refused');
   if (verdict.kind !== 'old') await storeObservations(deps.pool, { endpointId, ...told(request) });
   const orders = active ? await deps.orders.takeOffers(deps.pool, { endpointId, open: request.open, now }) : [];

@@ -96,3 +96,17 @@ export async function quarantine(client: PoolClient, args: { endpointId: string;
   ]);
   return true;
 }
+
+/**
+ * Lets a quarantined endpoint back in: a person has looked. What its identity was compared with is forgotten, so that the
+ * machine that stays begins anew. @returns false when it was not quarantined
+ */
+export async function readmit(client: PoolClient, endpointId: string): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `UPDATE endpoint SET state = 'active', state_reason = NULL, last_journal_seq = 0, last_signed_at = NULL, boot_id = NULL,
+            earlier_boot_ids = '{}', wants_scan = true
+      WHERE id = $1 AND state = 'quarantined'`,
+    [endpointId],
+  );
+  return rowCount === 1;
+}

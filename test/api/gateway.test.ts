@@ -77,7 +77,7 @@ describe('enrolment', () => {
     ['a newer protocol', joinToken, { protocol: 99 }, 426, 'protocol 99'],
     ['a name with a zero byte', joinToken, { name: 'a\u0000b' }, 400, 'characters'],
   ] as const)('%s is refused', async (_, token, change, status, text) => {
-    const reply = await simulatedAgent({ url: api.url }).enrol(await token(), change);
+    const reply = await simulatedAgent({ url: api.url }).enrol(await token(), change as object);
     expect(reply.status).toBe(status);
     expect(errorReply.parse(reply.body).error).toContain(text);
   });
@@ -229,6 +229,29 @@ describe('polling', () => {
       state: 'quarantined',
       state_reason: expect.stringContaining('rolled back or cloned'),
     });
+    expect((await agent.inventory()).status).toBe(403);
+  });
+
+  test('a person who has looked lets a quarantined endpoint back in, and begins anew with it', async () => {
+    const { agent, id } = await enrolled();
+    const at = seconds();
+    await agent.poll({ journalSeq: 20 }, { created: at - 2 });
+    await agent.poll({ journalSeq: 3 }, { created: at - 1 });
+    expect((await agent.inventory()).status).toBe(403);
+    await api.seen.flush();
+    const readmit = () => api.call('POST', `/v1/endpoints/${id}/readmit`, { body: { reason: 'restored from backup' } });
+    expect((await readmit()).body).toMatchObject({ state: 'active', stateReason: null });
+    expect((await readmit()).status).toBe(409);
+    await agent.poll({ journalSeq: 3 }, { created: at });
+    expect((await agent.inventory()).status).toBe(200);
+    expect(await endpoint(id)).toMatchObject({ state: 'active' });
+  });
+
+  test('a retired endpoint is told so, and can’t come back with its key', async () => {
+    const { agent, id } = await enrolled();
+    expect((await api.call('POST', `/v1/endpoints/${id}/retire`, { body: { reason: 'scrapped' } })).status).toBe(200);
+    expect(await agent.poll()).toMatchObject({ status: 403, body: { error: 'this endpoint is retired' } });
+    expect((await agent.enrol(await joinToken())).status).toBe(403);
     expect((await agent.inventory()).status).toBe(403);
   });
 

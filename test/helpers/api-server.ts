@@ -14,7 +14,7 @@ import { createSeenBuffer, type SeenBuffer } from '../../api/gateway/seen-buffer
 import { createVerifier } from '../../api/gateway/signed.js';
 import { createWakeHub } from '../../api/gateway/wake.js';
 import { ensureBootstrapToken } from '../../db/identity/bootstrap.js';
-import { haltAll, haltChange } from '../../db/orders/stop.js';
+import { haltAll, haltChange, retireEndpoint } from '../../db/orders/index.js';
 import { createPool } from '../../db/pool.js';
 import {
   generateSigningKeyPem,
@@ -69,7 +69,7 @@ export async function startApi(args: {
     reports: [],
   };
   const app = createApp({
-    api: { pool, clock, stops: { haltChange, haltAll }, parseParameters },
+    api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
     gateway: {
       pool,
       clock,

@@ -1,0 +1,548 @@
+import { randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { mayDo, PERMISSIONS, type Permission, ROLES } from '../../domain/identity/permissions.js';
+import { simulatedAgent } from '../helpers/agent-client.js';
+import { ADMIN_TOKEN, startApi, type TestApi } from '../helpers/api-server.js';
+import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
+
+let db: TestDatabase;
+let api: TestApi;
+const tokens: Record<string, string> = {};
+const accounts: Record<string, string> = {};
+
+beforeAll(async () => {
+  db = await createDatabase();
+  api = await startApi({ apiUrl: db.apiUrl, pool: db.pool });
+  for (const role of [...ROLES, 'none'] as const) {
+    const roles = role === 'none' ? [] : [role];
+    const made = await api.call('POST', '/v1/accounts', { body: { name: role, email: `${role}@example.com`, roles } });
+    accounts[role] = made.body.id;
+    const body = { name: 'test', role: role === 'none' ? 'Administrator' : role, expiresInSeconds: null };
+    tokens[role] = (await api.call('POST', `/v1/accounts/${made.body.id}/tokens`, { body })).body.token;
+  }
+}, 60_000);
+afterAll(async () => {
+  await api?.close();
+  await db?.drop();
+});
+
+const enrol = async (name = 'host'): Promise<string> => {
+  const { body } = await api.call('POST', '/v1/join-tokens', { body: {} });
+  return (await simulatedAgent({ url: api.url }).enrol(body.token, { name })).body.endpointId;
+};
+const ring = {
+  name: 'test',
+  select: { labels: { env: 'test' } },
+  maxInFlight: 5,
+  errorBudget: { count: 0 },
+  successThresholdPercent: 100,
+  minSample: 1,
+  soakMinutes: 0,
+  approvals: [],
+  deadlineMinutes: 600,
+  haltAction: 'pause',
+};
+const spec = {
+  kind: 'patch',
+  name: 'November',
+  reason: 'monthly cycle',
+  scope: { all: true },
+  rings: [ring],
+  priority: 0,
+  deadlineMinutes: 10_080,
+  offlineAfterMinutes: 60,
+  parameters: {},
+};
+const always = { always: true };
+const policy = {
+  appliesTo: { all: true },
+  hours: { communicate: always, stage: always, apply: always },
+  freezeCalendars: [],
+  reboot: 'ifNeeded',
+  expectedMinutes: 10,
+  healthChecks: [],
+  hooks: [],
+  stageRateLimit: null,
+};
+const change = async (body: object = spec): Promise<string> => {
+  const made = await api.call('POST', '/v1/changes', { body });
+  expect(made.status).toBe(201);
+  return made.body.id;
+};
+const outbox = async (workflowId: string) =>
+  (await db.pool.query('SELECT topic, payload FROM outbox WHERE workflow_id = $1 ORDER BY created_at', [workflowId]))
+    .rows;
+const audit = async (subject: string) =>
+  (await db.pool.query('SELECT actor, action FROM audit_entry WHERE subject = $1 ORDER BY id', [subject])).rows;
+
+describe('the walk over routes and roles', () => {
+  test('every route of the document answers each role as its permission says', async () => {
+    const { body: document } = await api.call('GET', '/v1/openapi.json', { token: null });
+    expect(document.openapi).toBe('3.1.0');
+    const operations = Object.entries<Record<string, Record<string, any>>>(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
+    );
+    expect(operations.length).toBeGreaterThan(25);
+    for (const { method, path, operation } of operations) {
+      const permission = operation['x-permission'] as Permission;
+      expect(Object.keys(PERMISSIONS)).toContain(permission);
+      // Nothing exists behind these parameters, and the empty body fits nowhere: allowed means 2xx, 400, 404 or 409.
+      const target = path.replaceAll(/\{(\w+)\}/g, (_, name) =>
+        name === 'id' ? randomUUID() : name === 'kind' ? 'itOwner' : 'nothing',
+      );
+      const ask = async (token: string | null) =>
+        (await api.call(method, target, { token, ...(method === 'GET' ? {} : { body: {} }) })).status;
+      const where = `${method} ${path}`;
+      expect([where, 'guest', await ask(null)]).toEqual([where, 'guest', 401]);
+      expect([where, 'none', await ask(tokens.none ?? '')]).toEqual([where, 'none', 403]);
+      for (const role of ROLES) {
+        const status = await ask(tokens[role] ?? '');
+        if (!mayDo([role], permission)) expect([where, role, status]).toEqual([where, role, 403]);
+        else
+          expect([where, role, [200, 201, 202, 204, 400, 404, 409, 415].includes(status), status]).toEqual([
+            where,
+            role,
+            true,
+            status,
+          ]);
+      }
+    }
+  });
+
+  test.each([
+    ['an unknown token', { authorization: 'Bearer rmt_nobody-made-this-one' }],
+    ['another scheme', { authorization: 'Basic YTpi' }],
+    ['nothing after Bearer', { authorization: 'Bearer ' }],
+  ])('%s: 401, also where nobody needs to sign in', async (_, headers) => {
+    const reply = await api.call('GET', '/v1/changes', { token: null, headers });
+    expect(reply.status).toBe(401);
+    expect(reply.headers.get('www-authenticate')).toContain('Bearer');
+  });
+
+  test('a token ends with its account, its revocation and its time, and is never worth more than its account', async () => {
+    const { body: account } = await api.call('POST', '/v1/accounts', {
+      body: { name: 'x', email: `${randomUUID()}@example.com`, roles: ['Operator'] },
+    });
+    const { body } = await api.call('POST', `/v1/accounts/${account.id}/tokens`, {
+      body: { name: 't', role: 'Administrator', expiresInSeconds: 600 },
+    });
+    const ask = async (path: string) => (await api.call('GET', path, { token: body.token })).status;
+    expect(await ask('/v1/changes')).toBe(200);
+    expect(await ask('/v1/accounts')).toBe(403);
+    await api.call('PUT', `/v1/accounts/${account.id}/disabled`, { body: { disabled: true } });
+    expect(await ask('/v1/changes')).toBe(401);
+    await api.call('PUT', `/v1/accounts/${account.id}/disabled`, { body: { disabled: false } });
+    expect(await ask('/v1/changes')).toBe(200);
+    await db.pool.query('UPDATE api_token SET expires_at = now() WHERE id = $1', [body.id]);
+    expect(await ask('/v1/changes')).toBe(401);
+  });
+});
+
+describe('bad requests', () => {
+  test.each<[string, string, string, object, number, string]>([
+    [
+      'broken JSON',
+      'POST',
+      '/v1/changes',
+      { raw: '{"a":', headers: { 'content-type': 'application/json' } },
+      400,
+      'not valid JSON',
+    ],
+    ['no body', 'POST', '/v1/changes', {}, 400, 'body'],
+    [
+      'another content type',
+      'POST',
+      '/v1/changes',
+      { raw: 'a=b', headers: { 'content-type': 'text/plain' } },
+      415,
+      'application/json',
+    ],
+    ['a body too large', 'POST', '/v1/changes', { body: { a: 'x'.repeat(2_000_000) } }, 413, 'large'],
+    ['an unknown query member', 'GET', '/v1/changes?page=2', {}, 400, 'page: unknown field'],
+    ['a cursor of nobody', 'GET', '/v1/endpoints?cursor=abc', {}, 400, 'cursor'],
+    ['a limit of 0', 'GET', '/v1/audit?limit=0', {}, 400, 'limit'],
+    ['no id', 'GET', '/v1/changes/first', {}, 400, 'id'],
+    ['an id of nothing', 'GET', `/v1/changes/${randomUUID()}`, {}, 404, 'change'],
+    ['an unknown path', 'GET', '/v1/nothing', {}, 404, '/v1/nothing'],
+    ['a path nobody can decode', 'GET', '/v1/groups/%E0%A4%A', {}, 400, ''],
+    ['another method', 'PATCH', '/v1/changes', {}, 405, 'only'],
+    ['a zero byte', 'PUT', '/v1/groups/x', { body: { selector: { names: ['a\u0000'] } } }, 400, 'characters'],
+    ['an array for an object', 'POST', '/v1/changes', { body: [] }, 400, ''],
+  ])('%s', async (_, method, path, options, status, text) => {
+    const reply = await api.call(method, path, options);
+    expect([reply.status, JSON.stringify(reply.body)]).toEqual([status, expect.stringContaining(text)]);
+    expect(reply.headers.get('content-type')).toContain('application/problem+json');
+    expect(reply.body).toMatchObject({
+      status,
+      title: expect.any(String),
+      type: expect.stringMatching(/^urn:ringmaster:problem:/),
+    });
+    expect(JSON.stringify(reply.body)).not.toMatch(/\bat \/|node_modules|\.ts:/);
+  });
+});
+
+describe('endpoints', () => {
+  test('are listed page by page, filtered, edited and scanned', async () => {
+    const ids = [];
+    for (const name of ['web-1', 'web-2', 'web-3']) ids.push(await enrol(name));
+    const names: string[] = [];
+    for (let cursor = ''; ; ) {
+      const { body } = await api.call('GET', `/v1/endpoints?name=WEB-&limit=2${cursor}`);
+      names.push(...body.items.map((e: { name: string }) => e.name));
+      if (body.next === null) break;
+      cursor = `&cursor=${body.next}`;
+    }
+    expect(names).toEqual(['web-1', 'web-2', 'web-3']);
+
+    const until = new Date(Date.now() + 3_600_000).toISOString();
+    const body = { labels: { env: 'prod' }, zone: 'Asia/Tokyo', hold: { until, reason: 'audit' } };
+    const patched = await api.call('PATCH', `/v1/endpoints/${ids[0]}`, { body });
+    expect(patched.body).toMatchObject({
+      labels: { env: 'prod' },
+      zone: 'Asia/Tokyo',
+      holdUntil: until,
+      holdReason: 'audit',
+    });
+    const lifted = await api.call('PATCH', `/v1/endpoints/${ids[0]}`, { body: { hold: null } });
+    expect(lifted.body).toMatchObject({ labels: { env: 'prod' }, holdUntil: null, holdReason: null });
+    expect((await api.call('GET', '/v1/endpoints?label=env=prod')).body.items).toMatchObject([{ id: ids[0] }]);
+
+    await db.pool.query('UPDATE endpoint SET wants_scan = false');
+    expect((await api.call('POST', `/v1/endpoints/${ids[1]}/scan`)).status).toBe(202);
+    expect((await api.call('GET', `/v1/endpoints/${ids[1]}`)).body.wantsScan).toBe(true);
+    expect((await audit(`endpoint/${ids[1]}`)).map((a) => a.action)).toContain('endpoint.scanRequested');
+  });
+
+  test.each([
+    ['a zone of nowhere', { zone: 'Nowhere' }, 'zone'],
+    ['a hold that is over', { hold: { until: '2020-01-01T00:00:00Z', reason: 'x' } }, 'hold.until'],
+    ['a hold for no reason', { hold: { until: '2099-01-01T00:00:00Z', reason: ' ' } }, 'hold.reason'],
+    ['nothing', {}, 'changes nothing'],
+    ['a state', { state: 'active' }, 'state: unknown field'],
+  ])('%s is refused', async (_, body, text) => {
+    const reply = await api.call('PATCH', `/v1/endpoints/${await enrol()}`, { body });
+    expect([reply.status, reply.body.detail]).toEqual([400, expect.stringContaining(text)]);
+  });
+
+  test('have stakeholders', async () => {
+    const id = await enrol();
+    const put = (accountIds: string[]) =>
+      api.call('PUT', `/v1/endpoints/${id}/stakeholders/itOwner`, { body: { accountIds } });
+    expect((await put([accounts.Manager ?? '', accounts.User ?? ''])).status).toBe(200);
+    expect((await put([accounts.User ?? ''])).status).toBe(200);
+    expect((await api.call('GET', `/v1/endpoints/${id}`)).body.stakeholders).toEqual([
+      { kind: 'itOwner', accountId: accounts.User },
+    ]);
+    expect((await put([randomUUID()])).body.detail).toContain('no such account');
+  });
+});
+
+describe('groups and quorums', () => {
+  test('members follow labels, groups and enrolments', async () => {
+    const id = await enrol();
+    await api.call('PUT', '/v1/groups/db', { body: { selector: { labels: { tier: 'db' } } } });
+    const members = async () =>
+      (await api.call('PUT', '/v1/quorum-groups/db', { body: { selector: { groups: ['db'] }, maxUnavailable: 1 } }))
+        .body.members;
+    expect(await members()).toBe(0);
+    await api.call('PATCH', `/v1/endpoints/${id}`, { body: { labels: { tier: 'db' } } });
+    const { rows } = await db.pool.query('SELECT endpoint_id FROM quorum_member');
+    expect(rows).toEqual([{ endpoint_id: id }]);
+    expect(await members()).toBe(1);
+    const { body } = await api.call('POST', '/v1/join-tokens', { body: { labels: { tier: 'db' } } });
+    await simulatedAgent({ url: api.url }).enrol(body.token);
+    expect((await db.pool.query('SELECT FROM quorum_member')).rowCount).toBe(2);
+    await api.call('PUT', '/v1/groups/db', { body: { selector: { labels: { tier: 'none' } } } });
+    expect(await members()).toBe(0);
+  });
+
+  test.each([
+    ['itself', { selector: { groups: ['loop'] } }, 'itself'],
+    ['a group nobody made', { selector: { groups: ['ghost'] } }, 'ghost'],
+    ['nothing', { selector: {} }, 'selects nothing'],
+    ['everything and a typo', { selector: { all: true, label: {} } }, 'selector.label: unknown field'],
+  ])('a group of %s is refused', async (_, body, text) => {
+    const reply = await api.call('PUT', '/v1/groups/loop', { body });
+    expect([reply.status, reply.body.detail]).toEqual([400, expect.stringContaining(text)]);
+  });
+});
+
+describe('policies', () => {
+  test('each put is a version; the earlier ones stay', async () => {
+    const put = (precedence: number) =>
+      api.call('PUT', '/v1/policy-sets/Servers%20EU', { body: { precedence, document: policy } });
+    expect((await put(1)).body).toMatchObject({ name: 'Servers EU', version: 1 });
+    const racing = await Promise.all([put(2), put(3), put(4)]);
+    expect(racing.map((r) => r.body.version).sort()).toEqual([2, 3, 4]);
+    const { rows } = await db.pool.query(
+      `SELECT version, retired_at IS NULL AS current FROM policy_set WHERE name = 'Servers EU' ORDER BY version`,
+    );
+    expect(rows).toEqual([1, 2, 3, 4].map((version) => ({ version, current: version === 4 })));
+    expect((await api.call('GET', '/v1/policy-sets/Servers%20EU')).body).toMatchObject({
+      version: 4,
+      document: policy,
+    });
+  });
+
+  const window = { rrule: 'FREQ=WEEKLY;BYDAY=SA', from: '22:00', to: '04:00', zone: 'Europe/Berlin' };
+  test.each([
+    [
+      'a window of no zone',
+      { hours: { ...policy.hours, apply: { windows: [{ ...window, zone: 'Berlin' }] } } },
+      'document.hours.apply.windows[0]',
+    ],
+    [
+      'a rule nobody can read',
+      { hours: { ...policy.hours, apply: { windows: [{ ...window, rrule: 'FREQ=OFTEN' }] } } },
+      'document.hours.apply.windows[0]',
+    ],
+    ['hours that forget to apply', { hours: { communicate: always, stage: always } }, 'document.hours.apply'],
+    ['a calendar nobody imported', { freezeCalendars: ['Year end'] }, 'document.freezeCalendars'],
+    ['a group nobody made', { appliesTo: { groups: ['ghost'] } }, 'document.appliesTo.groups'],
+    ['a health check by shell', { healthChecks: [{ type: 'shell', command: 'true' }] }, 'document.healthChecks[0]'],
+    ['no reboot policy', { reboot: undefined }, 'document.reboot'],
+  ])('%s is refused by name', async (_, wrong, field) => {
+    const reply = await api.call('PUT', '/v1/policy-sets/bad', {
+      body: { precedence: 0, document: { ...policy, ...wrong } },
+    });
+    expect([reply.status, reply.body.detail]).toEqual([400, expect.stringContaining(field)]);
+    expect((await api.call('GET', '/v1/policy-sets/bad')).status).toBe(404);
+  });
+
+  test('freezes are imported from iCalendar, or refused by line', async () => {
+    const put = (raw: string) =>
+      api.call('PUT', '/v1/freeze-calendars/Year%20end', { raw, headers: { 'content-type': 'text/calendar' } });
+    const event = [
+      'BEGIN:VEVENT',
+      'UID:1',
+      'DTSTAMP:20260101T000000Z',
+      'DTSTART;VALUE=DATE:20261218',
+      'DTEND;VALUE=DATE:20270107',
+      'SUMMARY:Year end',
+      'END:VEVENT',
+    ];
+    const calendar = (lines: string[]) =>
+      ['BEGIN:VCALENDAR', 'VERSION:2.0', 'PRODID:test', ...lines, 'END:VCALENDAR', ''].join('\r\n');
+    expect((await put(calendar(event))).body).toMatchObject({ name: 'Year end', events: 1 });
+    const bad = await put(calendar(event.map((line) => line.replace('DTSTART;VALUE=DATE:20261218', 'DTSTART:soon'))));
+    expect([bad.status, bad.body.detail]).toEqual([400, expect.stringContaining('line 7')]);
+    expect(
+      (
+        await api.call('PUT', '/v1/policy-sets/frozen', {
+          body: { precedence: -5, document: { ...policy, freezeCalendars: ['Year end'] } },
+        })
+      ).status,
+    ).toBe(200);
+  });
+});
+
+describe('changes', () => {
+  test('intent, outbox and audit are written together, and nothing else', async () => {
+    const id = await change();
+    expect(await outbox(`change/${id}`)).toEqual([{ topic: 'startChange', payload: { changeId: id } }]);
+    expect((await audit(`change/${id}`)).map((a) => a.action)).toEqual(['change.requested']);
+    const read = await api.call('GET', `/v1/changes/${id}`);
+    expect(read.body).toMatchObject({ stage: 'requested', outcome: null, halted: false, rings: [], spec, plan: null });
+    expect(Date.parse(read.body.deadline) - Date.parse(read.body.requestedAt)).toBe(10_080 * 60_000);
+    const listed = await api.call('GET', '/v1/changes?open=true&limit=1');
+    expect(listed.body).toMatchObject({ items: [{ id }] });
+  });
+
+  test.each([
+    ['a bare number as budget', { rings: [{ ...ring, errorBudget: 3 }] }, 'rings[0].errorBudget'],
+    ['no threshold', { rings: [{ ...ring, successThresholdPercent: undefined }] }, 'rings[0].successThresholdPercent'],
+    ['a kind nobody knows', { kind: 'magic' }, 'kind: no such kind of change: magic'],
+    ['parameters the kind does not have', { parameters: { includes: 'all' } }, 'parameters'],
+    ['a group nobody made', { scope: { groups: ['ghost'] } }, 'scope.groups[0]: no such group: ghost'],
+    [
+      'an approver who does not exist',
+      {
+        rings: [
+          {
+            ...ring,
+            approvals: [
+              {
+                from: { accounts: [randomUUID()] },
+                quorum: 1,
+                remindEveryMinutes: 60,
+                escalateAfterMinutes: 60,
+                escalateTo: { role: 'Manager' },
+                expireAfterMinutes: 120,
+                highRisk: false,
+              },
+            ],
+          },
+        ],
+      },
+      'rings[0].approvals[0].from.accounts[0]: no such account',
+    ],
+  ])('%s is refused by name, and nothing is kept', async (_, wrong, text) => {
+    const count = async () => (await db.pool.query('SELECT count(*) AS n FROM change')).rows[0].n;
+    const before = await count();
+    const reply = await api.call('POST', '/v1/changes', { body: { ...spec, ...wrong } });
+    expect([reply.status, reply.body.detail]).toEqual([400, expect.stringContaining(text)]);
+    expect(await count()).toBe(before);
+  });
+
+  test('a stop is a row before it is answered; everything is told to the workflow', async () => {
+    const id = await change();
+    await db.pool.query(
+      `INSERT INTO ring (change_id, ordinal, name, spec, state) VALUES ($1, 0, 'test', '{}', 'open')`,
+      [id],
+    );
+    const say = (verb: string, body: object = {}) =>
+      api.call('POST', `/v1/changes/${id}/${verb}`, { body, token: tokens.Manager ?? '' });
+    const paused = await say('pause', { reason: 'looks odd' });
+    expect(paused).toMatchObject({ status: 202, body: { outstanding: 0, mayStillStartUntil: null } });
+    expect((await api.call('GET', `/v1/changes/${id}`)).body).toMatchObject({
+      halted: true,
+      haltVerb: 'pause',
+      haltedBy: accounts.Manager,
+      rings: [{ halted: true, haltReason: 'looks odd' }],
+    });
+    const endpointId = randomUUID();
+    expect((await say('resume')).status).toBe(202);
+    expect((await say('skip', { endpointId, reason: 'broken disk' })).status).toBe(202);
+    expect((await say('retry-failed', { ring: 0 })).status).toBe(202);
+    expect((await say('rollback', { reason: 'bad patch', ring: 0 })).status).toBe(202);
+    expect((await say('abort', { reason: 'enough' })).status).toBe(202);
+    const told = (await outbox(`change/${id}`)).slice(1);
+    expect(told.map((row) => row.payload)).toMatchObject([
+      { verb: 'pause', by: accounts.Manager, reason: 'looks odd' },
+      { verb: 'resume' },
+      { verb: 'skip', endpointId, reason: 'broken disk' },
+      { verb: 'retryFailed', ring: 0 },
+      { verb: 'rollback', ring: 0, ignoreWindows: false, reason: 'bad patch' },
+      { verb: 'abort', reason: 'enough' },
+    ]);
+    expect((await audit(`change/${id}`)).map((a) => a.action)).toEqual([
+      'change.requested',
+      'change.pause',
+      'change.resume',
+      'change.skip',
+      'change.retryFailed',
+      'change.rollback',
+      'change.abort',
+    ]);
+    await db.pool.query(`UPDATE change SET closed_at = now(), stage = 'closed', outcome = 'aborted' WHERE id = $1`, [
+      id,
+    ]);
+    expect((await say('resume')).status).toBe(409);
+  });
+
+  test.each([
+    ['abort', {}, 'reason'],
+    ['rollback', { reason: 'x', ring: -1 }, 'ring'],
+    ['skip', { reason: 'x' }, 'endpointId'],
+    ['pause', { ring: 1 }, 'ring: unknown field'],
+  ])('%s with %j is refused by name', async (verb, body, text) => {
+    const reply = await api.call('POST', `/v1/changes/${await change()}/${verb}`, { body });
+    expect([reply.status, reply.body.detail]).toEqual([400, expect.stringContaining(text)]);
+  });
+
+  test('stop-all halts every open change at once', async () => {
+    const ids = [await change(), await change()];
+    const reply = await api.call('POST', '/v1/stop-all', { body: { reason: 'fire' } });
+    expect(reply.body.changes.map((c: { changeId: string }) => c.changeId)).toEqual(expect.arrayContaining(ids));
+    const { rows } = await db.pool.query('SELECT FROM change WHERE closed_at IS NULL AND NOT halted');
+    expect(rows).toEqual([]);
+    expect((await outbox(`change/${ids[0]}`)).at(-1)?.payload).toMatchObject({ verb: 'pause', reason: 'fire' });
+  });
+
+  test('an order tells everything that happened to it', async () => {
+    const id = await change();
+    const endpointId = await enrol('order-host');
+    const orderId = randomUUID();
+    await db.pool.query(
+      `INSERT INTO order_state (id, change_id, ring, home_ring, endpoint_id, kind, state, phase) VALUES ($1, $2, 0, 0, $3, 'change', 'succeeded', 'done')`,
+      [orderId, id, endpointId],
+    );
+    await db.pool.query(
+      `INSERT INTO order_event (order_id, actor, event, seq, from_state, to_state) VALUES ($1, 'server', 'release', NULL, 'pending', 'released'), ($1, 'agent', 'accept', 1, 'offered', 'accepted')`,
+      [orderId],
+    );
+    expect((await api.call('GET', `/v1/orders/${orderId}`)).body).toMatchObject({
+      endpointName: 'order-host',
+      state: 'succeeded',
+      events: [{ event: 'release' }, { event: 'accept', seq: 1, from: 'offered', to: 'accepted' }],
+    });
+    expect((await api.call('GET', `/v1/changes/${id}/orders?state=succeeded`)).body.items).toMatchObject([
+      { id: orderId },
+    ]);
+    const metrics = await api.call('GET', '/metrics', { token: null });
+    expect(metrics.body).toContain('ringmaster_orders{kind="change",state="succeeded"} 1');
+    expect(metrics.body).toContain('ringmaster_database_up 1');
+  });
+});
+
+describe('schedules and repositories', () => {
+  const calendar = { rrule: 'FREQ=MONTHLY;BYDAY=2TU', plusDays: 3, at: '22:00', zone: 'Europe/Berlin' };
+
+  test('a schedule says when it will start, and is an intent of its own', async () => {
+    const body = { name: 'Monthly', calendar, overlap: 'skip', spec };
+    const made = await api.call('POST', '/v1/schedules', { body });
+    expect(made.status).toBe(201);
+    for (const start of made.body.nextStarts) expect(start).toMatch(/T2[01]:00:00/);
+    expect((await api.call('POST', '/v1/schedules', { body })).status).toBe(409);
+    expect((await api.call('GET', '/v1/schedules')).body.items).toMatchObject([
+      { name: 'Monthly', applied: false, overlap: 'skip' },
+    ]);
+    expect((await api.call('DELETE', `/v1/schedules/${made.body.id}`)).status).toBe(204);
+    expect((await api.call('DELETE', `/v1/schedules/${made.body.id}`)).status).toBe(404);
+  });
+
+  test.each([
+    ['a rule nobody can read', { calendar: { ...calendar, rrule: 'second Tuesday' } }, 'calendar'],
+    ['no overlap policy', { overlap: undefined }, 'overlap'],
+    ['a threshold inside', { spec: { ...spec, rings: [{ ...ring, minSample: 'all' }] } }, 'spec.rings[0].minSample'],
+    ['a group nobody made', { spec: { ...spec, scope: { groups: ['ghost'] } } }, 'spec.scope.groups[0]'],
+  ])('a schedule with %s is refused by name', async (_, wrong, field) => {
+    const reply = await api.call('POST', '/v1/schedules', {
+      body: { name: 'Bad', calendar, overlap: 'skip', spec, ...wrong },
+    });
+    expect([reply.status, reply.body.detail]).toEqual([400, expect.stringContaining(field)]);
+  });
+
+  test('a repository’s password is for the worker alone', async () => {
+    const config = {
+      uri: 'https://user:secret@mirror.example/debian',
+      suite: 'stable',
+      components: ['main'],
+      architecture: 'amd64',
+      keyring: { files: ['/usr/share/keyrings/x.gpg'] },
+    };
+    const put = await api.call('PUT', '/v1/repositories/debian', { body: { kind: 'apt', config } });
+    expect(put.status).toBe(200);
+    const listed = await api.call('GET', '/v1/repositories', { token: tokens.Operator ?? '' });
+    expect(listed.body.items[0].config.uri).toBe('https://user:***@mirror.example/debian');
+    const { rows } = await db.pool.query('SELECT config, state FROM repository');
+    expect(rows[0].config).toEqual(config);
+    await db.pool.query(`UPDATE repository SET state = '{"etag": "x"}'`);
+    expect((await api.call('POST', `/v1/repositories/${put.body.id}/sync`)).status).toBe(202);
+    expect((await db.pool.query('SELECT state FROM repository')).rows[0].state).toEqual({
+      etag: 'x',
+      syncRequested: expect.any(Number),
+    });
+    expect(JSON.stringify((await db.pool.query('SELECT detail FROM audit_entry')).rows)).not.toContain('secret@');
+    const bad = await api.call('PUT', '/v1/repositories/debian', {
+      body: { kind: 'apt', config: { ...config, keyring: {} } },
+    });
+    expect([bad.status, bad.body.detail]).toEqual([400, expect.stringContaining('config.keyring')]);
+  });
+});
+
+describe('audit', () => {
+  test('is read newest first, by those who may', async () => {
+    await api.call('PUT', '/v1/groups/audited', { body: { selector: { all: true } } });
+    const { body } = await api.call('GET', '/v1/audit?action=group.put&limit=1', { token: tokens.Manager ?? '' });
+    expect(body.items).toMatchObject([{ action: 'group.put', detail: { name: 'audited' } }]);
+    const older = await api.call('GET', `/v1/audit?limit=1&cursor=${body.next}`);
+    expect(older.body.items[0].id).toBeLessThan(body.items[0].id);
+  });
+
+  test('never holds a token', async () => {
+    const { rows } = await db.pool.query('SELECT detail FROM audit_entry');
+    const text = JSON.stringify(rows);
+    for (const token of [ADMIN_TOKEN, ...Object.values(tokens)]) expect(text).not.toContain(token);
+  });
+});
