@@ -1,123 +1,44 @@
 /** Asking people, and judging what they answer. The workflow decides when; these do it. */
 import type { Pool, PoolClient } from 'pg';
-import type { Evidence } from '../domain/approval/evidence.js';
+import type { ApprovalMailView, CodeMailView, MailText } from '../adapters/mail/approval-mail.js';
+import type * as ApprovalDb from '../db/approvals/index.js';
+import type { LockedDecision } from '../db/approvals/judge.js';
+import type { Approver } from '../db/approvals/people.js';
+import type { ApprovalRequest, CodeWay, Invited } from '../db/approvals/request.js';
+import type { Mail } from '../db/mail/outbox.js';
+import type { Queryable } from '../db/pool.js';
 import { codeMatches, oneTimeCode } from '../domain/approval/one-time-code.js';
 import { tally } from '../domain/approval/quorum.js';
-import type { ApprovalRule, Approvers } from '../domain/approval/rule.js';
+import {
+  MAX_WRONG_CODES,
+  NO_CODE_SENT,
+  NO_CODE_TYPED,
+  TOO_MANY_WRONG_CODES,
+  WRONG_CODE,
+} from '../domain/approval/refusal.js';
+import type { Approvers } from '../domain/approval/rule.js';
 import { type EpochMs, MINUTE } from '../domain/time.js';
 import type { ApprovalActivities } from './contract.js';
 
-/** Wrong codes a person may type for one request. */
-export const MAX_WRONG_CODES = 5;
-
-interface Asked {
-  readonly accountId: string;
-  readonly name: string;
-  readonly email: string;
-  readonly secondChannel: string | null;
-  readonly zone: string;
-  readonly via: string;
-}
-
-interface Request {
-  readonly id: string;
-  readonly changeId: string;
-  readonly ring: number;
-  readonly rule: ApprovalRule;
-  readonly planDigest: string;
-  readonly highRisk: boolean;
-  readonly evidence: Evidence;
-  readonly state: string;
-  readonly openedAt: EpochMs;
-  readonly expiresAt: EpochMs;
-  readonly requester: string;
-}
-
-interface PendingDecision {
-  readonly id: string;
-  readonly requestId: string;
-  readonly accountId: string;
-  readonly name: string;
-  readonly decision: 'approve' | 'reject';
-  readonly planDigest: string;
-  readonly proof: 'session' | 'code';
-  readonly code: string | null;
-  readonly state: 'submitted' | 'counted' | 'refused';
-  readonly refusedReason: string | null;
-  /** Decisions of this person on this request that were refused for a wrong code. */
-  readonly wrongCodes: number;
-}
-
-interface Mail {
-  readonly key: string;
-  readonly recipient: string;
-  readonly subject: string;
-  readonly text: string;
-  readonly html: string;
-}
-
-type Db = Pool | PoolClient;
-
-/** What these activities need of the stores (db/approvals, db/mail, db/audit). */
-export interface ApprovalStores {
-  findRequest(db: Db, requestId: string): Promise<Request | null>;
-  insertRequest(db: Db, request: Omit<Request, 'state' | 'requester'>): Promise<void>;
-  findApprovers(db: Db, args: { approvers: Approvers; changeId: string; ring: number }): Promise<readonly Asked[]>;
-  invite(db: Db, requestId: string, people: readonly Asked[]): Promise<readonly (Asked & { locator: string })[]>;
-  invited(db: Db, requestId: string): Promise<readonly (Asked & { locator: string })[]>;
-  countedDecisions(
-    db: Db,
-    requestId: string,
-  ): Promise<readonly { accountId: string; decision: 'approve' | 'reject' }[]>;
-  lockDecision(client: PoolClient, decisionId: string): Promise<PendingDecision | null>;
-  judge(
-    client: PoolClient,
-    args: { decisionId: string; state: 'counted' | 'refused'; reason: string | null; now: EpochMs },
-  ): Promise<void>;
-  markEscalated(db: Db, args: { requestId: string; now: EpochMs }): Promise<void>;
-  closeRequest(
-    db: Db,
-    args: { requestId: string; state: 'approved' | 'rejected' | 'expired' | 'voided'; now: EpochMs },
-  ): Promise<boolean>;
-  readEvidence(db: Db, args: { changeId: string; ring: number }): Promise<Omit<Evidence, 'when'>>;
-  queueMail(db: Db, mails: readonly Mail[]): Promise<void>;
-  appendAudit(
-    db: Db,
-    records: readonly { actor: string; action: string; subject: string; detail?: Record<string, unknown> }[],
-  ): Promise<void>;
-}
-
 export interface ApprovalDeps {
   readonly pool: Pool;
-  readonly stores: ApprovalStores;
-  readonly inTransaction: <T>(pool: Pool, work: (client: PoolClient) => Promise<T>) => Promise<T>;
+  readonly stores: typeof ApprovalDb;
   readonly clock: () => EpochMs;
+  /** Held by workers alone. */
   readonly codesKey: Buffer;
   /** Base of the links in mails, without a trailing slash. */
   readonly publicUrl: string;
   readonly whenLines: (args: { changeId: string; ring: number; now: EpochMs }) => Promise<readonly string[]>;
-  readonly formatInstant: (at: EpochMs, zone: string) => string;
-  readonly renderApprovalMail: (view: {
-    evidence: Evidence;
-    who: string;
-    via: string;
-    url: string;
-    expires: string;
-    highRisk: boolean;
-    reminder: boolean;
-  }) => { subject: string; text: string; html: string };
-  readonly renderCodeMail: (view: { who: string; change: string; ring: number; code: string; digest: string }) => {
-    subject: string;
-    text: string;
-    html: string;
-  };
+  readonly formatInstant: (instant: { at: EpochMs; zone: string }) => string;
+  readonly renderApprovalMail: (view: ApprovalMailView) => MailText;
+  readonly renderCodeMail: (view: CodeMailView) => MailText;
   readonly wakeMail: () => void;
 }
 
 export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities {
   const { pool, stores, clock } = deps;
 
-  const askMail = (request: Request, person: Asked & { locator: string }, key: string, reminder: boolean): Mail => ({
+  const askMail = (request: ApprovalRequest, person: Invited, key: string, reminder: boolean): Mail => ({
     key,
     recipient: person.email,
     ...deps.renderApprovalMail({
@@ -125,15 +46,23 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
       who: person.name,
       via: person.via,
       url: `${deps.publicUrl}/approvals/${person.locator}`,
-      expires: deps.formatInstant(request.expiresAt, person.zone),
+      expires: deps.formatInstant({ at: request.expiresAt, zone: person.zone }),
       highRisk: request.highRisk,
+      codeWay: person.codeWay,
       reminder,
     }),
   });
 
   /** By another way than the mailbox that got the link where the person has one; for high risk, only then. */
-  const codeMail = (request: Request, person: Asked): Mail[] => {
-    const recipient = person.secondChannel ?? (request.highRisk ? null : person.email);
+  const codeWayOf = (request: ApprovalRequest, person: Approver): CodeWay | null => {
+    if (person.secondChannel !== null) return 'secondChannel';
+    return request.highRisk ? null : 'mailbox';
+  };
+
+  const codeMail = (request: ApprovalRequest, person: Invited): Mail[] => {
+    const recipient = { secondChannel: person.secondChannel, mailbox: person.email, none: null }[
+      person.codeWay ?? 'none'
+    ];
     if (recipient === null) return [];
     const subject = { requestId: request.id, planDigest: request.planDigest, accountId: person.accountId };
     const code = oneTimeCode(deps.codesKey, subject);
@@ -147,9 +76,17 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     return [{ key: `approval/${request.id}/${person.accountId}/code`, recipient, ...deps.renderCodeMail(view) }];
   };
 
-  const ask = async (client: PoolClient, request: Request, approvers: Approvers): Promise<readonly string[]> => {
+  const ask = async (
+    client: PoolClient,
+    request: ApprovalRequest,
+    approvers: Approvers,
+  ): Promise<readonly string[]> => {
     const found = await stores.findApprovers(client, { approvers, changeId: request.changeId, ring: request.ring });
-    const people = await stores.invite(client, request.id, found);
+    const people = await stores.invite(
+      client,
+      request.id,
+      found.map((p) => ({ ...p, codeWay: codeWayOf(request, p) })),
+    );
     await stores.queueMail(
       client,
       people.flatMap((p) => [
@@ -160,7 +97,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     return people.map((p) => p.name);
   };
 
-  const need = async (db: Db, requestId: string): Promise<Request> => {
+  const need = async (db: Queryable, requestId: string): Promise<ApprovalRequest> => {
     const request = await stores.findRequest(db, requestId);
     if (request === null) throw new Error(`no approval request ${requestId}`);
     return request;
@@ -170,7 +107,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     async openApproval({ requestId, changeId, ring, rule, planDigest }) {
       const now = clock();
       const when = await deps.whenLines({ changeId, ring, now });
-      const people = await deps.inTransaction(pool, async (client) => {
+      const people = await stores.inTransaction(pool, async (client) => {
         const known = await stores.findRequest(client, requestId);
         if (known === null) {
           const evidence = { ...(await stores.readEvidence(client, { changeId, ring })), when, planDigest };
@@ -210,7 +147,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     },
 
     async judgeDecision({ requestId, decisionId }) {
-      return deps.inTransaction(pool, async (client) => {
+      return stores.inTransaction(pool, async (client) => {
         const decision = await stores.lockDecision(client, decisionId);
         const request = await need(client, requestId);
         if (decision === null || decision.requestId !== requestId)
@@ -265,19 +202,18 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     },
 
     async escalateApproval({ requestId }) {
-      const people = await deps.inTransaction(pool, async (client) => {
+      const people = await stores.inTransaction(pool, async (client) => {
         const request = await need(client, requestId);
         if (request.state !== 'open') return (await stores.invited(client, requestId)).map((p) => p.name);
-        await stores.markEscalated(client, { requestId, now: clock() });
+        const first = await stores.markEscalated(client, { requestId, now: clock() });
         const names = await ask(client, request, request.rule.escalateTo);
-        await stores.appendAudit(client, [
-          {
-            actor: 'workflow',
-            action: 'approval.escalated',
-            subject: `approval/${requestId}`,
-            detail: { people: names },
-          },
-        ]);
+        const record = {
+          actor: 'workflow',
+          action: 'approval.escalated',
+          subject: `approval/${requestId}`,
+          detail: { people: names },
+        };
+        await stores.appendAudit(client, first ? [record] : []);
         return names;
       });
       deps.wakeMail();
@@ -285,7 +221,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     },
 
     async closeApproval({ requestId, state }) {
-      await deps.inTransaction(pool, async (client) => {
+      await stores.inTransaction(pool, async (client) => {
         if (await stores.closeRequest(client, { requestId, state, now: clock() })) {
           await stores.appendAudit(client, [
             { actor: 'workflow', action: `approval.${state}`, subject: `approval/${requestId}` },
@@ -296,14 +232,19 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
   };
 
   /** Null when the decision counts. Rights are looked at now: who lost a role since the mail went out has lost the say. */
-  async function whyNot(client: PoolClient, request: Request, decision: PendingDecision): Promise<string | null> {
+  async function whyNot(
+    client: PoolClient,
+    request: ApprovalRequest,
+    decision: LockedDecision,
+  ): Promise<string | null> {
     if (request.state !== 'open') return `this request is ${request.state}`;
     if (clock() >= request.expiresAt) return 'this request has expired';
     if (decision.planDigest !== request.planDigest) return 'the plan has changed since this page was shown';
     if (decision.accountId === request.requester) return 'whoever requests a change does not approve it';
     const { changeId, ring, rule } = request;
     const asked = await stores.invited(client, request.id);
-    if (!asked.some((p) => p.accountId === decision.accountId)) return 'you have not been asked';
+    const me = asked.find((p) => p.accountId === decision.accountId);
+    if (me === undefined) return 'you have not been asked';
     const entitled = [
       ...(await stores.findApprovers(client, { approvers: rule.from, changeId, ring })),
       ...(await stores.findApprovers(client, { approvers: rule.escalateTo, changeId, ring })),
@@ -311,9 +252,10 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     if (!entitled.some((p) => p.accountId === decision.accountId))
       return 'you are not, or no longer, one of those who may decide';
     if (!request.highRisk && decision.proof === 'session') return null;
-    if (decision.wrongCodes >= MAX_WRONG_CODES) return 'too many wrong codes: ask for a new request';
+    if (me.codeWay === null) return NO_CODE_SENT;
+    if (decision.code === null) return NO_CODE_TYPED;
+    if (decision.wrongCodes >= MAX_WRONG_CODES) return TOO_MANY_WRONG_CODES;
     const subject = { requestId: request.id, planDigest: request.planDigest, accountId: decision.accountId };
-    if (decision.code !== null && codeMatches({ key: deps.codesKey, subject, typed: decision.code })) return null;
-    return 'the one-time code is wrong';
+    return codeMatches({ key: deps.codesKey, subject, typed: decision.code }) ? null : WRONG_CODE;
   }
 }

@@ -18,6 +18,8 @@ export interface ApprovalMailView {
   /** With its zone, in the reader's: "Mon 30 Nov 2026 09:00 Europe/Berlin". */
   readonly expires: string;
   readonly highRisk: boolean;
+  /** How this person's one-time code travels; null: it can't. */
+  readonly codeWay: 'secondChannel' | 'mailbox' | null;
   readonly reminder: boolean;
 }
 
@@ -44,7 +46,7 @@ const oneLine = (text: string) => text.replace(/[\r\n\t]+/g, ' ').slice(0, 200);
 
 export function renderApprovalMail(view: ApprovalMailView): MailText {
   const { evidence: e } = view;
-  const data = { ...view, e, moreEndpoints: e.ring.endpoints - e.endpointNames.length };
+  const data = { ...view, e, moreEndpoints: e.ring.endpoints - e.endpointNames.length, code: codeSentence(view) };
   return {
     subject: oneLine(
       `${view.reminder ? 'Reminder: ' : ''}Approve or reject: ${e.change.name}, ring ${e.ring.ordinal} (${e.ring.name})`,
@@ -52,6 +54,18 @@ export function renderApprovalMail(view: ApprovalMailView): MailText {
     text: approvalText(data),
     html: approvalHtml(data),
   };
+}
+
+function codeSentence({ highRisk, codeWay }: ApprovalMailView): string {
+  if (codeWay === 'secondChannel') {
+    return highRisk
+      ? 'This is a high-risk change. The page asks for the one-time code that was sent to your second channel.'
+      : 'The page asks you to sign in, or for the one-time code that was sent to your second channel.';
+  }
+  if (highRisk) {
+    return 'This is a high-risk change, and you have no second channel for the one-time code it needs: you can read, but not decide. An administrator can set one; it holds from the next request on.';
+  }
+  return 'The page asks you to sign in, or for the one-time code that comes in a mail of its own.';
 }
 
 export function renderCodeMail(view: CodeMailView): MailText {

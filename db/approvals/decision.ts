@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import type { Queryable } from '../pool.js';
-import type { ApprovalRequest } from './request.js';
+import type { ApprovalRequest, CodeWay } from './request.js';
 import { findRequest } from './request.js';
 
 /** What the locator of a mailed link finds. */
@@ -13,7 +13,7 @@ export interface Located {
   readonly name: string;
   readonly zone: string;
   readonly via: string;
-  readonly hasSecondChannel: boolean;
+  readonly codeWay: CodeWay | null;
   readonly decisions: readonly {
     readonly mine: boolean;
     readonly name: string;
@@ -27,7 +27,7 @@ export interface Located {
 
 export async function locate(db: Queryable, locator: string): Promise<Located | null> {
   const { rows } = await db.query(
-    `SELECT p.request_id, p.account_id, p.via, a.name, a.zone, a.second_channel IS NOT NULL AS second
+    `SELECT p.request_id, p.account_id, p.via, a.name, a.zone, p.code_way
      FROM approval_person p JOIN account a ON a.id = p.account_id WHERE p.locator = $1 AND a.disabled_at IS NULL`,
     [locator],
   );
@@ -48,7 +48,7 @@ export async function locate(db: Queryable, locator: string): Promise<Located | 
     name: person.name,
     zone: person.zone,
     via: person.via,
-    hasSecondChannel: person.second,
+    codeWay: person.code_way,
     decisions,
   };
 }

@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { WRONG_CODE } from '../../domain/approval/refusal.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 
@@ -13,6 +14,7 @@ export interface LockedDecision {
   readonly code: string | null;
   readonly state: 'submitted' | 'counted' | 'refused';
   readonly refusedReason: string | null;
+  /** Decisions of this person on this request that were refused for a wrong code. */
   readonly wrongCodes: number;
 }
 
@@ -26,9 +28,9 @@ export async function lockDecision(client: PoolClient, decisionId: string): Prom
     `SELECT d.id, d.request_id AS "requestId", d.account_id AS "accountId", a.name, d.decision, d.plan_digest AS "planDigest",
             d.proof, d.code, d.state, d.refused_reason AS "refusedReason",
             (SELECT count(*)::int FROM approval_decision w
-             WHERE w.request_id = d.request_id AND w.account_id = d.account_id AND w.state = 'refused' AND w.refused_reason LIKE '%code%') AS "wrongCodes"
+             WHERE w.request_id = d.request_id AND w.account_id = d.account_id AND w.state = 'refused' AND w.refused_reason = $2) AS "wrongCodes"
      FROM approval_decision d JOIN account a ON a.id = d.account_id WHERE d.id = $1`,
-    [decisionId],
+    [decisionId, WRONG_CODE],
   );
   return rows[0] ?? null;
 }
@@ -50,12 +52,14 @@ export async function judge(
   );
 }
 
+/** Returns whether this call is the first to say so. */
 export async function markEscalated(
   db: Queryable,
   args: { readonly requestId: string; readonly now: EpochMs },
-): Promise<void> {
-  await db.query(
-    `UPDATE approval_request SET escalated_at = coalesce(escalated_at, to_timestamp($2 / 1000.0)) WHERE id = $1`,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `UPDATE approval_request SET escalated_at = to_timestamp($2 / 1000.0) WHERE id = $1 AND escalated_at IS NULL`,
     [args.requestId, args.now],
   );
+  return rowCount === 1;
 }

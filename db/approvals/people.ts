@@ -5,6 +5,7 @@ export interface Approver {
   readonly accountId: string;
   readonly name: string;
   readonly email: string;
+  /** Null also when it is the mailbox that gets the link: a second address that is no second way. */
   readonly secondChannel: string | null;
   readonly zone: string;
   /** "role Manager", "IT owner of web-1 and 3 more". */
@@ -18,13 +19,19 @@ const STAKEHOLDER_WORDS = {
   businessOwner: 'business owner',
 } as const;
 
+/** The account's second address, unless it is the first one again. */
+export const SECOND_CHANNEL = `CASE WHEN lower(trim(a.second_channel)) NOT IN ('', lower(a.email)) THEN a.second_channel END`;
+
+/** Who a change (as `c`) is asked for by: for a scheduled one, whoever made the schedule. */
+export const REQUESTER = `coalesce((SELECT s.created_by FROM schedule s WHERE c.requested_by = 'schedule/' || s.id), c.requested_by)`;
+
 /** Who may decide now: enabled accounts that the rule names, never the requester. */
 export async function findApprovers(
   db: Queryable,
   args: { readonly approvers: Approvers; readonly changeId: string; readonly ring: number },
 ): Promise<readonly Approver[]> {
-  const columns = `a.id AS "accountId", a.name, a.email, a.second_channel AS "secondChannel", a.zone`;
-  const able = `a.disabled_at IS NULL AND a.id::text <> (SELECT requested_by FROM change WHERE id = $1)`;
+  const columns = `a.id AS "accountId", a.name, a.email, ${SECOND_CHANNEL} AS "secondChannel", a.zone`;
+  const able = `a.disabled_at IS NULL AND a.id::text <> (SELECT ${REQUESTER} FROM change c WHERE c.id = $1)`;
   const { approvers, changeId } = args;
   if ('role' in approvers) {
     const { rows } = await db.query(

@@ -4,7 +4,7 @@ import type { Decision } from '../../domain/approval/quorum.js';
 import type { ApprovalRule } from '../../domain/approval/rule.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
-import type { Approver } from './people.js';
+import { type Approver, REQUESTER, SECOND_CHANNEL } from './people.js';
 
 export type RequestState = 'open' | 'approved' | 'rejected' | 'expired' | 'voided';
 
@@ -25,7 +25,7 @@ export interface ApprovalRequest {
 
 const COLUMNS = `r.id, r.change_id AS "changeId", r.ring, r.rule, r.plan_digest AS "planDigest", r.high_risk AS "highRisk", r.evidence, r.state,
   (extract(epoch FROM r.opened_at) * 1000)::float8 AS "openedAt", (extract(epoch FROM r.expires_at) * 1000)::float8 AS "expiresAt",
-  c.requested_by AS requester`;
+  ${REQUESTER} AS requester`;
 
 export async function findRequest(db: Queryable, requestId: string): Promise<ApprovalRequest | null> {
   const { rows } = await db.query<ApprovalRequest>(
@@ -60,22 +60,27 @@ export async function insertRequest(
 export interface Invited extends Approver {
   /** In the mailed link: finds the page, decides nothing. */
   readonly locator: string;
+  readonly codeWay: CodeWay | null;
 }
+
+/** How a person's one-time code travels. Settled when the person is asked: a channel that changes later changes nothing. */
+export type CodeWay = 'secondChannel' | 'mailbox';
 
 /** Adds people to a request; who is on it keeps the link mailed first. Returns everyone on it. */
 export async function invite(
   db: Queryable,
   requestId: string,
-  approvers: readonly Approver[],
+  approvers: readonly (Approver & { readonly codeWay: CodeWay | null })[],
 ): Promise<readonly Invited[]> {
   await db.query(
-    `INSERT INTO approval_person (request_id, account_id, via, locator)
-     SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[]) ON CONFLICT (request_id, account_id) DO NOTHING`,
+    `INSERT INTO approval_person (request_id, account_id, via, locator, code_way)
+     SELECT $1, * FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[]) ON CONFLICT (request_id, account_id) DO NOTHING`,
     [
       requestId,
       approvers.map((a) => a.accountId),
       approvers.map((a) => a.via),
       approvers.map(() => randomBytes(24).toString('base64url')),
+      approvers.map((a) => a.codeWay),
     ],
   );
   return invited(db, requestId);
@@ -83,7 +88,7 @@ export async function invite(
 
 export async function invited(db: Queryable, requestId: string): Promise<readonly Invited[]> {
   const { rows } = await db.query<Invited>(
-    `SELECT a.id AS "accountId", a.name, a.email, a.second_channel AS "secondChannel", a.zone, p.via, p.locator
+    `SELECT a.id AS "accountId", a.name, a.email, ${SECOND_CHANNEL} AS "secondChannel", a.zone, p.via, p.locator, p.code_way AS "codeWay"
      FROM approval_person p JOIN account a ON a.id = p.account_id WHERE p.request_id = $1 AND a.disabled_at IS NULL ORDER BY a.name`,
     [requestId],
   );

@@ -1,6 +1,9 @@
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 
+/** To a mail server, or into a folder where there is none. */
+export type SentBy = 'smtp' | 'folder';
+
 export interface Mail {
   /** Idempotency: one mail per key, ever. */
   readonly key: string;
@@ -24,6 +27,7 @@ export async function queueMail(db: Queryable, mails: readonly Mail[]): Promise<
       mails.map((m) => m.html),
     ],
   );
+  await db.query(`SELECT pg_notify('rm_mail', '')`);
 }
 
 /** Takes up to `limit` due mails for a minute: should their sender die, another one takes them then. */
@@ -43,21 +47,20 @@ export async function takeDueMail(
 
 export async function markMailSent(
   db: Queryable,
-  args: { readonly key: string; readonly now: EpochMs },
+  args: { readonly key: string; readonly by: SentBy; readonly now: EpochMs },
 ): Promise<void> {
-  await db.query('UPDATE mail SET sent_at = to_timestamp($2 / 1000.0), last_error = NULL WHERE key = $1', [
-    args.key,
-    args.now,
-  ]);
+  await db.query(
+    'UPDATE mail SET sent_at = to_timestamp($2 / 1000.0), sent_by = $3, last_error = NULL WHERE key = $1 AND sent_at IS NULL',
+    [args.key, args.now, args.by],
+  );
 }
 
 export async function markMailFailed(
   db: Queryable,
   args: { readonly key: string; readonly error: string; readonly retryAt: EpochMs },
 ): Promise<void> {
-  await db.query('UPDATE mail SET last_error = $2, next_attempt_at = to_timestamp($3 / 1000.0) WHERE key = $1', [
-    args.key,
-    args.error,
-    args.retryAt,
-  ]);
+  await db.query(
+    'UPDATE mail SET last_error = $2, next_attempt_at = to_timestamp($3 / 1000.0) WHERE key = $1 AND sent_at IS NULL',
+    [args.key, args.error, args.retryAt],
+  );
 }

@@ -54,7 +54,7 @@ CREATE TABLE approval_person (
   account_id uuid NOT NULL REFERENCES account,
   via text NOT NULL,                             -- "role Manager", "IT owner of web-1", "escalation"
   locator text NOT NULL UNIQUE,                  -- in the mailed link; finds the page, decides nothing
-  mailed_at timestamptz,
+  code_way text CHECK (code_way IN ('secondChannel', 'mailbox')), -- how the one-time code travels; null: it does not
   PRIMARY KEY (request_id, account_id)
 );
 

@@ -21,6 +21,7 @@ CREATE TABLE mail (
   html_body text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now(),
   sent_at timestamptz,
+  sent_by text CHECK (sent_by IN ('smtp', 'folder')),
   attempts int NOT NULL DEFAULT 0,
   next_attempt_at timestamptz NOT NULL DEFAULT now(),
   last_error text

@@ -1,0 +1,12 @@
+/** Why a decision does not count; the person reads these words. */
+
+/** Wrong codes a person may type for one request. */
+export const MAX_WRONG_CODES = 5;
+
+/** Counted per request and person, in the database, by exactly this text. */
+export const WRONG_CODE = 'the one-time code is wrong';
+
+export const TOO_MANY_WRONG_CODES = `${MAX_WRONG_CODES} wrong codes were typed: no code opens this request for you any more`;
+export const NO_CODE_TYPED = 'this decision needs your one-time code';
+export const NO_CODE_SENT =
+  'no one-time code could be sent to you: you have no second channel apart from the mailbox that got the link';
