@@ -46,7 +46,11 @@ export async function recordPlannedFacts(
             cves = CASE WHEN cardinality(excluded.cves) > 0 THEN excluded.cves ELSE update_fact.cves END,
             published_at = coalesce(update_fact.published_at, excluded.published_at),
             due_at = coalesce(update_fact.due_at, excluded.due_at)
-      WHERE update_fact.confirmed_at IS NULL`,
+      WHERE update_fact.confirmed_at IS NULL
+        AND (update_fact.change_id, update_fact.source, update_fact.severity, update_fact.published_at, update_fact.due_at)
+              IS DISTINCT FROM (excluded.change_id, excluded.source, coalesce(excluded.severity, update_fact.severity),
+                                coalesce(update_fact.published_at, excluded.published_at), coalesce(update_fact.due_at, excluded.due_at))
+         OR (cardinality(excluded.cves) > 0 AND update_fact.cves <> excluded.cves AND update_fact.confirmed_at IS NULL)`,
     [
       args.changeId,
       args.now,
