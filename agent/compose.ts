@@ -5,21 +5,18 @@ import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '../protocol/messages.js';
 import type { AgentConfig } from './config.js';
 import { enrol } from './enrol.js';
-import { createRunChecks } from './health/checks.js';
 import { runHooks } from './hooks/hooks.js';
 import { AGENT_VERSION } from './inventory/facts.js';
 import { openJournal } from './journal/journal.js';
 import { loadLimits, windowOpen } from './limits/limits.js';
-import { machineIdHere } from './machine.js';
+import { type Machine, openMachine } from './machine.js';
 import { openOrders } from './orders/book.js';
 import { createExecutor } from './orders/executor.js';
 import { createLedger } from './orders/ledger.js';
-import type { Provider } from './providers/provider.js';
 import { createScanner } from './scanner.js';
 import { writeStatus } from './status.js';
-import { readBootId } from './system/boot.js';
 import { run } from './system/run.js';
-import { createServerClock, MAX_SKEW_MS, type Moment } from './transport/clock.js';
+import { createServerClock, MAX_SKEW_MS } from './transport/clock.js';
 import { createContentCache } from './transport/content.js';
 import { createGatewayClient } from './transport/gateway-client.js';
 import { type Identity, loadIdentity, loadOrMakeKey, saveIdentity } from './transport/identity.js';
@@ -29,14 +26,15 @@ import { openWakeChannel } from './transport/wake.js';
 
 export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
-const moment = (): Moment => ({ mono: performance.now(), wall: Date.now() });
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const REBOOT_FLUSH_MS = 5_000;
 
 /** Runs until the process ends. @throws Error when it can't begin: configuration, state, or enrolment refused. */
 export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   mkdirSync(config.stateDir, { recursive: true, mode: 0o711 });
-  const clock = createServerClock(moment);
+  const machine = await openMachine(config, log);
+  const { provider, bootId } = machine;
+  const clock = createServerClock(machine.now);
   const key = loadOrMakeKey(config.stateDir);
   let identity: Identity | null = loadIdentity(config.stateDir);
   const ca = config.caFile === null ? undefined : readFileSync(config.caFile, 'utf8');
@@ -47,9 +45,9 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     key,
     keyid: () => identity?.endpointId ?? key.keyid,
     clock,
-    now: moment,
+    now: machine.now,
   });
-  if (identity !== null && identity.machineId !== machineIdHere()) {
+  if (identity !== null && identity.machineId !== machine.id) {
     const reason =
       'this is a copy of another machine: its key was made elsewhere; help: ringmaster-agent enrol --token TOKEN --anew';
     writeStatus(config, { state: 'quarantined', reason, endpointId: identity.endpointId });
@@ -58,14 +56,11 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     setInterval(() => undefined, 3_600_000);
     return;
   }
-  identity ??= await enrolUntilDone({ config, key: key.publicKey, client, clock, log });
+  identity ??= await enrolUntilDone({ config, machine, key: key.publicKey, client, clock, log });
   const me: { identity: Identity } = { identity };
 
   const opened = openJournal({ dir: join(config.stateDir, 'journal'), now: Date.now });
   if (opened.tornTail) log('the last write of the journal was cut off and is dropped');
-  const provider = await findProvider(log);
-  const bootId = readBootId();
-  const root = process.getuid?.() === 0;
   const limits = () => loadLimits(config.limitsFile);
   const content = createContentCache({ dir: join(config.stateDir, 'content'), fetch: client.content });
 
@@ -82,7 +77,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   const scanner = createScanner({
     config,
     provider,
-    refresh: root && !config.scanOnly,
+    refresh: machine.mayChange && !config.scanOnly,
     now: () => clock.estimate(),
     busy: () => executor.busy,
     send: (inventory) => client.inventory(inventory),
@@ -99,17 +94,16 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       const now = new Date();
       return windowOpen(limits(), { weekday: now.getDay(), hour: now.getHours(), minute: now.getMinutes() });
     },
-    runChecks: createRunChecks({ run, checksDir: config.checksDir, ownerUid: 0 }),
+    runChecks: machine.runChecks,
     runHooks: (hooks, when, context) => runHooks({ hooks, when, dir: config.hooksDir, ownerUid: 0, context, run }),
     scan: scanner.scan,
     newId: randomUUID,
     bootId,
     reboot: async () => {
       await poller.flush(REBOOT_FLUSH_MS);
-      const result = await run(['systemctl', 'reboot'], { timeoutMs: 60_000 });
-      if (result.code !== 0) throw new Error(`systemctl reboot: ${result.stderr.slice(0, 300)}`);
+      await machine.reboot();
     },
-    scanOnly: config.scanOnly || !root || provider === null,
+    scanOnly: config.scanOnly || !machine.mayChange,
     orderDir: (orderId) => join(config.stateDir, 'orders', orderId),
     sleep,
     mono: () => performance.now(),
@@ -127,7 +121,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     executor: () => executor,
     clock,
     bootId,
-    now: Date.now,
+    now: () => machine.now().wall,
     random: Math.random,
     minPollSeconds: config.minPollSeconds,
     context: async (keySetVersion) => {
@@ -204,6 +198,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
 
 async function enrolUntilDone(args: {
   readonly config: AgentConfig;
+  readonly machine: Machine;
   readonly key: string;
   readonly client: ReturnType<typeof createGatewayClient>;
   readonly clock: ReturnType<typeof createServerClock>;
@@ -216,6 +211,7 @@ async function enrolUntilDone(args: {
     try {
       const identity = await enrol({
         config,
+        machine: args.machine,
         token: config.joinToken,
         publicKey: args.key,
         client: args.client,
@@ -229,16 +225,6 @@ async function enrolUntilDone(args: {
       log('enrolment waits', { error: (error as Error).message });
       await sleep(wait * (0.5 + Math.random()));
     }
-  }
-}
-
-async function findProvider(log: Log): Promise<Provider | null> {
-  try {
-    const { createAptProvider } = await import('./providers/apt/index.js');
-    return await createAptProvider({ run, now: Date.now, log });
-  } catch (error) {
-    log('no package manager', { reason: (error as Error).message });
-    return null;
   }
 }
 

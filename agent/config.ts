@@ -27,6 +27,8 @@ export interface AgentConfig {
   readonly healthGraceSeconds: number;
   /** Reports of work under way are gathered for this long, seconds. */
   readonly reportBatchSeconds: number;
+  /** `simulated`: a machine made up in `stateDir`, for tests and demonstrations; else this machine's own package manager. */
+  readonly provider: 'own' | 'simulated';
 }
 
 export const DEFAULT_CONFIG_FILE = '/etc/ringmaster-agent/config.json';
@@ -41,6 +43,7 @@ const texts = [
   'joinToken',
   'caFile',
   'zone',
+  'provider',
 ] as const;
 const numbers = ['minPollSeconds', 'scanHours', 'healthGraceSeconds', 'reportBatchSeconds'] as const;
 
@@ -72,6 +75,8 @@ export function parseConfig(raw: unknown, file: string): AgentConfig {
   }
   if (given.scanOnly !== undefined && typeof given.scanOnly !== 'boolean')
     throw new Error(`${file}: "scanOnly" is not true or false`);
+  if (!['own', 'simulated'].includes((given.provider as string | undefined) ?? 'own'))
+    throw new Error(`${file}: "provider" is neither own nor simulated`);
   const { server } = given;
   if (typeof server !== 'string' || !/^https?:$/.test(protocolOf(server)))
     throw new Error(`${file}: "server" is not an http(s) address`);
@@ -92,6 +97,7 @@ export function parseConfig(raw: unknown, file: string): AgentConfig {
     scanHours: number('scanHours', 24),
     healthGraceSeconds: number('healthGraceSeconds', 30),
     reportBatchSeconds: number('reportBatchSeconds', 5),
+    provider: given.provider === 'simulated' ? 'simulated' : 'own',
   };
 }
 

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import type { AgentConfig } from './config.js';
 import { enrol, forget } from './enrol.js';
-import { claimStateDir } from './machine.js';
-import { createServerClock, type Moment } from './transport/clock.js';
+import { claimStateDir, openMachine } from './machine.js';
+import { createServerClock } from './transport/clock.js';
 import { createGatewayClient } from './transport/gateway-client.js';
 import { loadIdentity, loadOrMakeKey } from './transport/identity.js';
 
@@ -19,16 +19,16 @@ export async function enrolCommand(args: {
   const before = loadIdentity(config.stateDir);
   if (before !== null) throw new Error(`enrolled already as ${before.endpointId}; with a new key: --anew`);
   const key = loadOrMakeKey(config.stateDir);
-  const now = (): Moment => ({ mono: performance.now(), wall: Date.now() });
-  const clock = createServerClock(now);
+  const machine = await openMachine(config, () => undefined);
+  const clock = createServerClock(machine.now);
   const client = createGatewayClient({
     url: config.server,
     ...(config.caFile === null ? {} : { ca: readFileSync(config.caFile, 'utf8') }),
     key,
     keyid: () => key.keyid,
     clock,
-    now,
+    now: machine.now,
   });
-  const identity = await enrol({ config, token: args.token, publicKey: key.publicKey, client, clock });
+  const identity = await enrol({ config, machine, token: args.token, publicKey: key.publicKey, client, clock });
   return identity.endpointId;
 }

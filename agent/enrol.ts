@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { PROTOCOL_VERSION } from '../protocol/messages.js';
 import type { AgentConfig } from './config.js';
 import { localZone, readFacts } from './inventory/facts.js';
-import { machineIdHere } from './machine.js';
+import type { Machine } from './machine.js';
 import { run } from './system/run.js';
 import type { ServerClock } from './transport/clock.js';
 import type { GatewayClient } from './transport/gateway-client.js';
@@ -14,6 +14,7 @@ import { acceptKeySet } from './transport/key-set.js';
 /** @throws Error when the token is malformed, the server says no, or is not the one the token names. */
 export async function enrol(args: {
   readonly config: AgentConfig;
+  readonly machine: Pick<Machine, 'id' | 'simulated'>;
   readonly token: string;
   readonly publicKey: string;
   readonly client: Pick<GatewayClient, 'enrol'>;
@@ -21,7 +22,7 @@ export async function enrol(args: {
 }): Promise<Identity> {
   const { config } = args;
   const token = parseJoinToken(args.token);
-  const machineId = machineIdHere();
+  const { id: machineId, simulated } = args.machine;
   const reply = await args.client.enrol({
     protocol: PROTOCOL_VERSION,
     token: token.secret,
@@ -30,7 +31,8 @@ export async function enrol(args: {
     machineId,
     zone: config.zone ?? localZone(),
     scanOnly: config.scanOnly,
-    facts: await readFacts(run),
+    ...(simulated ? { simulated } : {}),
+    facts: { ...(await readFacts(run)), ...(simulated ? { simulated } : {}) },
   });
   const accepted = acceptKeySet({
     envelope: reply.keySet,

@@ -3,8 +3,65 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { readMachineId } from './system/boot.js';
+import type { AgentConfig } from './config.js';
+import { createRunChecks, type RunChecks } from './health/checks.js';
+import type { Provider } from './providers/provider.js';
+import { readBootId, readMachineId } from './system/boot.js';
 import { readTextIfThere } from './system/files.js';
+import { run } from './system/run.js';
+import type { Moment } from './transport/clock.js';
+
+/** What the agent knows of the machine it is on, and can do to it. */
+export interface Machine {
+  readonly id: string;
+  readonly bootId: string;
+  readonly simulated: boolean;
+  /** False: only scans. */
+  readonly mayChange: boolean;
+  /** Null: none that we know. */
+  readonly provider: Provider | null;
+  now(): Moment;
+  readonly runChecks: RunChecks;
+  /** Returns when it is going down, or not at all. @throws when it refuses to. */
+  reboot(): Promise<void>;
+}
+
+/** The machine the configuration names: this one, unless it asks for a simulated one. */
+export async function openMachine(
+  config: AgentConfig,
+  log: (message: string, fields?: Readonly<Record<string, unknown>>) => void,
+): Promise<Machine> {
+  if (config.provider === 'simulated') {
+    const { simulatedMachine } = await import('./providers/simulated/index.js');
+    return simulatedMachine(config.stateDir);
+  }
+  const provider = await findProvider(log);
+  return {
+    id: machineIdHere(),
+    bootId: readBootId(),
+    simulated: false,
+    mayChange: process.getuid?.() === 0 && provider !== null,
+    provider,
+    now: () => ({ mono: performance.now(), wall: Date.now() }),
+    runChecks: createRunChecks({ run, checksDir: config.checksDir, ownerUid: 0 }),
+    async reboot() {
+      const result = await run(['systemctl', 'reboot'], { timeoutMs: 60_000 });
+      if (result.code !== 0) throw new Error(`systemctl reboot: ${result.stderr.slice(0, 300)}`);
+    },
+  };
+}
+
+async function findProvider(
+  log: (message: string, fields?: Readonly<Record<string, unknown>>) => void,
+): Promise<Provider | null> {
+  try {
+    const { createAptProvider } = await import('./providers/apt/index.js');
+    return await createAptProvider({ run, now: Date.now, log });
+  } catch (error) {
+    log('no package manager', { reason: (error as Error).message });
+    return null;
+  }
+}
 
 /** Names the machine for as long as it lives; where there is no /etc/machine-id its name has to do. */
 export function machineIdHere(): string {
