@@ -21,6 +21,7 @@ CREATE TABLE order_state (
   next_open timestamptz,                         -- the window resolved for it; null with reason: none
   next_close timestamptz,                        -- the close already less the expected time: the last start
   window_closes timestamptz,                     -- the close itself: a reboot must begin before it
+  window_kept boolean,                           -- whether it began between opening and last start; null: not begun
   window_reason text,
   straggler_reason text,
   content_digest text,                           -- update set, or the order it reverts for a revert order

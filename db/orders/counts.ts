@@ -39,7 +39,7 @@ const COUNT = prepared(`
          count(*) FILTER (WHERE ($4 OR o.straggler_reason IS NULL)
                             AND (o.state = 'pending' AND open.now
                               OR o.state IN (${quoted(working)}) AND NOT ${PARKED}))::int AS active,
-         count(*) FILTER (WHERE o.phase <> 'done' AND o.next_close <= ${at('$5')})::int AS stale,
+         count(*) FILTER (WHERE o.state IN (${quoted([...BEFORE_APPLY, 'awaitingReboot'])}) AND o.next_close <= ${at('$5')})::int AS stale,
          coalesce(bool_or(o.wave > 0) FILTER (WHERE o.state = 'pending'), false) AS has_waves,
          min(o.next_open) FILTER (WHERE o.next_open > ${at('$5')}
                             AND ($4 OR o.straggler_reason IS NULL) AND (o.state = 'pending' OR ${PARKED})) AS next_open,

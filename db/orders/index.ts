@@ -5,7 +5,6 @@ export type { ViolationKind } from './fold-reports.js';
 export type { PollReports, PollTaken, Violation } from './judge-polls.js';
 export { UNSTAMPED_POLL_AGE_MS } from './judge-polls.js';
 export { beginPump } from './lane.js';
-export { createWakeups, type Waiter, type Wakeups } from './listen.js';
 export { type Offer, type PollOpen, takeOfferBatch, takeOffers } from './offers.js';
 export { PERMIT_VALID_MS, permitRebootsOf } from './permits.js';
 export { RELEASE_BATCH, type ReleaseDeps, releaseTick } from './release.js';

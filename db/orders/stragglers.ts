@@ -52,7 +52,7 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
                        SELECT FROM order_state s WHERE s.endpoint_id = o.endpoint_id AND s.phase = 'holding' AND s.state = 'stalled')
                      THEN 'stalled: an order of this endpoint began and was not heard of again' END) AS reason
          FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id LEFT JOIN host_order h ON h.home_ring = o.home_ring
-        WHERE ${ofLane} AND o.phase IN ('waiting', 'holding') AND o.state IN (${quoted(BEFORE_APPLY)}))
+        WHERE ${ofLane} AND o.phase IN ('waiting', 'holding') AND o.state IN (${quoted(BEFORE_APPLY)})),
      changed AS (
        SELECT o.id, why.reason FROM order_state o JOIN why ON why.id = o.id
         WHERE o.straggler_reason IS DISTINCT FROM why.reason

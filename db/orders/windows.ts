@@ -1,10 +1,15 @@
 /** Where windows are kept: the next opening of each open order, resolved per policy and zone, never per endpoint. */
 import type { Pool } from 'pg';
+import { BEFORE_APPLY } from '../../domain/order/index.js';
 import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import type { EpochMs } from '../../domain/time.js';
 import { inTransaction } from '../pool.js';
+import { quoted } from './move-set.js';
 import { at } from './rows.js';
 import type { OrderTarget } from './types.js';
+
+/** What a window matters to: orders that have yet to begin, or to reboot. */
+const WAITS = `o.phase IN ('waiting', 'holding') AND o.state IN (${quoted([...BEFORE_APPLY, 'awaitingReboot'])})`;
 
 /** Open orders that share their hours: one policy version, one zone. */
 export interface WindowGroup {
@@ -36,7 +41,7 @@ export async function loadWindowGroups(
        JOIN endpoint e ON e.id = o.endpoint_id
        LEFT JOIN plan_endpoint p ON p.change_id = o.change_id AND p.endpoint_id = o.endpoint_id
        LEFT JOIN policy_set s ON s.id = p.policy_set_id AND s.version = p.policy_version
-      WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND o.phase IN ('waiting', 'holding')
+      WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND ${WAITS}
       GROUP BY p.policy_set_id, p.policy_version, s.document, e.zone
       ORDER BY p.policy_set_id, p.policy_version, e.zone`,
     [args.changeId, args.ring, args.target],
@@ -76,7 +81,7 @@ export async function writeWindows(
              AS w (index, opens, last_start, closes, reason) ON w.index = i.index),
        mine AS (
          SELECT o.id FROM order_state o JOIN input i ON i.id = o.id
-          WHERE o.phase IN ('waiting', 'holding')
+          WHERE ${WAITS}
             AND (o.next_open, o.next_close, o.window_closes, o.window_reason)
                 IS DISTINCT FROM (i.opens, i.last_start, i.closes, i.reason)
           ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED)

@@ -32,10 +32,11 @@ const MOVE = `
        SET state = i.state, phase = i.phase, seq = i.seq, permit_until = ${at('i.permit_until')}, resume_from = i.resume_from,
            outcome = i.outcome, reason = i.reason, updated_at = ${at('$3')},
            started_at = coalesce(o.started_at, ${at('i.started_at')}),
+           window_kept = coalesce(o.window_kept, ${at('i.started_at')} >= o.next_open AND ${at('i.started_at')} <= o.next_close),
            settled_at = CASE WHEN i.settled THEN coalesce(o.settled_at, ${at('$3')}) END
       FROM input i WHERE o.id = i.id
-    RETURNING o.id, o.endpoint_id, o.change_id, o.kind, o.phase, o.state, o.outcome, o.content_digest, o.started_at,
-              o.next_open, o.next_close, o.window_closes),
+    RETURNING o.id, o.endpoint_id, o.change_id, o.kind, o.phase, o.state, o.outcome, o.content_digest,
+              o.next_open, o.window_closes, o.window_kept),
   noted AS (
     INSERT INTO order_event (order_id, at, actor, event, seq, from_state, to_state, detail)
     SELECT e.order_id, ${at('$3')}, e.actor, e.event, e.seq, e.from_state, e.to_state, e.detail
@@ -55,7 +56,7 @@ const WRITE_SETTLED = prepared(`${MOVE},
            applied_at = CASE WHEN m.kind = 'change' AND m.state = 'succeeded' AND m.outcome IS NULL THEN ${at('$3')}
                              WHEN m.kind = 'revert' AND m.state = 'reverted' THEN NULL ELSE f.applied_at END,
            window_opens = m.next_open, window_closes = m.window_closes,
-           window_kept = m.started_at >= m.next_open AND m.started_at <= m.next_close
+           window_kept = m.window_kept
       FROM moved m JOIN update_set u ON u.digest = m.content_digest
      CROSS JOIN LATERAL jsonb_array_elements(u.items) AS item
      WHERE m.kind IN ('change', 'revert') AND m.phase = 'done'
