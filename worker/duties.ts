@@ -58,7 +58,7 @@ export function composeDuties(deps: {
       name: 'catalogue',
       everyMs: MINUTE,
       run: async () => {
-        await catalogue.registerDefaultRepositories();
+        if (settings.defaultRepositories) await catalogue.registerDefaultRepositories();
         await catalogue.refreshCatalogue();
         return false;
       },

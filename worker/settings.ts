@@ -12,6 +12,7 @@ const schema = z.object({
   RINGMASTER_PUBLIC_URL: z.url().optional(),
   RINGMASTER_METRICS_PORT: z.coerce.number().int().min(1).max(65_535).optional(),
   RINGMASTER_SMTP_URL: z.url().optional(),
+  RINGMASTER_DEFAULT_REPOSITORIES: z.enum(['on', 'off']).default('on'),
   RINGMASTER_MAIL_FROM: z.string().default('Ringmaster <ringmaster@localhost>'),
 });
 
@@ -27,6 +28,8 @@ export interface WorkerSettings {
   readonly metricsPort: number | undefined;
   readonly smtpUrl: string | undefined;
   readonly mailFrom: string;
+  /** Take over the package sources this server itself installs from; off where an operator names all repositories. */
+  readonly defaultRepositories: boolean;
 }
 
 /** @throws Error that names each variable and what is wrong with it. */
@@ -47,5 +50,6 @@ export function readSettings(env: NodeJS.ProcessEnv): WorkerSettings {
     metricsPort: v.RINGMASTER_METRICS_PORT,
     smtpUrl: v.RINGMASTER_SMTP_URL,
     mailFrom: v.RINGMASTER_MAIL_FROM,
+    defaultRepositories: v.RINGMASTER_DEFAULT_REPOSITORIES === 'on',
   };
 }

@@ -46,7 +46,14 @@ export type TestDatabase = Readonly<{
  * start again from it.
  */
 export async function startPostgres(
-  options: Readonly<{ watchPid?: number; data?: string; port?: number; passwords?: DatabasePasswords }> = {},
+  options: Readonly<{
+    watchPid?: number;
+    data?: string;
+    port?: number;
+    passwords?: DatabasePasswords;
+    /** What was committed survives a kill; for tests that kill it. */
+    durable?: boolean;
+  }> = {},
 ): Promise<TestPostgres & { stop: () => Promise<void> }> {
   const directory = options.data ?? mkdtempSync(join(tmpdir(), 'ringmaster-pg-'));
   // As root the server is another user, which must get in.
@@ -59,7 +66,7 @@ export async function startPostgres(
     port,
     logFile: join(directory, 'postgres.log'),
     superuserPassword: passwords.superuser,
-    durable: false,
+    durable: options.durable ?? false,
   });
   const { spec } = cluster;
   const lifeline: Lifeline = await startOnLifeline({
