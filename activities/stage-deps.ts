@@ -27,7 +27,7 @@ export interface StageDeps {
   readonly content: ContentSource;
   readonly clock: () => EpochMs;
   /** Brings the catalogue up to date where it is old; failures are kept with the repository, never thrown. */
-  readonly refreshCatalogue?: () => Promise<void>;
+  readonly refreshCatalogue?: () => Promise<unknown>;
   /** Left out: that of the running Temporal activity. */
   readonly pace?: () => Pace;
   /** The id of the workflow that carries out a change. */
