@@ -135,10 +135,15 @@ async function startChange(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
   return { kind: 'done', result: 'started' };
 }
 
+/** What the workflow would not even look at is refused here, and on record as such. */
 async function refuseDecision(deps: RelayDeps, row: OutboxRow, reason: string): Promise<void> {
   await deps.pool.query(
-    `UPDATE approval_decision SET state = 'refused', refused_reason = $2, code = NULL, judged_at = to_timestamp($3 / 1000.0)
-     WHERE id = $1 AND state = 'submitted'`,
+    `WITH refused AS (
+       UPDATE approval_decision SET state = 'refused', refused_reason = $2, code = NULL, judged_at = to_timestamp($3 / 1000.0)
+       WHERE id = $1 AND state = 'submitted' RETURNING id, request_id, account_id, decision, plan_digest, proof)
+     INSERT INTO audit_entry (actor, action, subject, detail)
+     SELECT account_id::text, 'approval.decisionRefused', 'approval/' || request_id, jsonb_build_object('decision', decision,
+            'planDigest', plan_digest, 'proof', proof, 'reason', $2::text, 'decisionId', id) FROM refused`,
     [row.payload.decisionId, reason, deps.clock()],
   );
 }

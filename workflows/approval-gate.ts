@@ -13,6 +13,12 @@ interface Asked {
   ended: boolean;
 }
 
+export interface Passed {
+  readonly requestIds: readonly string[];
+  /** How often the plan had become wider when these were asked: should it have again since, they approve nothing. */
+  readonly widenings: number;
+}
+
 /** What stands before a ring: the approvals its policy asks for, on exactly the plan that will be carried out. */
 export class ApprovalGate {
   private open: Asked[] = [];
@@ -20,22 +26,23 @@ export class ApprovalGate {
   constructor(private readonly change: ChangeRun) {}
 
   /**
-   * Returns the ids of the requests that were approved; empty when the ring's policy asks for none. Rejected or expired
-   * requests leave the ring shut until a person asks again (`resume`), makes another plan, or stops the change.
+   * Returns the requests that were approved; none when the ring's policy asks for none. Rejected or expired requests leave
+   * the ring shut until a person asks again (`resume`), makes another plan, or stops the change.
    */
-  async pass(ordinal: number): Promise<readonly string[]> {
+  async pass(ordinal: number): Promise<Passed> {
     const { change } = this;
     const rules = change.input.spec.rings[ordinal]?.approvals ?? [];
-    if (rules.length === 0) return [];
+    if (rules.length === 0) return { requestIds: [], widenings: change.widenings };
     for (;;) {
       await change.go();
       const seen = { resumes: change.resumes, replans: change.replans };
       await change.tell(`Ring ${ordinal} waits for approval`);
+      const { widenings } = change;
       this.open = await Promise.all(rules.map((_, index) => this.ask(ordinal, index)));
       const asked = this.open;
       const results = await Promise.all(asked.map((a) => this.resultOf(a)));
       this.open = [];
-      if (results.every((r) => r.kind === 'approved')) return asked.map((a) => a.requestId);
+      if (results.every((r) => r.kind === 'approved')) return { requestIds: asked.map((a) => a.requestId), widenings };
       await change.go();
       const no = results.find((r) => r.kind === 'rejected' || r.kind === 'expired');
       if (no === undefined) continue;

@@ -8,7 +8,7 @@ import {
 import type { FrozenPlanResult } from '../activities/contract.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import type { ChangeOutcome, ChangeStage } from '../domain/change/stage.js';
-import { ApprovalGate } from './approval-gate.js';
+import { ApprovalGate, type Passed } from './approval-gate.js';
 import { ChangeCommands } from './change-commands.js';
 import { until } from './clock.js';
 import type {
@@ -40,6 +40,9 @@ export class ChangeRun {
   paused = false;
   resumes = 0;
   replans = 0;
+  /** How often a new plan has asked for more than the one before. */
+  widenings = 0;
+  private replanning = 0;
 
   readonly rings: RingChildren;
   private readonly gate: ApprovalGate;
@@ -98,10 +101,18 @@ export class ChangeRun {
 
   /** Between rings only: an open ring's orders are part of the plan that was approved. */
   async replan(command: Command): Promise<string> {
-    await this.freezePlan(command.reason ?? `asked for by ${command.by}`);
-    await this.obtain();
-    this.replans += 1;
-    if (this.currentPlan().widened) this.gate.void('the plan has become wider');
+    this.replanning += 1;
+    try {
+      await this.obtain();
+      await this.freezePlan(command.reason ?? `asked for by ${command.by}`);
+      if (this.currentPlan().widened) {
+        this.widenings += 1;
+        this.gate.void('the plan has become wider');
+      }
+      this.replans += 1;
+    } finally {
+      this.replanning -= 1;
+    }
     return this.currentPlan().widened
       ? 'the plan is wider: approvals are asked for again'
       : 'the plan is not wider: approvals stay';
@@ -127,7 +138,9 @@ export class ChangeRun {
     return this.plan.empty;
   }
 
+  /** Before the plan is frozen: what could not be had, or says in its changelog what it fixes, is part of the plan. */
   async obtain(): Promise<void> {
+    await this.tell('Fetches and verifies content');
     await this.interruptible(() => watched.obtainContent({ changeId: this.input.changeId }));
   }
 
@@ -138,10 +151,19 @@ export class ChangeRun {
   async deployRing(ordinal: number): Promise<void> {
     await this.go();
     if (!this.currentPlan().rings.some((r) => r.ordinal === ordinal && r.endpoints > 0)) return;
-    const approvals = await this.gate.pass(ordinal);
-    await this.go();
-    await this.tell(null);
-    const result = await this.rings.rollOut({ ordinal, approvedDigest: this.currentPlan().digest, approvals });
+    let passed: Passed;
+    // Nothing is awaited between the last look and the ring's start: no wider plan can come between.
+    do {
+      passed = await this.gate.pass(ordinal);
+      await this.tell(null);
+      await condition(() => this.replanning === 0);
+      await this.go();
+    } while (this.replanning > 0 || this.widenings > passed.widenings);
+    const result = await this.rings.rollOut({
+      ordinal,
+      approvedDigest: this.currentPlan().digest,
+      approvals: passed.requestIds,
+    });
     this.waits.delete(ordinal);
     await this.afterRing(result);
   }

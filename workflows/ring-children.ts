@@ -28,6 +28,7 @@ export class RingChildren {
   private readonly states = new Map<number, string>();
   private approvedDigest = '';
   private approvals: readonly string[] = [];
+  private starting = 0;
 
   constructor(private readonly input: ChangeInput) {}
 
@@ -103,7 +104,7 @@ export class RingChildren {
   }
 
   anyRunning(): boolean {
-    return this.runs.some((r) => !r.ended);
+    return this.starting > 0 || this.runs.some((r) => !r.ended);
   }
 
   openedLastFirst(): readonly number[] {
@@ -138,12 +139,15 @@ export class RingChildren {
       deadline: this.input.deadline,
       ...(args.rollback === undefined ? {} : { rollback: args.rollback }),
     };
+    this.starting += 1;
     const handle = await startChild<typeof ring>('ring', {
       workflowId: ringWorkflowId({ changeId: this.input.changeId, ring: args.ordinal, attempt }),
       workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
       parentClosePolicy: ParentClosePolicy.ABANDON,
       staticSummary: args.ordinal === STRAGGLERS ? 'Stragglers' : `Ring ${args.ordinal} (${spec.name}): ${args.mode}`,
       args: [message],
+    }).finally(() => {
+      this.starting -= 1;
     });
     this.states.set(args.ordinal, args.mode === 'rollback' ? 'rollingBack' : 'open');
     const run: Run = { ordinal: args.ordinal, handle, result: handle.result(), ended: false };

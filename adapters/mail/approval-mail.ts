@@ -46,7 +46,14 @@ const oneLine = (text: string) => text.replace(/[\r\n\t]+/g, ' ').slice(0, 200);
 
 export function renderApprovalMail(view: ApprovalMailView): MailText {
   const { evidence: e } = view;
-  const data = { ...view, e, moreEndpoints: e.ring.endpoints - e.endpointNames.length, code: codeSentence(view) };
+  const data = {
+    ...view,
+    e,
+    moreEndpoints: e.ring.endpoints - e.endpointNames.length,
+    moreUpdates: e.totals.updates - e.updates.length,
+    moreLeftOut: e.totals.leftOut - e.leftOut.length,
+    code: codeSentence(view),
+  };
   return {
     subject: oneLine(
       `${view.reminder ? 'Reminder: ' : ''}Approve or reject: ${e.change.name}, ring ${e.ring.ordinal} (${e.ring.name})`,

@@ -10,12 +10,11 @@ export async function readEvidence(
 ): Promise<Omit<Evidence, 'when'>> {
   const { changeId, ring } = args;
   const change = await readChange(db, args);
-  const updates = await readUpdates(db, args);
-  const leftOut = await readLeftOut(db, args);
+  const { updates, total: updatesTotal, cves } = await readUpdates(db, args);
+  const { leftOut, total: leftOutTotal } = await readLeftOut(db, args);
   const endpoints = await readEndpoints(db, args);
   const test = await readTest(db, changeId, ring);
   const reversibility = await readReversibility(db, args);
-  const cves = [...new Set(updates.flatMap((u) => u.cves))].sort();
   return {
     change: {
       id: changeId,
@@ -26,6 +25,7 @@ export async function readEvidence(
     },
     ring: { ordinal: ring, name: change.ring_name, endpoints: endpoints.total, limits: limitsOf(change.ring_spec) },
     planDigest: change.plan_digest,
+    totals: { updates: updatesTotal, leftOut: leftOutTotal },
     updates,
     leftOut,
     cves,
@@ -47,8 +47,12 @@ type ChangeRow = {
 
 async function readChange(db: Queryable, args: { changeId: string; ring: number }): Promise<ChangeRow> {
   const { rows } = await db.query<ChangeRow>(
-    `SELECT c.name, c.spec, coalesce(a.name, c.requested_by) AS requester, c.priority, c.plan_digest, r.name AS ring_name, r.spec AS ring_spec
-     FROM change c JOIN ring r ON r.change_id = c.id AND r.ordinal = $2 LEFT JOIN account a ON a.id::text = c.requested_by WHERE c.id = $1`,
+    `SELECT c.name, c.spec, c.priority, c.plan_digest, r.name AS ring_name, r.spec AS ring_spec,
+            coalesce(a.name, 'schedule ' || s.name || coalesce(', made by ' || m.name, ''), c.requested_by) AS requester
+     FROM change c JOIN ring r ON r.change_id = c.id AND r.ordinal = $2
+       LEFT JOIN account a ON a.id::text = c.requested_by
+       LEFT JOIN schedule s ON c.requested_by = 'schedule/' || s.id LEFT JOIN account m ON m.id::text = s.created_by
+     WHERE c.id = $1`,
     [args.changeId, args.ring],
   );
   const row = rows[0];
@@ -56,35 +60,52 @@ async function readChange(db: Queryable, args: { changeId: string; ring: number 
   return row;
 }
 
-async function readUpdates(db: Queryable, args: { changeId: string; ring: number }): Promise<EvidenceUpdate[]> {
-  const { rows } = await db.query<EvidenceUpdate>(
+async function readUpdates(
+  db: Queryable,
+  args: { changeId: string; ring: number },
+): Promise<{ updates: EvidenceUpdate[]; total: number; cves: string[] }> {
+  const { rows } = await db.query<EvidenceUpdate & { total: number; all: string[] }>(
+    // What one endpoint of a set has on record about an update holds for all of them.
     `WITH sets AS (
-       SELECT update_set_digest AS digest, count(*)::int AS endpoints FROM plan_endpoint
-       WHERE change_id = $1 AND ring = $2 AND update_set_digest IS NOT NULL GROUP BY 1),
-     items AS (
-       SELECT i->>'source' AS source, i->>'name' AS name, coalesce(i->>'from', 'new') AS "from", i->>'to' AS "to", s.endpoints
-       FROM sets s JOIN update_set u ON u.digest = s.digest, jsonb_array_elements(u.items) i),
-     sources AS (
-       SELECT source, array_agg(DISTINCT name ORDER BY name) AS packages, "from", "to", max(endpoints)::int AS endpoints
-       FROM items GROUP BY source, "from", "to")
-     SELECT s.source, s.packages, s."from", s."to", s.endpoints,
-            coalesce((SELECT array_agg(DISTINCT cve ORDER BY cve) FROM source_fix f, unnest(f.cves) cve
-                      WHERE f.source = s.source AND f.version = s."to"), '{}') AS cves
-     FROM sources s ORDER BY s.source, s."from" LIMIT ${EVIDENCE_LIST_LIMIT}`,
+       SELECT update_set_digest AS digest, count(*)::int AS endpoints, (array_agg(endpoint_id))[1] AS sample FROM plan_endpoint
+       WHERE change_id = $1 AND ring = $2 AND skipped_by IS NULL AND update_set_digest IS NOT NULL GROUP BY 1),
+     items AS MATERIALIZED (
+       SELECT s.digest, s.endpoints, i->>'source' AS source, i->>'name' AS name, coalesce(i->>'from', 'new') AS "from",
+              i->>'to' AS "to", f.cves
+       FROM sets s JOIN update_set u ON u.digest = s.digest CROSS JOIN LATERAL jsonb_array_elements(u.items) i
+         LEFT JOIN update_fact f ON f.endpoint_id = s.sample AND f.name = i->>'name' AND f.arch = i->>'arch' AND f.version = i->>'to'),
+     names AS (SELECT source, "from", "to", array_agg(DISTINCT name ORDER BY name) AS packages FROM items GROUP BY 1, 2, 3),
+     spread AS (
+       SELECT source, "from", "to", sum(endpoints)::int AS endpoints
+       FROM (SELECT DISTINCT digest, endpoints, source, "from", "to" FROM items) once GROUP BY 1, 2, 3),
+     fixes AS (
+       SELECT source, "from", "to", array_agg(DISTINCT cve ORDER BY cve) AS cves FROM items, unnest(cves) cve GROUP BY 1, 2, 3)
+     SELECT source, "from", "to", packages, endpoints, coalesce(cves, '{}') AS cves, (count(*) OVER ())::int AS total,
+            coalesce((SELECT array_agg(DISTINCT cve ORDER BY cve) FROM items, unnest(cves) cve), '{}') AS "all"
+     FROM names JOIN spread USING (source, "from", "to") LEFT JOIN fixes USING (source, "from", "to")
+     ORDER BY source, "from" LIMIT ${EVIDENCE_LIST_LIMIT}`,
     [args.changeId, args.ring],
   );
-  return rows;
+  return {
+    updates: rows.map(({ total: _, all: __, ...update }) => update),
+    total: rows[0]?.total ?? 0,
+    cves: rows[0]?.all ?? [],
+  };
 }
 
-async function readLeftOut(db: Queryable, args: { changeId: string; ring: number }): Promise<LeftOut[]> {
-  const { rows } = await db.query<LeftOut>(
-    `SELECT t->>'name' || coalesce(' ' || (t->>'to'), '') AS what, t->>'outcome' AS outcome, coalesce(t->>'reason', '') AS reason, count(*)::int AS endpoints
+async function readLeftOut(
+  db: Queryable,
+  args: { changeId: string; ring: number },
+): Promise<{ leftOut: LeftOut[]; total: number }> {
+  const { rows } = await db.query<LeftOut & { total: number }>(
+    `SELECT t->>'name' || coalesce(' ' || (t->>'to'), '') AS what, t->>'outcome' AS outcome, coalesce(t->>'reason', '') AS reason,
+            count(*)::int AS endpoints, (count(*) OVER ())::int AS total
      FROM plan_endpoint p, jsonb_array_elements(p.triage) t
-     WHERE p.change_id = $1 AND p.ring = $2 AND t->>'outcome' IN ('deferred', 'declined')
+     WHERE p.change_id = $1 AND p.ring = $2 AND p.skipped_by IS NULL AND t->>'outcome' IN ('deferred', 'declined')
      GROUP BY 1, 2, 3 ORDER BY 2, 1 LIMIT ${EVIDENCE_LIST_LIMIT}`,
     [args.changeId, args.ring],
   );
-  return rows;
+  return { leftOut: rows.map(({ total: _, ...one }) => one), total: rows[0]?.total ?? 0 };
 }
 
 async function readEndpoints(
@@ -93,7 +114,7 @@ async function readEndpoints(
 ): Promise<{ names: string[]; total: number }> {
   const { rows } = await db.query<{ names: string[]; total: number }>(
     `SELECT coalesce((array_agg(e.name ORDER BY e.name))[1:${EVIDENCE_LIST_LIMIT}], '{}') AS names, count(*)::int AS total
-     FROM plan_endpoint p JOIN endpoint e ON e.id = p.endpoint_id WHERE p.change_id = $1 AND p.ring = $2`,
+     FROM plan_endpoint p JOIN endpoint e ON e.id = p.endpoint_id WHERE p.change_id = $1 AND p.ring = $2 AND p.skipped_by IS NULL`,
     [args.changeId, args.ring],
   );
   return rows[0] ?? { names: [], total: 0 };
@@ -107,7 +128,7 @@ async function readTest(db: Queryable, changeId: string, ring: number): Promise<
        count(o.id) FILTER (WHERE o.state NOT IN ('succeeded', 'failed', 'reverting', 'reverted', 'revertFailed', 'stalled'))::int AS other,
        coalesce((array_agg(e.name || ': ' || coalesce(o.reason, o.state) ORDER BY e.name)
                  FILTER (WHERE o.state IN ('failed', 'reverting', 'reverted', 'revertFailed', 'stalled')))[1:20], '{}') AS failures
-     FROM ring r LEFT JOIN order_state o ON o.change_id = r.change_id AND o.home_ring = r.ordinal AND o.kind = 'change'
+     FROM ring r LEFT JOIN order_state o ON o.change_id = r.change_id AND o.home_ring = r.ordinal AND o.kind = 'change' AND NOT o.retried
        LEFT JOIN endpoint e ON e.id = o.endpoint_id
      WHERE r.change_id = $1 AND r.ordinal < $2 GROUP BY r.ordinal, r.name, r.state ORDER BY r.ordinal`,
     [changeId, ring],
@@ -120,7 +141,7 @@ async function readReversibility(
   args: { changeId: string; ring: number },
 ): Promise<Record<string, number>> {
   const { rows } = await db.query<{ reversibility: string; n: number }>(
-    `SELECT reversibility, count(*)::int AS n FROM plan_endpoint WHERE change_id = $1 AND ring = $2 AND reversibility IS NOT NULL GROUP BY 1`,
+    `SELECT reversibility, count(*)::int AS n FROM plan_endpoint WHERE change_id = $1 AND ring = $2 AND skipped_by IS NULL AND reversibility IS NOT NULL GROUP BY 1`,
     [args.changeId, args.ring],
   );
   return Object.fromEntries(rows.map((r) => [r.reversibility, r.n]));

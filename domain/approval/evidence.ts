@@ -5,6 +5,7 @@ export interface EvidenceUpdate {
   readonly packages: readonly string[];
   readonly from: string;
   readonly to: string;
+  /** Fixed between the two versions, by the packages' own changelogs. */
   readonly cves: readonly string[];
   readonly endpoints: number;
 }
@@ -42,6 +43,8 @@ export interface Evidence {
     readonly limits: readonly string[];
   };
   readonly planDigest: string;
+  /** How many there are in all, however few the lists name. */
+  readonly totals: { readonly updates: number; readonly leftOut: number };
   readonly updates: readonly EvidenceUpdate[];
   readonly leftOut: readonly LeftOut[];
   readonly cves: readonly string[];

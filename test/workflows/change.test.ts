@@ -140,6 +140,47 @@ describe('a change, weeks of waiting in seconds', () => {
     });
   });
 
+  it('an approval given while a wider plan is being made approves nothing', async () => {
+    let approve: () => void = () => undefined;
+    const approved = new Promise<void>((resolve) => {
+      approve = resolve;
+    });
+    let obtained: () => void = () => undefined;
+    const content = new Promise<void>((resolve) => {
+      obtained = resolve;
+    });
+    const w = world(2, {
+      // The approver's decision is being judged while the plan widens; both end as badly timed as they can.
+      judgeDecision: () => approved.then(() => undefined),
+      obtainContent: (_, call) => (call === 1 ? undefined : content.then(() => undefined)),
+    });
+    await withWorker({
+      env,
+      bundle,
+      activities: w.activities,
+      body: async (start) => {
+        const change = await start(changeSpec([ringSpec(), ringSpec({ approvals: [approvalRule()] })]));
+        await env.sleep('1 hour');
+        const asked = w.named('openApproval')[0] as { requestId: string };
+        const decision = env.client.workflow
+          .getHandle(approvalWorkflowId({ changeId: change.changeId, ring: 1, requestId: asked.requestId }))
+          .executeUpdate('decide', { args: [{ decisionId: 'd', planDigest: 'digest-1' }] });
+        while (w.named('judgeDecision').length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
+        const replan = change.command({ verb: 'replan' });
+        while (w.named('freezePlan').length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+        approve();
+        await decision;
+        obtained();
+        await replan;
+        await env.sleep('1 hour');
+        expect(w.named('openApproval').map((c) => c.planDigest)).toEqual(['digest-1', 'digest-2']);
+        expect(w.named('openRing').map((c) => c.ring)).toEqual([0]);
+        await change.command({ verb: 'abort' });
+        await change.handle.result();
+      },
+    });
+  });
+
   it('a rejection keeps the ring shut', async () => {
     const w = world(2, {
       judgeDecision: () => ({
