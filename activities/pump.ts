@@ -3,81 +3,72 @@
  * hold; killed at any point, its next attempt goes on, and the attempt's epoch fences off one that still lives.
  */
 import { ApplicationFailure } from '@temporalio/common';
-import type { Pool } from 'pg';
-import type * as OrdersDb from '../db/orders/index.js';
-import type { DocumentsFor, OrderSigner, TickResult, Wakeups } from '../db/orders/index.js';
+import type { TickResult } from '../db/orders/index.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
 import type { OrderTarget, PumpResult } from './contract.js';
-import type { Pace } from './pace.js';
-import { resolveWindows } from './windows.js';
+import { resolveWindows } from './resolve-windows.js';
+import { hopelessAside, type RingDeps, wakeFor } from './ring-deps.js';
 
-export interface PumpDeps {
-  readonly pool: Pool;
-  readonly db: typeof OrdersDb;
-  readonly clock: () => EpochMs;
-  readonly signer: OrderSigner;
-  readonly documentsFor: DocumentsFor;
-  readonly wakeups: Pick<Wakeups, 'waiter'>;
-  readonly pace: () => Pace;
-  /** Aborts when the activity is cancelled or its worker shuts down. */
-  readonly cancelled: () => AbortSignal;
-}
-
+const BEAT_MS = 5 * SECOND;
 /** A wake-up that is lost costs this much time, nothing else. */
 const SLOW_POLL_MS = SECOND;
 /** Looking for endpoints that went away or came back is a pass over the lane: not at every tick. */
 const TIDY_EVERY_MS = 5 * SECOND;
 /** Reports come in bursts; looking once per burst is enough. */
 const BREATH_MS = 20;
-const CHANNEL = 'rm_orders';
 
-type Lane = { readonly changeId: string; readonly ring: number; readonly target: OrderTarget };
-
-/** @throws PumpFenced as a failure that is not retried: a newer attempt is at work. */
-export async function pump(deps: PumpDeps, lane: Lane): Promise<PumpResult> {
+/**
+ * Ends when the lane is drained or halted, or when nothing moves until a window opens.
+ * @throws a failure that is not retried when a newer attempt has fenced this one off.
+ */
+export async function pump(
+  deps: RingDeps,
+  lane: { readonly changeId: string; readonly ring: number; readonly target: OrderTarget },
+): Promise<PumpResult> {
   const pace = deps.pace();
-  const cancelled = deps.cancelled();
-  const { epoch } = await deps.db.beginPump(deps.pool, lane);
-  const waiter = deps.wakeups.waiter(CHANNEL, lane.changeId);
-  let tidied = 0;
+  const { epoch } = await hopelessAside(() => deps.orders.beginPump(deps.pool, lane));
+  const wake = wakeFor(deps, lane.changeId);
+  let said: unknown = { epoch };
+  const beat = setInterval(() => pace.heartbeat(said), BEAT_MS);
+  let tidied: EpochMs | null = null;
   try {
     for (;;) {
       const now = deps.clock();
-      const tidy = now - tidied >= TIDY_EVERY_MS;
+      const tidy = tidied === null || now - tidied >= TIDY_EVERY_MS;
       if (tidy) tidied = now;
-      const tick = await fenced(() => deps.db.releaseTick(deps, { ...lane, epoch, now, tidy }));
-      pace.heartbeat({ epoch, counts: tick.counts });
-      if (tick.staleWindows > 0) {
-        await resolveWindows(deps, { ...lane, ignoreWindows: false });
-        continue;
-      }
+      const tick = await unlessFenced(() => deps.orders.releaseTick(deps, { ...lane, epoch, now, tidy }));
+      said = { epoch, counts: tick.counts };
+      pace.heartbeat(said);
       const end = endOf(tick);
       if (end !== null) return resultOf(end, tick);
-      await waiter.wait({ timeoutMs: tick.more ? 0 : SLOW_POLL_MS, signal: cancelled });
-      if (cancelled.aborted) await pace.sleep(0);
-      else await pace.sleep(BREATH_MS);
+      if (tick.staleWindows > 0) await resolveWindows(deps, { ...lane, ignoreWindows: false });
+      if (!tick.more) await wake.wait(pace, SLOW_POLL_MS);
+      await pace.sleep(BREATH_MS);
     }
   } finally {
-    waiter.close();
+    clearInterval(beat);
+    wake.close();
   }
 }
 
 function endOf(tick: TickResult): PumpResult['kind'] | null {
   if (tick.halted) return 'halted';
   if (tick.drained) return tick.deadlineMissed ? 'deadline' : 'drained';
-  return tick.active ? null : 'windowsClosed';
+  return tick.active || tick.staleWindows > 0 ? null : 'windowsClosed';
 }
 
 function resultOf(kind: PumpResult['kind'], tick: TickResult): PumpResult {
   return { kind, counts: tick.counts, nextOpen: tick.nextOpen, haltReason: tick.haltReason, haltedBy: tick.haltedBy };
 }
 
-async function fenced<T>(work: () => Promise<T>): Promise<T> {
+/** The attempt that fenced this one off answers for the activity; our failing must not start a third. */
+async function unlessFenced<T>(step: () => Promise<T>): Promise<T> {
   try {
-    return await work();
+    return await hopelessAside(step);
   } catch (error) {
-    // The attempt that fenced us off reports for the activity; our failing must not start a third one.
-    if (error instanceof Error && error.name === 'PumpFenced') throw ApplicationFailure.nonRetryable(error.message, 'PumpFenced');
+    if (error instanceof Error && error.name === 'PumpFenced') {
+      throw ApplicationFailure.nonRetryable(error.message, error.name);
+    }
     throw error;
   }
 }

@@ -18,7 +18,11 @@ export async function untilItWorks<T>(args: {
       );
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, pause);
-        args.signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
+        const stop = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        args.signal.addEventListener('abort', stop, { once: true });
       });
     }
   }
