@@ -58,8 +58,9 @@ function findReason(): string | undefined {
 
 /** Tries, in a mount namespace of its own, the one mount every host needs. */
 function namespaceReason(): string | undefined {
-  const probe = mkdtempSync(join(labRoot(), '.probe-'));
+  let probe: string | undefined;
   try {
+    probe = mkdtempSync(join(labRoot(), '.probe-'));
     for (const dir of ['upper', 'work', 'root']) execFileSync('mkdir', [join(probe, dir)]);
     const layers = `lowerdir=/usr/share/keyrings,upperdir=${probe}/upper,workdir=${probe}/work`;
     execFileSync(
@@ -70,9 +71,9 @@ function namespaceReason(): string | undefined {
     return undefined;
   } catch (error) {
     const detail = String((error as { stderr?: Buffer }).stderr ?? error).trim();
-    return `namespaces or overlay mounts are not permitted in ${labRoot()} (RINGMASTER_LAB_DIR moves it): ${detail}`;
+    return `hosts' disks cannot be mounted in namespaces of their own (RINGMASTER_LAB_DIR moves them): ${detail}`;
   } finally {
-    rmSync(probe, { recursive: true, force: true });
+    if (probe !== undefined) rmSync(probe, { recursive: true, force: true });
   }
 }
 
