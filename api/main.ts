@@ -18,7 +18,7 @@ const VERSION = '0.1.0';
 /** Requests under way get this long once we are told to stop. */
 const DRAIN_MS = 8_000;
 
-const settings = readSettings(process.env);
+const settings = settingsOrExit();
 const logger = createLogger({ level: settings.logLevel, name: 'api' });
 const clock = (): number => Date.now();
 let stopping = false;
@@ -69,6 +69,16 @@ server.listen(settings.port, settings.host, () => {
   logger.info({ host: settings.host, port }, `listening on http://${settings.host}:${port}`);
 });
 void putBootstrapToken(settings.bootstrapToken);
+
+/** A program that is told something wrong says what, without a stack. */
+function settingsOrExit() {
+  try {
+    return readSettings(process.env);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    process.exit(1);
+  }
+}
 
 /** Tries until the database is there: a server that starts before it must still end up with its administrator. */
 async function putBootstrapToken(token: string | null): Promise<void> {

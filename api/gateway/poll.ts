@@ -42,7 +42,8 @@ export async function poll(
   const { signer, request, now } = args;
   const { endpointId } = signer;
   const before = await readPollView(deps.pool, endpointId);
-  if (before === null || before.state === 'retired') throw forbidden('this endpoint is retired');
+  if (before === null) throw forbidden('this endpoint is not known here');
+  if (before.state === 'retired') throw forbidden('this endpoint is retired');
   const known = merged(before, deps, endpointId);
   const verdict = judgeIdentity(
     { signedAt: signer.signedAt, journalSeq: request.journalSeq, bootId: request.bootId },

@@ -79,12 +79,13 @@ describe('the walk over routes and roles', () => {
   test('every route of the document answers each role as its permission says', async () => {
     const { body: document } = await api.call('GET', '/v1/openapi.json', { token: null });
     expect(document.openapi).toBe('3.1.0');
-    const operations = Object.entries<Record<string, Record<string, any>>>(document.paths).flatMap(([path, methods]) =>
-      Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
+    const operations = Object.entries<Record<string, { 'x-permission': Permission }>>(document.paths).flatMap(
+      ([path, methods]) =>
+        Object.entries(methods).map(([method, operation]) => ({ method: method.toUpperCase(), path, operation })),
     );
     expect(operations.length).toBeGreaterThan(25);
     for (const { method, path, operation } of operations) {
-      const permission = operation['x-permission'] as Permission;
+      const permission = operation['x-permission'];
       expect(Object.keys(PERMISSIONS)).toContain(permission);
       // Nothing exists behind these parameters, and the empty body fits nowhere: allowed means 2xx, 400, 404 or 409.
       const target = path.replaceAll(/\{(\w+)\}/g, (_, name) =>

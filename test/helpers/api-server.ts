@@ -23,6 +23,7 @@ import {
   signEnvelope,
   signingKeyFromPem,
 } from '../../protocol/envelope.js';
+import type { Json } from './agent-client.js';
 
 export const ADMIN_TOKEN = 'rmt_test-administrator';
 
@@ -39,7 +40,7 @@ export interface TestApi {
     method: string,
     path: string,
     options?: { body?: unknown; token?: string | null; headers?: Record<string, string>; raw?: string },
-  ) => Promise<{ status: number; headers: Headers; body: any }>;
+  ) => Promise<{ status: number; headers: Headers; body: Json }>;
   readonly close: () => Promise<void>;
 }
 

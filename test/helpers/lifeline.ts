@@ -30,8 +30,8 @@ export type Lifeline = Readonly<{
 
 /** Starts a server that can't outlive the process that needs it, not even when that is killed with SIGKILL. */
 export async function startOnLifeline(task: LifelineTask): Promise<Lifeline> {
-  const { account, ...rest } = task;
-  const json = JSON.stringify({ watchPid: process.pid, killAfterMs: 5_000, ...rest, ...account });
+  const { account, watchPid = process.pid, ...rest } = task;
+  const json = JSON.stringify({ watchPid, killAfterMs: 5_000, ...rest, ...account });
   const keeper = spawn(process.execPath, [join(repositoryRoot, 'test/helpers/keep-server.mjs'), json], {
     stdio: ['ignore', 'pipe', 'inherit'],
     detached: true,
