@@ -13,6 +13,7 @@ import {
   submitDecision,
 } from '../../db/approvals/decision.js';
 import { inTransaction } from '../../db/pool.js';
+import { looksLikeCode } from '../../domain/approval/one-time-code.js';
 import { NO_CODE_SENT } from '../../domain/approval/refusal.js';
 import { formatInstant } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -85,7 +86,9 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
     const why = shut(located, deps.clock());
     if (why !== null) return refuse(409, why);
     const person = currentPerson(req);
-    const signedIn = person?.via === 'session' && person.accountId === accountId;
+    if (person?.via === 'token')
+      return refuse(403, 'An API token decides nothing: sign in, or use your one-time code.');
+    const signedIn = person?.accountId === accountId;
     if (person !== null && !signedIn)
       return refuse(403, `You are signed in as ${person.name}; this link was sent to ${located.name}.`);
     const code = input.code.trim();
@@ -95,6 +98,8 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
         request.highRisk ? 'This decision needs your one-time code.' : 'Sign in, or type your one-time code.',
       );
     }
+    if (code !== '' && !looksLikeCode(code))
+      return refuse(422, 'This is no one-time code: those have ten letters and digits, such as 7KQ2M-XH4PD.');
     const guess = `${request.id}/${accountId}`;
     await guesses.check([guess]);
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { codeMatches, oneTimeCode } from './one-time-code.js';
+import { codeMatches, looksLikeCode, oneTimeCode } from './one-time-code.js';
 
 const key = Buffer.alloc(32, 7);
 const subject = { requestId: 'r1', planDigest: 'd1', accountId: 'a1' };
@@ -10,6 +10,13 @@ describe('one-time code', () => {
     expect(code).toMatch(/^[2-9A-Z]{5}-[2-9A-Z]{5}$/);
     for (const typed of [code, code.toLowerCase(), code.replace('-', ''), ` ${code.replace('-', ' ')} `]) {
       expect(codeMatches({ key, subject, typed })).toBe(true);
+    }
+  });
+
+  it('is told from what no code could be, without the key', () => {
+    expect(looksLikeCode(` ${oneTimeCode(key, subject).toLowerCase()}`)).toBe(true);
+    for (const typed of ['', '123456', 'test@example.org', 'ABCDE-FGHI1', 'ABCDE-FGHJKM', 'ABCDE-FGHJ']) {
+      expect(looksLikeCode(typed)).toBe(false);
     }
   });
 

@@ -28,13 +28,23 @@ export function oneTimeCode(key: Buffer, subject: CodeSubject): string {
   return `${code.slice(0, 5)}-${code.slice(5)}`;
 }
 
+const bare = (typed: string): string => typed.toUpperCase().replace(/[\s-]/g, '');
+
+/** Whether the text could be a code at all. What machines fill into forms hardly ever could, and is no try. */
+export function looksLikeCode(typed: string): boolean {
+  const text = bare(typed);
+  return text.length === LENGTH && [...text].every((letter) => ALPHABET.includes(letter));
+}
+
 /** Compares in constant time; spaces, hyphens and case do not matter. */
 export function codeMatches(args: {
   readonly key: Buffer;
   readonly subject: CodeSubject;
   readonly typed: string;
 }): boolean {
-  const plain = (text: string) => Buffer.from(text.toUpperCase().replace(/[\s-]/g, ''));
-  const [right, typed] = [plain(oneTimeCode(args.key, args.subject)), plain(args.typed)];
+  const [right, typed] = [oneTimeCode(args.key, args.subject), args.typed].map((text) => Buffer.from(bare(text))) as [
+    Buffer,
+    Buffer,
+  ];
   return right.length === typed.length && timingSafeEqual(right, typed);
 }
