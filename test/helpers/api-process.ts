@@ -77,7 +77,7 @@ export async function startApiProcess(main: string, env: Record<string, string>)
 }
 
 /** Asks again and again until the answer is as wanted. @throws Error with the last answer after `seconds` */
-export async function eventually<T>(ask: () => Promise<T>, wanted: (value: T) => boolean, seconds = 30): Promise<T> {
+export async function eventually<T>(ask: () => Promise<T>, wanted: (value: T) => boolean, seconds = 60): Promise<T> {
   let last: unknown;
   for (const end = Date.now() + seconds * 1_000; Date.now() < end; ) {
     try {
