@@ -1,13 +1,18 @@
 import { judgeBudget } from '../../domain/change/budget.js';
-import { budgetClass, ORDER_STATES } from '../../domain/order/index.js';
+import { budgetClass, ORDER_STATES, type OrderKind, type OrderState } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import type { Queryable } from '../pool.js';
 import { quoted } from './move-set.js';
 import { at } from './rows.js';
 
+/** States in which an order of this kind counts as failed. */
+export function failedStates(kind: OrderKind): readonly OrderState[] {
+  return ORDER_STATES.filter((state) => budgetClass(kind, state) === 'failed');
+}
+
 /** States in which a change order counts as failed. */
-export const FAILED_STATES = ORDER_STATES.filter((state) => budgetClass('change', state) === 'failed');
+export const FAILED_STATES = failedStates('change');
 
 /** Locks every ring of these changes, in the one order all writers use. Take it before any order row. */
 export async function lockRings(client: Queryable, changeIds: readonly string[]): Promise<void> {

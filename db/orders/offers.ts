@@ -88,7 +88,7 @@ export async function takeOfferBatch(
   return inTransaction(pool, (client) => handOut(client, { polls, wanted, now: args.now }));
 }
 
-const WAITS_FOR_PERMIT: readonly string[] = ['accepted', 'staged', 'awaitingReboot'];
+const WAITS_FOR_PERMIT: readonly string[] = ['offered', 'accepted', 'staged', 'awaitingReboot'];
 const UNDER_WAY: readonly string[] = ['applying', 'awaitingReboot', 'rebooting', 'verifying', 'reverting'];
 
 interface Locked extends OrderRow {

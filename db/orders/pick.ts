@@ -3,7 +3,7 @@ import type { PoolClient } from 'pg';
 import type { Candidate } from '../../domain/change/admit.js';
 import { BEFORE_APPLY } from '../../domain/order/index.js';
 import { type EpochMs, MINUTE } from '../../domain/time.js';
-import { FAILED_STATES } from './budget-halt.js';
+import { failedStates } from './budget-halt.js';
 import type { Lane } from './lane.js';
 import { quoted } from './move-set.js';
 import { at, prepared } from './rows.js';
@@ -150,7 +150,7 @@ export async function hostOrderGates(client: PoolClient, lane: Lane): Promise<Re
   const { rows } = await client.query(
     `SELECT home_ring, min(wave)::int AS gate FROM order_state
       WHERE change_id = $1 AND kind = $2 AND NOT retried
-        AND (phase <> 'done' OR state IN (${quoted(FAILED_STATES)}) AND NOT (kind = 'revert' AND state = 'reverted'))
+        AND (phase <> 'done' OR state IN (${quoted(failedStates(lane.target))}))
       GROUP BY home_ring`,
     [lane.changeId, lane.target],
   );

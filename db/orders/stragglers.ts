@@ -4,7 +4,7 @@ import { BEFORE_APPLY, ORDER_STATES, STATE_TRAITS } from '../../domain/order/ind
 import { type EpochMs, MINUTE } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
-import { FAILED_STATES, lockRings } from './budget-halt.js';
+import { failedStates, lockRings } from './budget-halt.js';
 import type { Lane } from './lane.js';
 import { moveOrders, quoted } from './move-set.js';
 import { at } from './rows.js';
@@ -37,7 +37,7 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
   await client.query(
     `WITH host_order AS MATERIALIZED (
        SELECT home_ring,
-              min(wave) FILTER (WHERE phase <> 'done' OR state IN (${quoted(FAILED_STATES)})) AS reached,
+              min(wave) FILTER (WHERE phase <> 'done' OR state IN (${quoted(failedStates(lane.target))})) AS reached,
               min(wave) FILTER (WHERE straggler_reason IS NULL AND state IN ('pending', ${WORKING})) AS moving
          FROM order_state WHERE change_id = $1 AND kind = $3 AND kind <> 'stage' AND NOT retried GROUP BY home_ring),
      why AS (
