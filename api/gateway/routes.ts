@@ -32,10 +32,17 @@ export interface GatewayDeps extends PollDeps {
 const OLDEST_PROTOCOL = Math.max(1, PROTOCOL_VERSION - 1);
 /** 20,000 packages with long names stay below. */
 const BODY_LIMIT = '16mb';
+const ENROL_LIMIT = '256kb';
 
 export function gatewayRoutes(deps: GatewayDeps): Router {
   const router = Router();
-  // Compressed bodies are refused: the digest that is signed is one over the bytes as sent.
+  // Nobody's megabytes are read before there is at least the look of a signature. Compressed bodies are refused: the digest
+  // that is signed is one over the bytes as sent.
+  router.use((req, _res, next) => {
+    deps.verifier.requireHeaders(req.headers);
+    next();
+  });
+  router.use('/enrol', express.raw({ type: () => true, limit: ENROL_LIMIT, inflate: false }));
   router.use(express.raw({ type: () => true, limit: BODY_LIMIT, inflate: false }));
   const signed = (handle: (req: Request, signer: Signer) => Promise<unknown>): RequestHandler => {
     return async (req, res) => {

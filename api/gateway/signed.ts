@@ -23,6 +23,8 @@ export interface SignedRequest {
 }
 
 export interface Verifier {
+  /** @throws Problem 401 when the headers hold nothing that could be a signature */
+  readonly requireHeaders: (headers: IncomingHttpHeaders) => void;
   /** @throws Problem 401 when the signature is missing, wrong, foreign or not of now */
   readonly verify: (request: SignedRequest) => Promise<Signer>;
   /** For enrolment: the key is in the body, and must be the one that signed. @throws Problem 401 */
@@ -72,6 +74,10 @@ export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Veri
   };
 
   return {
+    requireHeaders: (headers) => {
+      const read = readSignature(headers);
+      if (!read.ok) throw refused('signature', read.reason);
+    },
     verify: async (request) => {
       const read = readSignature(request.headers);
       if (!read.ok) throw refused('signature', read.reason);

@@ -1,13 +1,16 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import WebSocket from 'ws';
 import { keyIdOf } from '../../protocol/envelope.js';
 import { enrolReply, errorReply, inventoryReply, keySetReply, pollReply } from '../../protocol/messages.js';
 import { inventoryOf, type SimulatedAgent, simulatedAgent } from '../helpers/agent-client.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
+
+// The machine may be busy with other suites; nothing here is about speed.
+jest.setTimeout(60_000);
 
 let db: TestDatabase;
 let api: TestApi;

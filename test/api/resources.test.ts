@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { mayDo, PERMISSIONS, type Permission, ROLES } from '../../domain/identity/permissions.js';
 import { simulatedAgent } from '../helpers/agent-client.js';
 import { ADMIN_TOKEN, startApi, type TestApi } from '../helpers/api-server.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
+
+// The machine may be busy with other suites; nothing here is about speed.
+jest.setTimeout(60_000);
 
 let db: TestDatabase;
 let api: TestApi;

@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { ensureBootstrapToken } from '../../db/identity/bootstrap.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
 import { Browser } from '../helpers/browser.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
+
+// The machine may be busy with other suites; nothing here is about speed.
+jest.setTimeout(60_000);
 
 let db: TestDatabase;
 let api: TestApi;

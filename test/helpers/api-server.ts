@@ -50,6 +50,8 @@ export async function startApi(args: {
   pool: pg.Pool;
   plugs?: AppDeps['plugs'];
   idlePollSeconds?: number;
+  /** Default: a fake that acknowledges everything and hands out `orders.offers`. */
+  ordersPort?: OrdersPort;
 }): Promise<TestApi> {
   let skipped = 0;
   const clock = () => Date.now() + skipped;
@@ -69,6 +71,16 @@ export async function startApi(args: {
     offers: [],
     reports: [],
   };
+  const fake: OrdersPort = {
+    takeReports: async (_pool, { reports }) => {
+      orders.reports.push(...reports);
+      return {
+        acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
+        violations: [],
+      };
+    },
+    takeOffers: async () => orders.offers,
+  };
   const app = createApp({
     api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
     gateway: {
@@ -77,16 +89,7 @@ export async function startApi(args: {
       logger,
       verifier,
       seen,
-      orders: {
-        takeReports: async (_pool, { reports }) => {
-          orders.reports.push(...reports);
-          return {
-            acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
-            violations: [],
-          };
-        },
-        takeOffers: async () => orders.offers,
-      },
+      orders: args.ordersPort ?? fake,
       isWakeable: wake.isWakeable,
       idlePollSeconds: args.idlePollSeconds ?? 30,
       random: () => 0.5,
