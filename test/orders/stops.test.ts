@@ -21,20 +21,20 @@ const BEGUN: readonly OrderState[] = ['applying', 'awaitingReboot', 'rebooting',
 type PermitCase = 'none' | 'out' | 'lapsed';
 
 /** Every state an order can be in, with what may be known of its permit there. */
-const CASES: readonly (readonly [OrderState, PermitCase])[] = ORDER_STATES.flatMap((state) =>
-  BEFORE_APPLY.includes(state) && state !== 'pending' && state !== 'released'
-    ? ([
+const CASES = ORDER_STATES.flatMap((state): [OrderState, PermitCase][] => {
+  if (['offered', 'accepted', 'staged'].includes(state))
+    return [
+      [state, 'none'],
+      [state, 'out'],
+      [state, 'lapsed'],
+    ];
+  return state === 'expired'
+    ? [
         [state, 'none'],
         [state, 'out'],
-        [state, 'lapsed'],
-      ] as const)
-    : state === 'expired'
-      ? ([
-          [state, 'none'],
-          [state, 'out'],
-        ] as const)
-      : ([[state, 'none']] as const),
-);
+      ]
+    : [[state, 'none']];
+});
 
 async function tick(changeId: string, now = T0, target: orders.OrderTarget = 'change') {
   const { epoch } = await orders.beginPump(db.pool, { changeId, ring: 0, target });
