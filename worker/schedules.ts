@@ -82,7 +82,7 @@ export async function applySchedules(args: {
 }): Promise<number> {
   const { rows } = await args.pool.query<ScheduleRow>(
     `SELECT id, name, calendar, overlap, version, retired_at FROM schedule
-     WHERE applied_version < version OR (retired_at IS NOT NULL AND applied_version >= 0) OR ($1 AND retired_at IS NULL)`,
+     WHERE CASE WHEN retired_at IS NULL THEN applied_version < version OR $1 ELSE applied_version >= 0 END`,
     [args.refresh],
   );
   for (const row of rows) {

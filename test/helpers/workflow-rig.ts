@@ -1,5 +1,6 @@
 /** A worker on the time-skipping server with a scripted world: weeks of waiting in seconds. */
 import { randomUUID } from 'node:crypto';
+import { expect } from '@jest/globals';
 import type { WorkflowHandleWithFirstExecutionRunId } from '@temporalio/client';
 import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
@@ -9,6 +10,7 @@ import { MINUTE } from '../../domain/time.js';
 import { changeWorkflowId, TASK_QUEUE } from '../../workflows/ids.js';
 import type { ChangeInput, ChangeProgress, Command, CommandReply } from '../../workflows/messages.js';
 import { COMMAND_UPDATE, PROGRESS_QUERY } from '../../workflows/messages.js';
+import { recordHistories } from './histories.js';
 import { repositoryRoot } from './repository.js';
 
 const quiet = { log() {}, trace() {}, debug() {}, info() {}, warn() {}, error: console.error };
@@ -55,8 +57,10 @@ export async function withWorker<T>(args: {
     workflowBundle: args.bundle,
     activities: { ...args.activities },
   });
+  const started: string[] = [];
   const start = async (spec: ChangeSpec): Promise<RunningChange> => {
     const changeId = randomUUID();
+    started.push(changeWorkflowId(changeId));
     const input: ChangeInput = {
       changeId,
       spec,
@@ -80,5 +84,11 @@ export async function withWorker<T>(args: {
       progress: async () => handle.query<ChangeProgress>(PROGRESS_QUERY),
     };
   };
-  return worker.runUntil(args.body(start));
+  const result = await worker.runUntil(args.body(start));
+  const folder = process.env.RINGMASTER_RECORD_HISTORIES;
+  if (folder !== undefined) {
+    const name = expect.getState().currentTestName ?? 'unnamed';
+    for (const workflowId of started) await recordHistories({ client: args.env.client, workflowId, folder, name });
+  }
+  return result;
 }
