@@ -40,13 +40,22 @@ export function createListener(args: {
   };
 
   const connect = async () => {
-    const mine = new pg.Client({ connectionString: args.url, application_name: 'ringmaster listen', keepAlive: true });
+    const mine = new pg.Client({
+      connectionString: args.url,
+      application_name: 'ringmaster listen',
+      keepAlive: true,
+      connectionTimeoutMillis: 10_000,
+    });
     client = mine;
     mine.on('error', (error) => lost(mine, error));
     mine.on('end', () => lost(mine));
     mine.on('notification', ({ channel, payload }) => tell(channel, payload ?? ''));
     try {
       await mine.connect();
+      if (closed) {
+        await mine.end();
+        return;
+      }
       for (const channel of args.channels) await mine.query(`LISTEN ${channel}`);
       failures = 0;
       for (const channel of args.channels) tell(channel, '');

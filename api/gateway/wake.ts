@@ -4,16 +4,15 @@
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import pg from 'pg';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { createListener } from '../../db/listen.js';
 import { problemOf } from '../http/errors.js';
 import type { Verifier } from './signed.js';
 
 export const WAKE_PATH = '/agent/v1/wake';
 const CHANNEL = 'rm_wake';
 const PING_MS = 30_000;
-const RECONNECT_MS = [500, 1_000, 2_000, 5_000, 10_000];
 
 export interface WakeHub {
   readonly isWakeable: (endpointId: string) => boolean;
@@ -33,15 +32,11 @@ export function createWakeHub(deps: { databaseUrl: string; verifier: Verifier; l
   const wakeAll = (): void => {
     for (const endpointId of sockets.keys()) wake(endpointId);
   };
-  const listener = createListener({
-    databaseUrl: deps.databaseUrl,
-    logger: deps.logger,
-    onPayload: (payload) => {
-      for (const endpointId of readPayload(payload) ?? []) wake(endpointId);
-      if (readPayload(payload) === null) wakeAll();
-    },
-    // Whatever was said while we did not listen, is said now to everybody.
-    onReconnected: wakeAll,
+  const listener = createListener({ url: deps.databaseUrl, channels: [CHANNEL], log: deps.logger });
+  listener.on(CHANNEL, (payload) => {
+    const endpointIds = readPayload(payload);
+    if (endpointIds === null) wakeAll();
+    else for (const endpointId of endpointIds) wake(endpointId);
   });
 
   const ping = setInterval(() => {
@@ -119,67 +114,4 @@ function refuse(stream: Duplex, status: number, error: string): void {
   stream.end(
     `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
   );
-}
-
-/** LISTEN on a connection of its own, made anew for as long as it takes. */
-function createListener(deps: {
-  databaseUrl: string;
-  logger: Logger;
-  onPayload: (payload: string) => void;
-  onReconnected: () => void;
-}): { close: () => Promise<void> } {
-  let closed = false;
-  let client: pg.Client | undefined;
-  let timer: NodeJS.Timeout | undefined;
-  let tries = 0;
-  let connectedBefore = false;
-
-  const again = (error?: unknown): void => {
-    client = undefined;
-    if (closed || timer !== undefined) return;
-    const pause = RECONNECT_MS[Math.min(tries, RECONNECT_MS.length - 1)] ?? 10_000;
-    if (tries === 0) deps.logger.warn({ err: error }, 'wake-up channel lost its database connection; will try again');
-    tries += 1;
-    timer = setTimeout(() => {
-      timer = undefined;
-      void connect();
-    }, pause);
-    timer.unref();
-  };
-  const connect = async (): Promise<void> => {
-    const fresh = new pg.Client({
-      connectionString: deps.databaseUrl,
-      application_name: 'ringmaster-api-wake',
-      connectionTimeoutMillis: 10_000,
-      keepAlive: true,
-    });
-    fresh.on('error', (error) => fresh === client && again(error));
-    fresh.on('end', () => fresh === client && again());
-    fresh.on('notification', ({ payload }) => deps.onPayload(payload ?? '*'));
-    try {
-      await fresh.connect();
-      await fresh.query(`LISTEN ${CHANNEL}`);
-      if (closed) {
-        await fresh.end();
-        return;
-      }
-      client = fresh;
-      tries = 0;
-      if (connectedBefore) deps.onReconnected();
-      connectedBefore = true;
-    } catch (error) {
-      fresh.end().catch(() => undefined);
-      again(error);
-    }
-  };
-  void connect();
-  return {
-    close: async () => {
-      closed = true;
-      clearTimeout(timer);
-      const last = client;
-      client = undefined;
-      await last?.end().catch(() => undefined);
-    },
-  };
 }
