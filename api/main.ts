@@ -28,7 +28,7 @@ const pool = createPool({
   applicationName: 'ringmaster-api',
   max: settings.poolSize,
   statementTimeoutMs: 30_000,
-  onIdleError: (error) => logger.warn({ err: error }, 'an idle database connection broke'),
+  onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
 });
 const verifier = createVerifier({ pool, clock });
 const seen = createSeenBuffer({ pool, logger });

@@ -45,6 +45,9 @@ export function createPool(options: PoolOptions): pg.Pool {
     max: options.max ?? 10,
     connectionTimeoutMillis: 10_000,
     statement_timeout: options.statementTimeoutMs ?? 60_000,
+    // A server that is gone without a word would otherwise be waited for without end.
+    query_timeout: options.statementTimeoutMs === 0 ? 0 : (options.statementTimeoutMs ?? 60_000) + 15_000,
+    keepAlive: true,
     idle_in_transaction_session_timeout: 60_000,
     options: '-c TimeZone=UTC',
     types,
@@ -61,6 +64,11 @@ export function createPool(options: PoolOptions): pg.Pool {
 export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
+  // The pool listens to idle connections only: one lost between two statements would end the whole process.
+  const lost = (error: Error) => {
+    broken = error;
+  };
+  client.on('error', lost);
   try {
     await client.query('begin');
     const result = await work(client);
@@ -73,6 +81,7 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
     });
     throw error;
   } finally {
+    client.off('error', lost);
     client.release(broken);
   }
 }

@@ -37,7 +37,7 @@ const pool = createPool({
   url: settings.databaseUrl,
   applicationName: 'ringmaster-worker',
   max: 20,
-  onIdleError: (error) => log.warn({ err: error }, 'an idle database connection broke'),
+  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
 });
 const listener = createListener({ url: settings.databaseUrl, channels: ['rm_orders', 'rm_outbox', 'rm_mail'], log });
 const retry = { log, signal: stop.signal };
