@@ -51,8 +51,8 @@ export async function startPostgres(
     data?: string;
     port?: number;
     passwords?: DatabasePasswords;
-    /** What was committed survives a kill; for tests that kill it. */
-    durable?: boolean;
+    /** What was committed survives `kill -9` of the server (not a power cut); for tests that kill it. */
+    survivesKill?: boolean;
   }> = {},
 ): Promise<TestPostgres & { stop: () => Promise<void> }> {
   const directory = options.data ?? mkdtempSync(join(tmpdir(), 'ringmaster-pg-'));
@@ -66,11 +66,11 @@ export async function startPostgres(
     port,
     logFile: join(directory, 'postgres.log'),
     superuserPassword: passwords.superuser,
-    durable: options.durable ?? false,
+    durable: false,
   });
   const { spec } = cluster;
   const lifeline: Lifeline = await startOnLifeline({
-    argv: spec.argv,
+    argv: options.survivesKill ? [...spec.argv, '-c', 'synchronous_commit=on'] : spec.argv,
     env: spec.env,
     cwd: spec.cwd,
     account: spec.account,

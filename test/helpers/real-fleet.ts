@@ -34,10 +34,13 @@ export interface RealFleet {
   /** By its number in the lab, from 1. */
   host(index: number): RealHost;
   /** @throws Error with the web tier's answer when it refuses. @returns the reply's body */
+  // biome-ignore lint/suspicious/noExplicitAny: tests say what they expect by looking at it
   api<T = any>(method: string, path: string, body?: unknown): Promise<T>;
+  endpointId(index: number): Promise<string>;
   /** @returns the change's id */
   createChange(spec: ChangeSpec): Promise<string>;
   /** As superuser. */
+  // biome-ignore lint/suspicious/noExplicitAny: as above
   rows<T = any>(sql: string, values?: readonly unknown[]): Promise<T[]>;
   /** Looks until it gets something true, and returns that. */
   waitFor<T>(what: string, look: () => Promise<T> | T, seconds?: number): Promise<NonNullable<T>>;
@@ -52,7 +55,7 @@ export interface RealFleet {
 
 export interface ClosedChange {
   readonly outcome: string;
-  readonly summary: any;
+  readonly summary: Readonly<Record<string, unknown>>;
 }
 
 export interface FleetOrder {
@@ -83,6 +86,10 @@ export async function startRealFleet(options: {
   const end = async () => {
     for (const step of undo.splice(0).reverse()) await Promise.resolve(step()).catch((error) => console.error(error));
   };
+  const undoing = <T>(made: T, step: () => Promise<unknown>): T => {
+    undo.push(step);
+    return made;
+  };
   try {
     return await start();
   } catch (error) {
@@ -94,10 +101,10 @@ export async function startRealFleet(options: {
     const logs = join(home, 'logs');
     for (const folder of ['data/content', 'keys', 'logs']) mkdirSync(join(home, folder), { recursive: true });
     const [lab, database, temporal, mailbox] = await Promise.all([
-      upLab(options.hosts.length, options.lab).then((made) => (undo.push(() => made.down()), made)),
-      createDatabase().then((made) => (undo.push(() => made.drop()), made)),
-      startDevServer().then((made) => (undo.push(() => made.stop()), made)),
-      startMailbox().then((made) => (undo.push(() => made.close()), made)),
+      upLab(options.hosts.length, options.lab).then((made) => undoing(made, () => made.down())),
+      createDatabase().then((made) => undoing(made, () => made.drop())),
+      startDevServer().then((made) => undoing(made, () => made.stop())),
+      startMailbox().then((made) => undoing(made, () => made.close())),
     ]);
     const superuser = new URL((await testPostgres()).superuserUrl);
     superuser.pathname = `/${database.name}`;
@@ -171,7 +178,9 @@ export async function startRealFleet(options: {
       }
       const why = last instanceof Error ? last.message : JSON.stringify(last);
       const tails = ['worker', 'api'].map((name) => `--- ${name}\n${tailOf(join(logs, `${name}.log`))}`);
-      throw new Error([`not within ${seconds} s: ${what}; last: ${why}`, await describeChanges(pool), ...tails].join('\n'));
+      throw new Error(
+        [`not within ${seconds} s: ${what}; last: ${why}`, await describeChanges(pool), ...tails].join('\n'),
+      );
     };
 
     const hosts = lab.hosts.map(({ index }) => new RealHost(lab, index));
@@ -208,6 +217,8 @@ export async function startRealFleet(options: {
       api,
       rows,
       waitFor,
+      endpointId: async (index) =>
+        (await rows('SELECT id FROM endpoint WHERE name = $1', [host(index).name]))[0]?.id ?? '',
       createChange: async (spec) => (await api('POST', '/v1/changes', spec)).id,
       closed: (changeId, seconds = 240) =>
         waitFor(

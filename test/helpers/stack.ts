@@ -80,7 +80,7 @@ export async function startStack(options: {
       data: join(home, 'postgres'),
       port: databasePort,
       passwords,
-      durable: true,
+      survivesKill: true,
     });
     return { ...server, pid: server.serverPid };
   };
@@ -309,7 +309,8 @@ export const changeOf = (args: {
 
 function tailOf(path: string): string {
   try {
-    return readFileSync(path, 'utf8').split('\n').slice(-25).join('\n').slice(-6_000);
+    const lines = readFileSync(path, 'utf8').split('\n');
+    return lines.map((line) => line.slice(0, 300)).slice(-12).join('\n');
   } catch {
     return 'no log';
   }

@@ -1,4 +1,5 @@
 /** What is configured over the web tier: policies, repositories, changes. */
+import type { ApprovalRule } from '../../../domain/approval/rule.js';
 import type { ChangeSpec, RingSpec } from '../../../domain/change/spec.js';
 import { type Lab, labComponent, labSuite } from '../../../lab/index.js';
 import { archiveKeyring } from '../../../lab/requirements.js';
@@ -87,7 +88,8 @@ export const ringOf = (over: Partial<RingSpec> = {}): RingSpec => ({
 
 export const patchOf = (args: {
   readonly name: string;
-  readonly labels: Readonly<Record<string, string>>;
+  /** Which endpoints, unless `over` has another scope. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** As in `parameters.include` of a patch cycle. */
   readonly include: 'all' | { readonly packages?: readonly string[]; readonly sources?: readonly string[] };
   readonly rings?: readonly RingSpec[];
@@ -96,11 +98,22 @@ export const patchOf = (args: {
   kind: 'patch',
   name: args.name,
   reason: 'a test on real hosts',
-  scope: { labels: args.labels },
+  scope: args.labels === undefined ? { all: true } : { labels: args.labels },
   rings: args.rings ?? [ringOf()],
   priority: 0,
   deadlineMinutes: 120,
   offlineAfterMinutes: 60,
   parameters: { include: args.include, discoverMinutes: 2, confirmMinutes: 3 },
   ...args.over,
+});
+
+/** One approval by this person, with the code from the second channel. */
+export const approvalBy = (accountId: string): ApprovalRule => ({
+  from: { accounts: [accountId] },
+  quorum: 1,
+  remindEveryMinutes: 30,
+  escalateAfterMinutes: 60,
+  escalateTo: { role: 'Administrator' },
+  expireAfterMinutes: 120,
+  highRisk: true,
 });
