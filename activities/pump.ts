@@ -16,6 +16,7 @@ const SLOW_POLL_MS = SECOND;
 const TIDY_EVERY_MS = 5 * SECOND;
 /** Reports come in bursts; looking once per burst is enough. */
 const BREATH_MS = 20;
+const LONGEST_BREATH_MS = 5 * SECOND;
 
 /**
  * Ends when the lane is drained or halted, or when nothing moves until a window opens.
@@ -34,6 +35,7 @@ export async function pump(
   try {
     for (;;) {
       const now = deps.clock();
+      const began = performance.now();
       const tidy = tidied === null || now - tidied >= TIDY_EVERY_MS;
       if (tidy) tidied = now;
       const tick = await unlessFenced(() => deps.orders.releaseTick(deps, { ...lane, epoch, now, tidy }));
@@ -43,7 +45,9 @@ export async function pump(
       if (end !== null) return resultOf(end, tick);
       if (tick.staleWindows > 0) await resolveWindows(deps, { ...lane, ignoreWindows: false });
       if (!tick.more) await wake.wait(pace, SLOW_POLL_MS);
-      await pace.sleep(BREATH_MS);
+      // A tick over a big lane takes a while; it leaves the database more time than it took.
+      const took = performance.now() - began;
+      await pace.sleep(Math.min(Math.max(BREATH_MS, took * 2), LONGEST_BREATH_MS));
     }
   } finally {
     clearInterval(beat);

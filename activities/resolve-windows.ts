@@ -7,6 +7,7 @@ import {
   nextWindow,
   parseFreezeCalendar,
   parseHours,
+  shownZone,
 } from '../domain/schedule/index.js';
 import { DAY, type EpochMs, MINUTE } from '../domain/time.js';
 import type { OrderTarget, RingActivities } from './contract.js';
@@ -39,6 +40,7 @@ export async function resolveWindows(
   const calendars = await loadCalendars(deps, groups);
   const resolved = groups.map((group) => ({
     group,
+    zone: zoneShown(group, args.target),
     window: unbound
       ? { opens: now, lastStart: now + UNHURRIED_MS, closes: now + UNHURRIED_MS }
       : windowOf(group, { target: args.target, calendars, now }),
@@ -95,17 +97,17 @@ async function loadCalendars(deps: RingDeps, groups: readonly WindowGroup[]): Pr
 }
 
 function summary(
-  resolved: readonly { readonly group: WindowGroup; readonly window: ResolvedWindow }[],
+  resolved: readonly { readonly group: WindowGroup; readonly zone: string; readonly window: ResolvedWindow }[],
   now: EpochMs,
 ): Result {
   let openNow = 0;
   let never = 0;
   let next: { readonly opens: EpochMs; readonly zone: string; endpoints: number } | null = null;
-  for (const { group, window } of resolved) {
+  for (const { group, zone, window } of resolved) {
     const endpoints = group.orderIds.length;
     if ('never' in window) never += endpoints;
     else if (window.opens <= now) openNow += endpoints;
-    else if (next === null || window.opens < next.opens) next = { opens: window.opens, zone: group.zone, endpoints };
+    else if (next === null || window.opens < next.opens) next = { opens: window.opens, zone, endpoints };
     else if (window.opens === next.opens) next.endpoints += endpoints;
   }
   const parts = [
@@ -121,6 +123,13 @@ function summary(
     never,
     sentence: parts.length === 0 ? 'no endpoint waits' : parts.join('; '),
   };
+}
+
+/** The zone people think of the window in: the one its hours name, else the endpoint's. */
+function zoneShown({ policy, zone }: WindowGroup, target: OrderTarget): string {
+  const hours = policy === null ? null : parseHours(policy.hours);
+  if (hours === null || !hours.ok) return zone;
+  return shownZone({ spec: target === 'stage' ? hours.value.stage : hours.value.apply, zone });
 }
 
 const counted = (endpoints: number): string => `${endpoints} ${endpoints === 1 ? 'endpoint' : 'endpoints'}`;

@@ -40,6 +40,9 @@ export interface PollTaken {
 export const UNSTAMPED_POLL_AGE_MS = 4 * MINUTE;
 /** An order that an endpoint lists as under way is not silent; its row says so this often. */
 const TOUCH_EVERY_MS = 5 * MINUTE;
+/** An order in an agent's journal that has not begun. */
+const NOT_BEGUN: readonly string[] = ['offered', 'accepted', 'staged'];
+
 export interface Row extends OrderRow {
   readonly updatedAt: EpochMs;
 }
@@ -117,7 +120,7 @@ function heard(args: {
   }
   if (order.permitUntil === null) return null;
   const neverGotIt = listed === undefined && order.seq === 0 && order.state === 'offered';
-  const notBegun = listed !== undefined && listed.seq === order.seq && ['accepted', 'staged'].includes(listed.state);
+  const notBegun = listed !== undefined && listed.seq === order.seq && NOT_BEGUN.includes(listed.state);
   if (!neverGotIt && !notBegun) return null;
   const heardAt = Math.min(poll.heardAt ?? now - UNSTAMPED_POLL_AGE_MS, now);
   const lapsed = reduceOrder(order, { type: 'permitLapsed', heardAt });

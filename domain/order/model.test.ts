@@ -221,10 +221,38 @@ const canStart = (agent: OrderCore | null): boolean => agent !== null && BEFORE_
 type Act = (world: World) => void;
 const act = (name: string, run: Act): { toString(): string; run: Act } => ({ toString: () => name, run });
 const server = (event: ServerEvent) => act(event.type, (world) => world.serverSays(event));
+/** Everything the network has to do for one exchange, at once: most walks should get somewhere. */
+function exchange(world: World): void {
+  world.writePoll();
+  world.take(world.polls.pop() as Poll);
+  world.hear(world.replies.pop() as Reply);
+}
 const pick = <T>(list: T[], n: number, keep: boolean): T | undefined =>
   keep ? list[n % list.length] : list.splice(n % Math.max(1, list.length), 1)[0];
 
 const acts = fc.oneof(
+  { weight: 6, arbitrary: fc.constant(act('agent and server talk', exchange)) },
+  {
+    weight: 3,
+    arbitrary: fc.constant(
+      act('agent gets ready and talks', (world) => {
+        for (const from of ['offered', 'accepted']) if (world.agent?.state === from) world.agentStep(0);
+        exchange(world);
+      }),
+    ),
+  },
+  {
+    weight: 2,
+    arbitrary: fc
+      .constantFrom<ServerEvent>({ type: 'withdraw' }, { type: 'supersede' }, { type: 'skip', reason: 'r' })
+      .map((event) =>
+        act(`a stop commits, the agent talks, ${event.type}`, (world) => {
+          world.stop(true);
+          exchange(world);
+          world.serverSays(event);
+        }),
+      ),
+  },
   { weight: 6, arbitrary: fc.nat(3).map((n) => act(`agent steps ${n}`, (world) => world.agentStep(n))) },
   { weight: 5, arbitrary: fc.constant(act('agent polls', (world) => world.writePoll())) },
   {

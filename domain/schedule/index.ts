@@ -27,4 +27,4 @@ export { freezesNeeded, LOOK_AHEAD_DAYS, LOOK_BACK_DAYS, nextWindow } from './ne
 export { isOpen, NO_FREEZES, type WindowsQuery, type WindowsResult, windowsBetween } from './openings.js';
 export { type HoursNeed, resolveHours } from './resolve-hours.js';
 export { cadenceSchema, hoursSchema, parseCadence, parseHours, parseWindowSpec, windowSpecSchema } from './schema.js';
-export { formatInstant } from './text.js';
+export { formatInstant, shownZone } from './text.js';
