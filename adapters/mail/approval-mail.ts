@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import Handlebars from 'handlebars';
-import type { Evidence } from '../../domain/approval/evidence.js';
+import { type Evidence, endpointsInWords } from '../../domain/approval/evidence.js';
 
 export interface MailText {
   readonly subject: string;
@@ -33,7 +33,9 @@ export interface CodeMailView {
 
 const template = (name: string, escapes: boolean) => {
   const source = readFileSync(fileURLToPath(new URL(`./templates/${name}.hbs`, import.meta.url)), 'utf8');
-  return Handlebars.create().compile(source, { noEscape: !escapes, strict: false });
+  const handlebars = Handlebars.create();
+  handlebars.registerHelper('count', endpointsInWords);
+  return handlebars.compile(source, { noEscape: !escapes, strict: false });
 };
 
 const approvalText = template('approval.txt', false);
@@ -42,10 +44,16 @@ const codeText = template('code.txt', false);
 const codeHtml = template('code.html', true);
 
 /** Header values hold one line, whatever a change is called. */
-const oneLine = (text: string) => text.replace(/[\r\n\t]+/g, ' ').slice(0, 200);
+const oneLine = (text: string) => text.replace(/\p{Cc}+/gu, ' ').slice(0, 200);
+
+/** The same for every text of the evidence: no name and no endpoint's own words may look like a section of ours. */
+function flat<T>(value: T): T {
+  const replaced = (_: string, one: unknown) => (typeof one === 'string' ? one.replace(/\p{Cc}+/gu, ' ') : one);
+  return JSON.parse(JSON.stringify(value, replaced)) as T;
+}
 
 export function renderApprovalMail(view: ApprovalMailView): MailText {
-  const { evidence: e } = view;
+  const e = flat(view.evidence);
   const data = {
     ...view,
     e,

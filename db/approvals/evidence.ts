@@ -1,5 +1,5 @@
 import type { Evidence, EvidenceUpdate, LeftOut, RingEvidence } from '../../domain/approval/evidence.js';
-import { EVIDENCE_LIST_LIMIT } from '../../domain/approval/evidence.js';
+import { EVIDENCE_LIST_LIMIT, endpointsInWords } from '../../domain/approval/evidence.js';
 import type { RingSpec } from '../../domain/change/spec.js';
 import type { Queryable } from '../pool.js';
 
@@ -149,10 +149,12 @@ async function readReversibility(
 
 function limitsOf(spec: RingSpec): string[] {
   const budget =
-    'count' in spec.errorBudget ? `${spec.errorBudget.count} endpoints` : `${spec.errorBudget.percent} % of the ring`;
+    'count' in spec.errorBudget
+      ? endpointsInWords(spec.errorBudget.count)
+      : `${spec.errorBudget.percent} % of the ring`;
   return [
     `at most ${spec.maxInFlight} at once, starting with one`,
-    `halts after more than ${budget} fail; then: ${spec.haltAction}`,
+    `error budget ${budget} (failed); beyond it: ${spec.haltAction}`,
     `passes at ${spec.successThresholdPercent} % success, after ${spec.soakMinutes} min of soak`,
     ...(spec.disruptionBudget === undefined
       ? []
@@ -166,14 +168,12 @@ function riskOf(args: {
 }): string[] {
   const { reversibility, test } = args;
   const failed = test.reduce((sum, r) => sum + r.failed, 0);
-  const lines: string[] = [];
-  if ((reversibility.irreversible ?? 0) > 0)
-    lines.push(`${reversibility.irreversible} endpoints get an update that can't be undone`);
-  if ((reversibility.reversibleButData ?? 0) > 0)
-    lines.push(`${reversibility.reversibleButData} endpoints get an update that can be undone but for its data`);
-  if ((reversibility.reversible ?? 0) > 0)
-    lines.push(`${reversibility.reversible} endpoints can go back to exactly what they have`);
-  if (test.length === 0) lines.push('no ring has gone before this one');
-  else if (failed > 0) lines.push(`${failed} endpoints failed in the rings before`);
-  return lines;
+  const many = (kind: string) => endpointsInWords(reversibility[kind] ?? 0);
+  return [
+    ...('irreversible' in reversibility ? [`can't be undone on ${many('irreversible')}`] : []),
+    ...('reversibleButData' in reversibility ? [`can be undone but for data on ${many('reversibleButData')}`] : []),
+    ...('reversible' in reversibility ? [`can go back to exactly what was on ${many('reversible')}`] : []),
+    ...(test.length === 0 ? ['no ring has gone before this one'] : []),
+    ...(failed > 0 ? [`${endpointsInWords(failed)} failed in the rings before`] : []),
+  ];
 }

@@ -23,7 +23,7 @@ CREATE TABLE mail (
   sent_at timestamptz,
   sent_by text CHECK (sent_by IN ('smtp', 'folder')),
   attempts int NOT NULL DEFAULT 0,
-  next_attempt_at timestamptz NOT NULL DEFAULT now(),
+  next_attempt_at timestamptz NOT NULL DEFAULT '-infinity', -- due at once, whatever two clocks say
   last_error text
 );
 CREATE INDEX mail_due ON mail (next_attempt_at) WHERE sent_at IS NULL;

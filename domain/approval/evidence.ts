@@ -55,5 +55,8 @@ export interface Evidence {
   readonly test: readonly RingEvidence[];
 }
 
+/** "1 endpoint", "3 endpoints". */
+export const endpointsInWords = (n: number): string => `${n} ${n === 1 ? 'endpoint' : 'endpoints'}`;
+
 /** Lists in mail and page stop here; the totals beside them never do. */
 export const EVIDENCE_LIST_LIMIT = 100;
