@@ -96,7 +96,7 @@ export function parseConfig(raw: unknown, file: string): AgentConfig {
     minPollSeconds: number('minPollSeconds', 0.5),
     scanHours: number('scanHours', 24),
     healthGraceSeconds: number('healthGraceSeconds', 30),
-    reportBatchSeconds: number('reportBatchSeconds', 5),
+    reportBatchSeconds: number('reportBatchSeconds', 10),
     provider: given.provider === 'simulated' ? 'simulated' : 'own',
   };
 }

@@ -9,24 +9,40 @@ import { loadIdentity, parseJoinToken } from './transport/identity.js';
 export const UNIT = 'ringmaster-agent.service';
 const PROGRAM_DIR = '/opt/ringmaster-agent';
 /** Small heaps: the agent idles nearly always. The time an inventory takes is no matter. */
-const RUNTIME_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=128', '--optimize-for-size'];
+const RUNTIME_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=128', '--lite-mode', '--expose-gc'];
 
 export interface InstallArgs {
-  readonly url: string;
-  readonly token: string;
+  /** Null: for later, or only newer programs for an agent that has its configuration. */
+  readonly server: { readonly url: string; readonly token: string } | null;
   readonly scanOnly: boolean;
   readonly name: string | null;
   readonly caFile: string | null;
   readonly start: boolean;
 }
 
-/** @throws Error that says what was missing or refused. Repeating it updates an installed agent. */
-export async function install(args: InstallArgs): Promise<AgentConfig> {
+/**
+ * Programs and unit, enabled; with a server also the configuration, and the agent is started and enrolled.
+ * Repeating it updates an installed agent. @throws Error that says what was missing or refused.
+ */
+export async function install(args: InstallArgs): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('install needs root');
-  parseJoinToken(args.token);
+  const config = args.server === null ? null : configure(args, args.server);
+  const programs = placePrograms();
+  writeFileDurably(join('/etc/systemd/system', UNIT), unitText(programs), 0o644);
+  if (!existsSync('/run/systemd/system')) return;
+  await must(['systemctl', 'daemon-reload']);
+  if (!args.start) return;
+  await must(['systemctl', 'enable', '--quiet', UNIT]);
+  // Without a configuration the unit's condition keeps it from starting, which systemd calls no failure.
+  await must(['systemctl', 'restart', UNIT]);
+  if (config !== null) await waitForIdentity(config);
+}
+
+function configure(args: InstallArgs, server: NonNullable<InstallArgs['server']>): AgentConfig {
+  parseJoinToken(server.token);
   const raw = {
-    server: args.url,
-    joinToken: args.token,
+    server: server.url,
+    joinToken: server.token,
     scanOnly: args.scanOnly,
     ...(args.name === null ? {} : { name: args.name }),
     ...(args.caFile === null ? {} : { caFile: args.caFile }),
@@ -35,17 +51,7 @@ export async function install(args: InstallArgs): Promise<AgentConfig> {
   for (const dir of ['hooks.d', 'checks.d'])
     mkdirSync(join(dirname(DEFAULT_CONFIG_FILE), dir), { recursive: true, mode: 0o755 });
   writeFileDurably(DEFAULT_CONFIG_FILE, `${JSON.stringify(raw, null, 2)}\n`, 0o600);
-  const config = loadConfig(DEFAULT_CONFIG_FILE);
-  const programs = placePrograms();
-  writeFileDurably(join('/etc/systemd/system', UNIT), unitText(programs), 0o644);
-  if (!existsSync('/run/systemd/system')) return config;
-  await must(['systemctl', 'daemon-reload']);
-  if (args.start) {
-    await must(['systemctl', 'enable', '--quiet', UNIT]);
-    await must(['systemctl', 'restart', UNIT]);
-    await waitForIdentity(config);
-  }
-  return config;
+  return loadConfig(DEFAULT_CONFIG_FILE);
 }
 
 /** Runtime and bundle stay where they are when a package or an image put them there; else they are copied to /opt. */
@@ -76,6 +82,7 @@ export function unitText(programs: { readonly node: string; readonly bundle: str
 Description=Ringmaster agent
 Wants=network-online.target
 After=network-online.target
+ConditionPathExists=${DEFAULT_CONFIG_FILE}
 
 [Service]
 ExecStart=${programs.node} ${RUNTIME_FLAGS.join(' ')} ${programs.bundle} run --config ${DEFAULT_CONFIG_FILE}
@@ -84,6 +91,7 @@ RestartSec=2
 KillMode=process
 TimeoutStopSec=20
 OOMPolicy=continue
+Environment=MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2
 UMask=0022
 
 [Install]

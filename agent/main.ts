@@ -6,6 +6,7 @@ const USAGE = `ringmaster-agent: carries out Ringmaster's orders on this host
 
   install --url URL --token TOKEN [--scan-only] [--name NAME] [--ca FILE] [--no-start]
                                    install as a systemd service and enrol (needs root)
+  install                          the same without a server: it starts once it is told of one
   run     [--config FILE]          run in the foreground
   enrol   --token TOKEN [--anew] [--config FILE]
                                    enrol without starting; --anew: with a new key and journal
@@ -42,8 +43,10 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'install': {
       const { install } = await import('./install.js');
       await install({
-        url: needed('url', values.url),
-        token: needed('token', values.token),
+        server:
+          values.url === undefined && values.token === undefined
+            ? null
+            : { url: needed('url', values.url), token: needed('token', values.token) },
         scanOnly: values['scan-only'] === true,
         name: values.name ?? null,
         caFile: values.ca ?? null,

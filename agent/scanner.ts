@@ -63,6 +63,8 @@ export function createScanner(deps: {
     }
     deps.log('inventory', { complete, updates: last.updates, ...(reason === null ? {} : { reason }) });
     deps.scanned();
+    // An inventory is the agent's one big meal; without this the heap keeps its size for hours.
+    setTimeout(() => globalThis.gc?.(), 5_000).unref();
     return { complete, reason };
   };
   const at = (ms: number) => {

@@ -7,7 +7,20 @@ import * as esbuild from 'esbuild';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = join(root, 'dist');
-const folders = ['domain', 'workflows', 'activities', 'adapters', 'db', 'api', 'worker', 'agent', 'protocol', 'web', 'cli', 'lab'];
+const folders = [
+  'domain',
+  'workflows',
+  'activities',
+  'adapters',
+  'db',
+  'api',
+  'worker',
+  'agent',
+  'protocol',
+  'web',
+  'cli',
+  'lab',
+];
 const quiet = process.argv.includes('--quiet');
 const stamp = join(out, '.built');
 
@@ -21,7 +34,9 @@ function* walk(dir) {
 }
 
 const sources = folders.filter((f) => existsSync(join(root, f))).flatMap((f) => [...walk(join(root, f))]);
-const newest = Math.max(...[...sources, join(root, 'package-lock.json'), fileURLToPath(import.meta.url)].map((f) => statSync(f).mtimeMs));
+const newest = Math.max(
+  ...[...sources, join(root, 'package-lock.json'), fileURLToPath(import.meta.url)].map((f) => statSync(f).mtimeMs),
+);
 const fresh = existsSync(stamp) && statSync(stamp).mtimeMs >= newest && !process.argv.includes('--force');
 if (fresh) process.exit(0);
 
@@ -46,6 +61,20 @@ for (const file of sources.filter((f) => !f.endsWith('.ts'))) {
   cpSync(file, to);
 }
 
+/** zod's messages in all other languages are a third of the agent's memory. */
+const englishOnly = {
+  name: 'english-only',
+  setup(build) {
+    build.onResolve({ filter: /\/locales\/index\.js$/ }, (args) =>
+      args.importer.includes('/zod/') ? { path: join(dirname(args.importer), '../locales/en.js'), namespace: 'english-only' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'english-only' }, (args) => ({
+      contents: `export { default as en } from ${JSON.stringify(args.path)};`,
+      resolveDir: dirname(args.path),
+    }));
+  },
+};
+
 const agentMain = join(root, 'agent/main.ts');
 if (existsSync(agentMain)) {
   await esbuild.build({
@@ -55,7 +84,9 @@ if (existsSync(agentMain)) {
     format: 'esm',
     platform: 'node',
     target: 'node20.19',
-    minifySyntax: true,
+    // An idle agent must stay small: no error messages in 50 languages, no long names.
+    minify: true,
+    plugins: [englishOnly],
     banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
     logLevel: 'warning',
   });

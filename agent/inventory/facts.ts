@@ -1,5 +1,5 @@
 /** What kind of machine this is. Read from files; nothing here changes or asks anything outside. */
-import { readFileSync, statfsSync } from 'node:fs';
+import { readFileSync, realpathSync, statfsSync } from 'node:fs';
 import { arch, cpus, freemem, hostname, networkInterfaces, release, totalmem, uptime } from 'node:os';
 import type { Run } from '../system/run.js';
 
@@ -44,11 +44,14 @@ export function parseOsRelease(text: string): Record<string, string> {
   return Object.fromEntries(pairs);
 }
 
-/** IANA name of the host's zone: what the owner set, whatever TZ our own environment has. */
+/**
+ * IANA name of the host's zone, whatever TZ our own environment has. /etc/localtime is what counts (a link into the zone
+ * database); Debian's /etc/timezone only repeats it. `Intl` would tell, too, but costs 4 MB of an idle agent.
+ */
 export function localZone(): string {
-  const file = readOr('/etc/timezone').trim();
-  const resolved = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  return /^[A-Za-z0-9_+/-]{1,64}$/.test(file) ? file : resolved || 'UTC';
+  const linked = /\/zoneinfo\/(?:posix\/|right\/)?([A-Za-z0-9_+/-]{1,64})$/.exec(linkOr('/etc/localtime'))?.[1];
+  const named = readOr('/etc/timezone').trim();
+  return linked ?? (/^[A-Za-z0-9_+/-]{1,64}$/.test(named) ? named : 'UTC');
 }
 
 function readDisks(): { path: string; bytes: number; freeBytes: number }[] {
@@ -60,6 +63,14 @@ function readDisks(): { path: string; bytes: number; freeBytes: number }[] {
       return [];
     }
   });
+}
+
+function linkOr(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return '';
+  }
 }
 
 function readOr(path: string): string {

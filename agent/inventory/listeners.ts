@@ -22,7 +22,7 @@ export function readListeners(options: { readonly withProcesses?: boolean; reado
       .map(({ address, port, inode }) => ({ protocol, address, port, process: owners.get(inode) ?? null })),
   );
   const unique = new Map(found.map((l) => [`${l.protocol} ${l.address} ${l.port}`, l]));
-  return [...unique.values()].sort((a, b) => a.port - b.port || a.address.localeCompare(b.address)).slice(0, 5_000);
+  return [...unique.values()].sort((a, b) => a.port - b.port || (a.address < b.address ? -1 : 1)).slice(0, 5_000);
 }
 
 /** Rows of /proc/net/{tcp,udp}[6] (proc_pid_net(5)): addresses are hex in the kernel's own byte order, per 32 bits. */

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { stoppedBy } from '../hooks/hooks.js';
 import type { Direction, RunOutcome, Transaction } from '../providers/provider.js';
+import { clockObjection } from '../transport/clock.js';
 import { startObjection } from './admission.js';
 import {
   afterHooks,
@@ -25,14 +26,18 @@ const PROGRESS_MS = 10 * 60_000;
 export function notNow(deps: ExecutorDeps, orderId: string): string | null {
   const { permit } = deps.ledger.entry(orderId);
   const objection = startObjection({ permit, order: deps.ledger.doc(orderId), clock: deps.clock });
-  if (objection !== null) return objection;
-  return deps.ownWindowOpen() ? null : "outside the owner's own windows";
+  return objection ?? ownObjection(deps);
+}
+
+/** What this endpoint, not the server, has against a start now. */
+export function ownObjection(deps: ExecutorDeps): string | null {
+  return clockObjection(deps.clock) ?? (deps.ownWindowOpen() ? null : "outside the owner's own windows");
 }
 
 /** Everything that has to be true at the last moment, in this order; the permit is looked at again at the very end. */
 export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepResult> {
   const early = notNow(deps, orderId);
-  if (early !== null) return standStill(deps, orderId, early);
+  if (early !== null) return waitFor(early);
   const prepared = await prepare(deps, orderId);
   if (prepared.kind === 'wait') return waitFor(prepared.reason);
   if (prepared.kind === 'yield') return prepared;
@@ -60,7 +65,8 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
   const late = notNow(deps, orderId);
   if (late !== null) {
     await afterHooks(deps, orderId, 'notStarted');
-    return standStill(deps, orderId, `${late} (while the start was being prepared)`);
+    noteOnce(deps, orderId, `not started: ${late} while the start was being prepared`);
+    return waitFor(late);
   }
   const detail = {
     packages: tx.changes.map(({ name, arch, from, to }) => ({ name, arch, from, to })),
@@ -138,12 +144,6 @@ export async function giveUp(deps: ExecutorDeps, orderId: string, cause: string)
 }
 
 export const lastLines = (outcome: RunOutcome): string => outcome.output.slice(-600);
-
-function standStill(deps: ExecutorDeps, orderId: string, reason: string): StepResult {
-  // "No permit yet" is the normal case, and the server knows it best.
-  if (deps.ledger.entry(orderId).permit !== null) noteOnce(deps, orderId, `not started: ${reason}`);
-  return waitFor(reason);
-}
 
 function progressNotes(deps: ExecutorDeps, orderId: string, direction: Direction): () => void {
   const started = deps.mono();

@@ -5,9 +5,9 @@
 
 import { isMutating } from '../../domain/order/index.js';
 import { rebootObjection } from './admission.js';
-import { notNow, stepApplying, stepStaged } from './applying.js';
+import { notNow, ownObjection, stepApplying, stepStaged } from './applying.js';
 import { type OrderEntry, openOrders } from './book.js';
-import { type ExecutorDeps, GO, STEP, type StepDeps, type StepResult, waitFor } from './context.js';
+import { type ExecutorDeps, GO, noteOnce, STEP, type StepDeps, type StepResult, waitFor } from './context.js';
 import { stepAwaitingReboot, stepRebooting, stepReverting, stepVerifying } from './finishing.js';
 import { JournalFailed } from './ledger.js';
 import { stepAccepted } from './staging.js';
@@ -111,6 +111,16 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     return GO;
   };
 
+  /** What this endpoint itself has against a start that is permitted, its server should hear. */
+  const sayWhyNot = (orderId: string): void => {
+    const { core, permit, dropped } = deps.ledger.entry(orderId);
+    if (core.state !== 'staged' || permit === null || dropped !== null) return;
+    const reason = notNow(deps, orderId);
+    if (reason === null) return;
+    waiting.set(orderId, reason);
+    if (ownObjection(deps) !== null) noteOnce(deps, orderId, `not started: ${ownObjection(deps)}`);
+  };
+
   const loop = async (): Promise<void> => {
     const stuck = new Set<string>();
     for (let entry = next(stuck); entry !== undefined; entry = next(stuck)) {
@@ -122,7 +132,10 @@ export function createExecutor(deps: ExecutorDeps): Executor {
         stuck.add(entry.orderId);
       } else waiting.delete(entry.orderId);
     }
-    for (const entry of openOrders(deps.ledger.book)) dropIfLate(deps, entry);
+    for (const entry of openOrders(deps.ledger.book)) {
+      dropIfLate(deps, entry);
+      sayWhyNot(entry.orderId);
+    }
     deps.settled();
   };
 

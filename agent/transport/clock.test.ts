@@ -78,8 +78,8 @@ describe('skew', () => {
     [0, null],
     [MAX_SKEW_MS, null],
     [-MAX_SKEW_MS, null],
-    [600_000, "this endpoint's clock is 600 s ahead of the server's"],
-    [-600_000, "this endpoint's clock is 600 s behind the server's"],
+    [600_000, "this endpoint's clock is 10 min ahead of the server's"],
+    [-600_000, "this endpoint's clock is 10 min behind the server's"],
   ])('a clock %i ms off', (offset, objection) => {
     const w = world(offset);
     const sent = w.now();
@@ -101,6 +101,6 @@ describe('skew', () => {
     const w = world(0);
     w.clock.heard({ sent: w.now(), serverTime: w.real() });
     w.setWall(600_000);
-    expect(clockObjection(w.clock)).toBe("this endpoint's clock is 600 s ahead of the server's");
+    expect(clockObjection(w.clock)).toBe("this endpoint's clock is 10 min ahead of the server's");
   });
 });

@@ -72,5 +72,5 @@ export function clockObjection(clock: Pick<ServerClock, 'latest' | 'skewMs'>): s
   const skew = clock.skewMs();
   if (clock.latest() === null || skew === null) return "the server's time is not known yet";
   if (Math.abs(skew) <= MAX_SKEW_MS) return null;
-  return `this endpoint's clock is ${Math.round(Math.abs(skew) / 1_000)} s ${skew > 0 ? 'ahead of' : 'behind'} the server's`;
+  return `this endpoint's clock is ${Math.round(Math.abs(skew) / 60_000)} min ${skew > 0 ? 'ahead of' : 'behind'} the server's`;
 }
