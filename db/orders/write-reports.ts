@@ -26,11 +26,12 @@ const OUTCOMES: Readonly<Partial<Record<AgentReport['type'], string>>> = {
 const MOVE = `
   WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (id uuid, state text, phase text, seq int, permit_until bigint,
-      resume_from text, outcome text, reason text, started_at bigint, settled boolean)),
+      resume_from text, outcome text, reason text, keeps_reason boolean, started_at bigint,
+      settled boolean)),
   moved AS (
     UPDATE order_state o
        SET state = i.state, phase = i.phase, seq = i.seq, permit_until = ${at('i.permit_until')}, resume_from = i.resume_from,
-           outcome = i.outcome, reason = i.reason, updated_at = ${at('$3')},
+           outcome = i.outcome, reason = coalesce(i.reason, CASE WHEN i.keeps_reason THEN o.reason END), updated_at = ${at('$3')},
            started_at = coalesce(o.started_at, ${at('i.started_at')}),
            window_kept = coalesce(o.window_kept, ${at('i.started_at')} >= o.next_open AND ${at('i.started_at')} <= o.next_close),
            settled_at = CASE WHEN i.settled THEN coalesce(o.settled_at, ${at('$3')}) END
@@ -95,7 +96,7 @@ function stateOf({ id, order, steps }: OrderChange, now: EpochMs) {
     permit_until: order.permitUntil,
     resume_from: order.resumeFrom,
     outcome: last === undefined ? null : (OUTCOMES[last.event.type] ?? null),
-    reason: last === undefined ? null : reasonOf(last.event),
+    ...reasonNow(order, taken),
     // By the server's clock: the agent's estimate is an upper bound, and never later than its arrival.
     started_at: started === undefined ? null : Math.min(started.event.at, now),
     settled: isSettled(order.state),
@@ -123,6 +124,16 @@ function eventsOf({ id, steps, order, serverEvents = [] }: OrderChange) {
       row({ from: order.state, to: order.state }, { actor: 'server', event, detail }),
     ),
   ];
+}
+
+/** A note changes nothing; and what went back by itself keeps why: "reverted" alone tells nobody what was wrong. */
+function reasonNow(order: OrderCore, taken: readonly FoldStep[]): { reason: string | null; keeps_reason: boolean } {
+  const undone = order.kind === 'change' && order.state === 'reverted';
+  const telling = taken.findLast(({ event }) => (undone ? event.type === 'revertBegun' : event.type !== 'note'));
+  return {
+    reason: telling === undefined ? null : reasonOf(telling.event),
+    keeps_reason: undone || telling === undefined,
+  };
 }
 
 function reasonOf(event: AgentReport): string | null {

@@ -345,6 +345,27 @@ describe('reports', () => {
   });
 });
 
+describe('why an order went back', () => {
+  it.each([
+    ['in one poll', 1],
+    ['over several polls, with notes between', 3],
+  ])('stays with it: %s', async (_, polls) => {
+    const { changeId, agent, id } = await oneOrder();
+    const cause = 'not healthy: http http://127.0.0.1/ answered 503';
+    const told = [
+      () => agent.say(id, T0, { type: 'revertBegun', cause }),
+      () => agent.say(id, T0, { type: 'note', text: 'before going back: nothing' }),
+      () => agent.say(id, T0, { type: 'reverted' }),
+    ];
+    begin(agent, id);
+    for (const [at, tell] of told.entries()) {
+      tell();
+      if (polls > 1 || at === told.length - 1) await agent.poll(T0 + at * MINUTE);
+    }
+    expect((await ordersOf(db.pool, changeId))[0]).toMatchObject({ state: 'reverted', reason: cause });
+  });
+});
+
 describe('permits', () => {
   it.each([
     ['heard before the permit ended', 4 * MINUTE, { heardAt: 4 * MINUTE }, false],
