@@ -5,6 +5,8 @@ import type { Lab, RunOptions } from '../../../lab/index.js';
 import { defaultPort } from '../../../lab/index.js';
 
 const JOURNAL = '/var/lib/ringmaster-agent/journal/journal';
+/** dpkg's own placeholders, kept apart from ours. */
+const field = (name: string) => `$\{${name}}`;
 const UNIT = 'ringmaster-agent.service';
 
 export class RealHost {
@@ -30,7 +32,12 @@ export class RealHost {
 
   /** Version by `name:arch` (`all` as the machine's own) of everything that is properly installed. */
   async versions(): Promise<ReadonlyMap<string, string>> {
-    const text = await this.run(['dpkg-query', '-W', '-f', '${db:Status-Abbrev} ${Package} ${Version}\\n']);
+    const text = await this.run([
+      'dpkg-query',
+      '-W',
+      '-f',
+      `${['db:Status-Abbrev', 'Package', 'Version'].map(field).join(' ')}\\n`,
+    ]);
     return new Map(
       text.split('\n').flatMap((line): [string, string][] => {
         const match = /^(\S\S) +(\S+) (\S+)$/.exec(line);
