@@ -43,10 +43,7 @@ async function main(argv: readonly string[]): Promise<number> {
     case 'install': {
       const { install } = await import('./install.js');
       await install({
-        server:
-          values.url === undefined && values.token === undefined
-            ? null
-            : { url: needed('url', values.url), token: needed('token', values.token) },
+        server: isAlone(values) ? null : { url: needed('url', values.url), token: needed('token', values.token) },
         scanOnly: values['scan-only'] === true,
         name: values.name ?? null,
         caFile: values.ca ?? null,
@@ -104,6 +101,11 @@ function describe(status: object | null): string {
   return `${Object.entries(status)
     .map(([name, value]) => `${name.padEnd(16)}${typeof value === 'string' ? value : JSON.stringify(value)}`)
     .join('\n')}\n`;
+}
+
+/** `install` with nothing said about a server. */
+function isAlone(values: Readonly<Record<string, unknown>>): boolean {
+  return ['url', 'token', 'scan-only', 'name', 'ca'].every((name) => values[name] === undefined);
 }
 
 function needed(name: string, value: string | undefined): string {
