@@ -190,6 +190,8 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     target: client.wake,
     ...trust,
     onWake: () => poller.soon(100 * Math.random()),
+    // A fleet comes back together when its server does.
+    onOpen: () => poller.soon(3_000 * Math.random()),
     random: Math.random,
   });
   // What was begun before a crash goes on at once, also when the server can't be reached.

@@ -100,11 +100,13 @@ export function createPoller(deps: PollerDeps): Poller {
       retryMs = FIRST_RETRY_MS;
       state.lastContactAt = deps.now();
       state.lastError = null;
+      const heard = heardSoFar(deps.ledger);
       await takeIn(reply);
       schedule(1_000 * Math.max(deps.minPollSeconds, Math.min(reply.nextPollSeconds, MAX_POLL_SECONDS)), {
         earlierOnly: false,
       });
-      if (moreToSay(deps.ledger)) schedule(0, { earlierOnly: true });
+      // Only as long as it helps: the server may hold a report back until another order is out of the way.
+      if (moreToSay(deps.ledger) && heardSoFar(deps.ledger) !== heard) schedule(0, { earlierOnly: true });
     } catch (error) {
       if (error instanceof JournalFailed) {
         deps.fatal(error);
@@ -153,6 +155,10 @@ export function createPoller(deps: PollerDeps): Poller {
 
 function moreToSay(ledger: Ledger): boolean {
   return Object.values(ledger.book.orders).some((entry) => unheard(entry).length > 0);
+}
+
+function heardSoFar(ledger: Ledger): number {
+  return Object.values(ledger.book.orders).reduce((sum, entry) => sum + entry.acked, 0);
 }
 
 /** What the server must know of us at each poll. Orders under way come first, should there ever be too many to list. */

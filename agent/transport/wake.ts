@@ -14,6 +14,8 @@ export function openWakeChannel(deps: {
   readonly target: () => { readonly url: URL; readonly headers: Record<string, string> };
   readonly ca?: string;
   readonly onWake: () => void;
+  /** The channel is up (again): whatever was said while it was not is lost, so a poll is due. */
+  readonly onOpen: () => void;
   readonly random: () => number;
 }): WakeChannel {
   let socket: WebSocket | null = null;
@@ -54,6 +56,7 @@ export function openWakeChannel(deps: {
     opened.on('open', () => {
       retryMs = FIRST_RETRY_MS;
       heard();
+      deps.onOpen();
     });
     opened.on('ping', heard);
     opened.on('message', (_: RawData) => {
