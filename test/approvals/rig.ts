@@ -53,7 +53,8 @@ export class ApprovalRig {
     readonly workerPool: pg.Pool,
   ) {}
 
-  static async start(): Promise<ApprovalRig> {
+  /** @param options.judge false: something else has decisions judged */
+  static async start(options: { readonly judge?: boolean } = {}): Promise<ApprovalRig> {
     const db = await createDatabase();
     const api = await startApi({
       apiUrl: db.apiUrl,
@@ -62,7 +63,7 @@ export class ApprovalRig {
     });
     const mailbox = await startMailbox();
     const rig = new ApprovalRig(db, api, mailbox, createPool({ url: db.workerUrl, applicationName: 'test-worker' }));
-    rig.judge = rig.judgeWhatComes();
+    if (options.judge !== false) rig.judge = rig.judgeWhatComes();
     return rig;
   }
 
