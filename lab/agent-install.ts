@@ -33,7 +33,8 @@ export function shareAgent(lab: Lab): void {
   const root = checkoutRoot();
   const arch = process.arch;
   const runtime = join(root, `node_modules/node-linux-${arch}/bin/node`);
-  const bundle = join(root, 'dist/agent-bundle/ringmaster-agent.mjs');
+  const programs = process.env.RINGMASTER_PROGRAMS_DIR ?? join(root, 'dist');
+  const bundle = join(programs, 'agent-bundle/ringmaster-agent.mjs');
   if (!existsSync(runtime)) throw new AgentNotBuilt(runtime, `npm install node-linux-${arch}`);
   if (!existsSync(bundle)) throw new AgentNotBuilt(bundle, 'npm run build');
   place(runtime, join(lab.shareDir, 'node'));
@@ -41,16 +42,37 @@ export function shareAgent(lab: Lab): void {
   renameSync(join(lab.shareDir, '.new'), join(lab.shareDir, 'ringmaster-agent.mjs'));
 }
 
+/** Programs and unit only: the agent is enabled, and starts once the host is enrolled. @throws as `installAgent` */
+export async function installAgentUnenrolled(lab: Lab, index: number): Promise<void> {
+  shareAgent(lab);
+  await runAgent(lab, index, ['install']);
+}
+
 /**
- * Installs the agent in host `index`: its `install` writes /etc/ringmaster-agent/config.json and the systemd unit, and
- * starts it. @throws AgentNotBuilt; CommandFailed with what `install` printed when it did not exit 0
+ * Installs the agent in host `index`: its `install` writes /etc/ringmaster-agent/config.json and the systemd unit, starts
+ * it, and returns when it is enrolled. What the host knew of another server, from before, is put aside.
+ * @throws AgentNotBuilt; CommandFailed with what `install` printed when it did not exit 0
  */
 export async function installAgent(lab: Lab, index: number, options: AgentInstall): Promise<void> {
   shareAgent(lab);
-  const target = ['--url', options.gatewayUrl, '--token', options.joinToken];
-  await lab.must(index, [agentRuntimeInHost, agentBundleInHost, 'install', ...target, ...(options.args ?? [])], {
-    timeoutMs: 60_000,
-  });
+  const { joinToken } = options;
+  const install = ['install', '--url', options.gatewayUrl, '--token', joinToken, ...(options.args ?? [])];
+  const known = await rootKnownTo(lab, index);
+  if (known !== undefined && !joinToken.endsWith(`.${known}`)) {
+    await lab.must(index, ['systemctl', 'stop', 'ringmaster-agent']);
+    await runAgent(lab, index, [...install, '--no-start']);
+    await runAgent(lab, index, ['enrol', '--token', joinToken, '--anew']);
+  }
+  await runAgent(lab, index, install);
+}
+
+const runAgent = (lab: Lab, index: number, args: readonly string[]) =>
+  lab.must(index, [agentRuntimeInHost, agentBundleInHost, ...args], { timeoutMs: 60_000 });
+
+/** Fingerprint of the root key of the server a host is enrolled with; undefined when it is with none. */
+async function rootKnownTo(lab: Lab, index: number): Promise<string | undefined> {
+  const { code, stdout } = await lab.exec(index, ['cat', '/var/lib/ringmaster-agent/identity/identity.json']);
+  return code === 0 ? (JSON.parse(stdout) as { rootFingerprint: string }).rootFingerprint : undefined;
 }
 
 /** A hard link where the file systems allow it, else a copy. */

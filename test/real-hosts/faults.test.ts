@@ -50,6 +50,7 @@ describeRealHosts('faults on real hosts', () => {
         labels: { part },
         before: async (host: RealHost) => {
           if (packages.length > 0) await host.install(...packages.map((name) => `${name}=1.0`));
+          if (part === 'overtaken') await host.installUnattendedUpgrades('Ringmaster Lab');
         },
       })),
       lab: { unsafeIo: false },
@@ -201,7 +202,7 @@ describeRealHosts('faults on real hosts', () => {
   );
 
   test(
-    'a host that was patched by other hands counts as satisfied; a hold and the owner’s limits are honoured',
+    'a host where unattended-upgrades got there first counts as satisfied; a hold and the owner’s limits are honoured',
     async () => {
       const parts = [OVERTAKEN, HELD, LIMITED];
       const name = 'gated';
@@ -218,7 +219,7 @@ describeRealHosts('faults on real hosts', () => {
         fleet.mailbox.mails.find((mail) => mail.subject.includes(name)),
       );
       // The plan is frozen; what owners do now, it does not know.
-      await fleet.host(OVERTAKEN).install('labgate=1.1');
+      await fleet.host(OVERTAKEN).run(['unattended-upgrade']);
       await fleet.host(HELD).run(['apt-mark', 'hold', 'labgate']);
       await fleet.lab.push(LIMITED, Buffer.from('{"neverTouch": ["labg*"]}'), '/etc/ringmaster-agent/limits.json');
       await approveByMail({ fleet, approver, change: name });
@@ -236,6 +237,8 @@ describeRealHosts('faults on real hosts', () => {
         '1.0',
       ]);
       expect((await fleet.host(OVERTAKEN).begun()).size).toBe(0);
+      const [seen] = await fleet.rows('SELECT observations FROM endpoint WHERE id = $1', [ids[0]]);
+      expect(seen.observations.otherHands.enabled).toContain('unattended-upgrades.service');
     },
     LIMIT,
   );

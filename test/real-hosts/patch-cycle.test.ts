@@ -41,8 +41,8 @@ describeRealHosts('a patch cycle on ten real hosts', () => {
     });
     approver = await addApprover(fleet);
     const opened = new Date(Date.now() - 60 * MINUTE);
-    // Later than the rings before it can be done, so that the last ring has to wait for it.
-    lateOpens = new Date(Math.ceil((Date.now() + 3 * MINUTE) / MINUTE) * MINUTE);
+    // Later than the rings before it are done on a machine that has nothing else to do, so that the last ring has to wait.
+    lateOpens = new Date(Math.ceil((Date.now() + 2 * MINUTE) / MINUTE) * MINUTE);
     const sites = [
       { name: 'berlin', precedence: 1, labels: { site: BERLIN }, opens: opened, zone: BERLIN },
       { name: 'new-york', precedence: 1, labels: { site: NEW_YORK }, opens: opened, zone: NEW_YORK },

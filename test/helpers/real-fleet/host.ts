@@ -6,7 +6,7 @@ import { defaultPort } from '../../../lab/index.js';
 
 const JOURNAL = '/var/lib/ringmaster-agent/journal/journal';
 /** dpkg's own placeholders, kept apart from ours. */
-const field = (name: string) => `$\{${name}}`;
+const field = (name: string) => `\${${name}}`;
 const UNIT = 'ringmaster-agent.service';
 
 export class RealHost {
@@ -30,7 +30,15 @@ export class RealHost {
     await this.run(['apt-get', '-qy', '--allow-downgrades', 'install', ...packages]);
   }
 
-  /** Version by `name:arch` (`all` as the machine's own) of everything that is properly installed. */
+  /** Debian's own automatic updates, which take what has this origin; run by `unattended-upgrade` only. */
+  async installUnattendedUpgrades(origin: string): Promise<void> {
+    await this.run(['apt-get', '-qy', 'install', 'unattended-upgrades']);
+    const setting = 'Unattended-Upgrade::Origins-Pattern';
+    const text = `#clear ${setting};\n${setting} { "origin=${origin}"; };\n`;
+    await this.lab.push(this.index, Buffer.from(text), '/etc/apt/apt.conf.d/99test-unattended');
+  }
+
+  /** Version by name of everything that is properly installed. */
   async versions(): Promise<ReadonlyMap<string, string>> {
     const text = await this.run([
       'dpkg-query',
