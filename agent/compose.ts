@@ -72,7 +72,8 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     journal: opened.journal,
     records: opened.records,
     now: () => Math.round(clock.estimate()),
-    changed: () => poller.soon(executor.busy ? config.reportBatchSeconds * 1_000 : 50),
+    // While orders are worked on, their reports gather; `settled` sends what there is when nothing moves any more.
+    changed: () => poller.say(config.reportBatchSeconds * 1_000),
   });
   const scanner = createScanner({
     config,
@@ -110,7 +111,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     healthGraceMs: config.healthGraceSeconds * 1_000,
     log,
     settled: () => {
-      poller.soon(0);
+      poller.say(0);
       const retry = executor.retryInMs();
       if (retry !== null) setTimeout(() => executor.work().catch(fatal), retry).unref();
     },

@@ -42,6 +42,7 @@ export interface GatewayClient {
 }
 
 const TIMEOUT_MS = 30_000;
+const RESIGN_ABOVE_MS = 60_000;
 const MAX_REPLY = 64 * 1024 * 1024;
 
 export function createGatewayClient(deps: {
@@ -82,9 +83,11 @@ export function createGatewayClient(deps: {
   }): Promise<T> {
     const url = new URL(args.path, deps.url);
     const body = args.body === undefined ? null : Buffer.from(JSON.stringify(args.body), 'utf8');
+    const claimed = deps.clock.claim();
     let reply = await once(args.method, url, body);
     // A clock far off makes the signature look stale; the 401 told us the server's time, so the second try fits.
-    if (reply.status === 401 && Math.abs(deps.clock.skewMs() ?? 0) > 30_000) reply = await once(args.method, url, body);
+    const corrected = Math.abs(deps.clock.claim() - claimed) > RESIGN_ABOVE_MS;
+    if (reply.status === 401 && corrected) reply = await once(args.method, url, body);
     if (reply.status !== 200) throw new GatewayRefused(reply.status, reasonOf(reply));
     const parsed = args.reply.safeParse(jsonOf(reply));
     if (!parsed.success) {

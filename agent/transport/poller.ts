@@ -30,8 +30,10 @@ export interface Poller {
   readonly state: PollerState;
   start(): void;
   stop(): void;
-  /** Something happened that the server should hear: within `ms`, together with whatever else happens until then. */
+  /** Polls within `ms`. */
   soon(ms: number): void;
+  /** If there are reports the server has not heard: within `ms`, together with whatever else happens until then. */
+  say(ms: number): void;
   /** One poll now, for what must be said before something else happens; never rejects. */
   flush(timeoutMs: number): Promise<void>;
 }
@@ -142,6 +144,9 @@ export function createPoller(deps: PollerDeps): Poller {
       if (timer !== null) clearTimeout(timer);
     },
     soon: (ms) => schedule(ms, { earlierOnly: true }),
+    say(ms) {
+      if (moreToSay(deps.ledger)) schedule(ms, { earlierOnly: true });
+    },
     async flush(timeoutMs) {
       const deadline = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
       const said = async () => {

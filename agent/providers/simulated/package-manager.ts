@@ -134,6 +134,7 @@ function begin(args: {
 /** Writes down what every unfinished run must have done by `at`. */
 function carryOn(disk: Disk, at: number): void {
   const { runs, versions } = stateOf(disk.machine, disk.effects());
+  const { hold } = disk.behaviour();
   for (const { begin: run, done, end } of runs.values()) {
     if (end !== null) continue;
     const of = { orderId: run.orderId, direction: run.direction };
@@ -141,6 +142,7 @@ function carryOn(disk: Disk, at: number): void {
       disk.append({ ...of, action: 'end', at, interrupted: true });
       continue;
     }
+    if (hold === 'both' || hold === run.direction) continue;
     const due = (step: number) => run.at + (run.ms * step) / Math.max(1, run.steps.length);
     run.steps.slice(done, run.reach).forEach(({ name, version }, index) => {
       const installedAt = due(done + index + 1);
@@ -167,7 +169,7 @@ function inventory(disk: Disk, { versions }: MachineState): PackageInventory {
       source: name,
       sourceVersion: version,
     })),
-    updates: disk.machine.available.flatMap(({ name, version }) => {
+    updates: (disk.behaviour().available ?? disk.machine.available).flatMap(({ name, version }) => {
       const is = versions.get(name);
       return is !== undefined && compare(version, is) === 1
         ? [{ name, arch: ARCH, installed: is, candidate: version }]

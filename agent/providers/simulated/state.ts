@@ -19,6 +19,10 @@ export interface Behaviour {
   /** How long the package manager works, milliseconds, there and back. */
   readonly applyMs: number;
   readonly revertMs: number;
+  /** The package manager is at work and gets nowhere until this is lifted. */
+  readonly hold: Direction | 'both' | null;
+  /** What its repositories offer from now on; null: what it was made with. */
+  readonly available: MachineFile['available'] | null;
   /** The package manager stops after the first package of a change. */
   readonly failApply: boolean;
   /** Checks fail as long as any package is newer than when the machine was made. */
@@ -35,6 +39,8 @@ export interface Behaviour {
 export const USUAL: Behaviour = {
   applyMs: 50,
   revertMs: 50,
+  hold: null,
+  available: null,
   failApply: false,
   unhealthyAfter: false,
   rebootRequired: false,
