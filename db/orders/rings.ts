@@ -99,14 +99,16 @@ export async function ringCounts(
   return (await countLane(pool, { ...args, target: 'change', planned })).counts;
 }
 
-/** Whether a drained ring carries the next one, by its numbers at this moment. A ring that is halted never does. */
+/** Whether a drained ring carries the next one, by its numbers at this moment. One halted by its budget never does. */
 export async function evaluateRing(
   pool: Pool,
   args: { readonly changeId: string; readonly ring: number; readonly now: EpochMs },
 ): Promise<GateVerdict & { readonly counts: RingCounts }> {
   return withLane(pool, { ...args, target: 'change' }, async (client, lane) => {
     const { counts } = await countLane(client, { ...lane, now: args.now });
-    const verdict = lane.halted
+    // A person's pause says nothing about the ring; what its budget or its plan says does.
+    const spoken = lane.halted && (lane.haltedBy === 'budget' || lane.haltedBy === 'plan');
+    const verdict = spoken
       ? ({ kind: 'hold', reason: `the ring is halted: ${lane.haltReason ?? 'no reason given'}` } as const)
       : judgeGate({ spec: lane.spec, counts });
     await appendAudit(client, [
@@ -169,7 +171,15 @@ export async function retryFailed(
          FROM retried RETURNING id`,
       [changeId, ring, now],
     );
-    if (rows.length === 0) return { orders: 0 };
+    if (rows.length === 0) {
+      // Called again after it was done: the same answer, as far as it still holds.
+      const { rows: open } = await client.query(
+        `SELECT count(*)::int AS n FROM order_state
+          WHERE change_id = $1 AND ring = $2 AND kind = 'change' AND attempt > 1 AND phase IN ('waiting', 'holding')`,
+        [changeId, ring],
+      );
+      return { orders: open[0].n };
+    }
     await reopen(client, lane, now);
     await appendAudit(client, [
       {

@@ -1,6 +1,6 @@
 /** Taking orders back: all that have not begun, one endpoint's, or, at the very end, everything that is still open. */
 import type { Pool, PoolClient } from 'pg';
-import { ORDER_STATES, STATE_TRAITS } from '../../domain/order/index.js';
+import { BEFORE_APPLY, ORDER_STATES, STATE_TRAITS } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
@@ -122,10 +122,6 @@ export async function skipEndpoint(
     // A re-plan writes the same plan rows under the change's lock.
     await client.query('SELECT 1 FROM change WHERE id = $1 FOR SHARE', [changeId]);
     await lockRings(client, [changeId]);
-    const { rowCount: planned } = await client.query(
-      'UPDATE plan_endpoint SET skipped_by = $3, reason = $4 WHERE change_id = $1 AND endpoint_id = $2',
-      [changeId, endpointId, by, reason],
-    );
     const moved = await moveOrders(client, {
       event: 'skip',
       where: 'o.change_id = $1 AND o.endpoint_id = $2',
@@ -136,9 +132,23 @@ export async function skipEndpoint(
     });
     const { rows } = await client.query(
       `SELECT o.state, o.permit_until FROM order_state o
-        WHERE o.change_id = $1 AND o.endpoint_id = $2 AND o.phase <> 'done' ORDER BY o.id`,
+        WHERE o.change_id = $1 AND o.endpoint_id = $2 AND o.kind = 'change' AND NOT o.retried AND o.state <> 'skipped'`,
       [changeId, endpointId],
     );
+    const stays = rows[0];
+    if (stays !== undefined) {
+      const until = toEpoch(stays.permit_until);
+      const mayStart = BEFORE_APPLY.includes(stays.state) && until !== null;
+      return {
+        skipped: false,
+        reason: mayStart ? `its order may start until ${new Date(until).toISOString()}` : `its order is ${stays.state}`,
+      };
+    }
+    const { rowCount: planned } = await client.query(
+      'UPDATE plan_endpoint SET skipped_by = $3, reason = $4 WHERE change_id = $1 AND endpoint_id = $2',
+      [changeId, endpointId, by, reason],
+    );
+    if (planned === 0) return { skipped: false, reason: 'the endpoint is not part of this change' };
     await appendAudit(client, [
       {
         actor: by,
@@ -148,18 +158,7 @@ export async function skipEndpoint(
       },
     ]);
     await notifyOrders(client, [changeId]);
-    const open = rows[0];
-    if (open === undefined) {
-      return planned === 0 && moved.length === 0
-        ? { skipped: false, reason: 'the endpoint is not part of this change' }
-        : { skipped: true, reason: null };
-    }
-    const until = toEpoch(open.permit_until);
-    return {
-      skipped: false,
-      reason:
-        until === null ? `its order is ${open.state}` : `its order may start until ${new Date(until).toISOString()}`,
-    };
+    return { skipped: true, reason: null };
   });
 }
 

@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { BEFORE_APPLY, ORDER_STATES, type OrderState, STATE_TRAITS } from '../../domain/order/index.js';
 import { MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, ordersOf, setWindow, testSigner } from './fleet.js';
+
+// A loaded machine is slow, not wrong.
+jest.setTimeout(300_000);
 
 const T0 = Date.UTC(2026, 0, 10, 22);
 

@@ -1,9 +1,12 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { DAY, HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, ordersOf, ringOf, setWindow, testSigner } from './fleet.js';
+
+// A loaded machine is slow, not wrong.
+jest.setTimeout(300_000);
 
 const T0 = Date.UTC(2026, 0, 10, 22);
 

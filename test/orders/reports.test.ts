@@ -1,10 +1,13 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { ORDER_STATES } from '../../domain/order/index.js';
 import { HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, ordersOf, ringOf, testSigner } from './fleet.js';
+
+// A loaded machine is slow, not wrong.
+jest.setTimeout(300_000);
 
 const T0 = Date.UTC(2026, 0, 10, 22);
 
@@ -415,6 +418,23 @@ describe('permits', () => {
     const agent = new TestAgent(db.pool, endpoints[0] as string);
     await agent.poll(T0 + 9 * MINUTE);
     expect(agent.current()).toBeUndefined();
+  });
+
+  it('are not handed out past a window that was cut short after they were signed', async () => {
+    const { changeId, agent } = await oneOrder();
+    await db.pool.query('UPDATE order_state SET next_close = to_timestamp($2 / 1000.0) WHERE change_id = $1', [
+      changeId,
+      T0 + 2 * MINUTE,
+    ]);
+    agent.journal.clear();
+    await agent.poll(T0);
+    agent.step(T0);
+    agent.step(T0);
+    await agent.poll(T0);
+    const startBy = agent.current()?.[1].startBy ?? null;
+    await tick(changeId, T0);
+    await agent.poll(T0);
+    expect([startBy, agent.current()?.[1].startBy]).toEqual([null, T0 + 2 * MINUTE]);
   });
 
   it('let an order reboot in a later window, also while its ring is halted', async () => {

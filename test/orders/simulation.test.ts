@@ -3,7 +3,7 @@
  * lose replies and fall silent, and people stop things. After every step the database itself is asked whether anything was
  * let out that should not have been.
  */
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import * as orders from '../../db/orders/index.js';
 import { inTransaction } from '../../db/pool.js';
@@ -11,6 +11,9 @@ import { HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, setWindow, testSigner } from './fleet.js';
+
+// A loaded machine is slow, not wrong.
+jest.setTimeout(300_000);
 
 const T0 = Date.UTC(2026, 0, 10, 22);
 const MAX_IN_FLIGHT = 4;
@@ -181,7 +184,7 @@ describe('whatever happens, in whatever order', () => {
       }),
       { numRuns: 25, endOnFailure: true },
     );
-  }, 300_000);
+  });
 
   it('nor when everything happens at the same time', async () => {
     const together = fc.array(quick, { minLength: 4, maxLength: 10 });
@@ -196,7 +199,7 @@ describe('whatever happens, in whatever order', () => {
       }),
       { numRuns: 12, endOnFailure: true },
     );
-  }, 300_000);
+  });
 });
 
 /** However it went, closing the changes brings every order to its end. */
