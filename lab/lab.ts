@@ -3,6 +3,7 @@ import { randomInt } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildBase, labCacheDir } from './base.js';
+import { type Forward, startForward, type Target } from './forward.js';
 import * as host from './host.js';
 import { raiseInotifyLimit } from './inotify.js';
 import { withLock } from './lock.js';
@@ -18,6 +19,8 @@ import { listenForWake, sendMagicPacket, type WakeListener } from './wake.js';
 
 /** The proxy's port on the bridge. */
 const relayPort = 3142;
+/** Leads from the bridge to a Ringmaster on this machine. Not its own port: one that listens everywhere must find that free. */
+const gatewayPort = 3143;
 
 export type LabOptions = {
   /** 1 to 7 of a-z and 0-9; labs with different ids run side by side. LAB_ID, else a random one. */
@@ -26,8 +29,6 @@ export type LabOptions = {
   zoneByHost?: Readonly<Record<number, string>>;
   /** Whether hosts, and dpkg in them, may skip syncing to disk (fast, the default). Say false where the power is cut. */
   unsafeIo?: boolean;
-  /** Runs for each host once it has booted, all at the same time. */
-  provision?: (host: LabHost, lab: Lab) => Promise<void>;
   /** Where progress is told; nowhere by default. */
   log?: (line: string) => void;
 };
@@ -46,7 +47,7 @@ export class Lab {
   private constructor(
     private readonly state: LabState,
     architecture: string,
-    private readonly services: { relay: Relay; wake: WakeListener } | undefined,
+    private readonly services: { relay: Relay; forward: Forward; wake: WakeListener } | undefined,
   ) {
     this.id = state.id;
     this.repo = new LabRepository(join(labDir(state.id), 'repo'), architecture);
@@ -67,8 +68,6 @@ export class Lab {
       for (const { index } of state.hosts)
         host.createDisk({ id, index, zone: lab.host(index).zone, files: lab.hostFiles(index, options) });
       await Promise.all(state.hosts.map((h) => lab.boot(h.index)));
-      if (options.provision !== undefined)
-        await Promise.all(lab.hosts.map((h) => options.provision?.(h, lab) ?? Promise.resolve()));
       return lab;
     } catch (error) {
       await teardown(id).catch(() => {}); // what went wrong first is what the caller must see
@@ -97,12 +96,17 @@ export class Lab {
       upstreams: await hostUpstreams(),
       repositoryDir: repository.publicDir,
     });
+    const forward = await startForward({
+      address: network.bridgeAddress(state.subnet),
+      port: state.gatewayPort,
+      target: () => readState(state.id)?.server, // another process may have written it since
+    });
     let lab: Lab | undefined;
     const wake = await listenForWake(network.broadcastAddress(state.subnet), (mac) => {
       const woken = state.hosts.find((h) => h.mac === mac);
       if (woken !== undefined) lab?.on(woken.index).catch(() => {}); // the sender waits for the host, not for us
     });
-    lab = new Lab(state, architecture, { relay, wake });
+    lab = new Lab(state, architecture, { relay, forward, wake });
     return lab;
   }
 
@@ -120,6 +124,23 @@ export class Lab {
   /** The machine's address on the lab's bridge: listen here to be reached by the hosts (they know it as `gateway`). */
   get gatewayAddress(): string {
     return network.bridgeAddress(this.state.subnet);
+  }
+
+  /** Where hosts reach the Ringmaster on this machine that `setServer` named. */
+  get gatewayUrl(): string {
+    return `http://gateway:${this.state.gatewayPort}`;
+  }
+
+  /** What `gatewayUrl` leads to, if anything yet. */
+  get server(): Target | undefined {
+    return readState(this.id)?.server;
+  }
+
+  /** Lets `gatewayUrl` lead to a server that listens on this machine, perhaps on the loopback address only. */
+  setServer(server: Target): void {
+    const state = readState(this.id);
+    if (state === undefined) throw new Error(`there is no lab ${this.id}`);
+    writeState({ ...state, server });
   }
 
   /** Base URL of the relay; `/lab` below it is the lab's repository, `/debian`, `/debian-updates`, `/debian-security` the archive's. */
@@ -223,6 +244,7 @@ export class Lab {
   /** Ends and removes everything. @throws LabLeftovers when something stayed. */
   async down(): Promise<void> {
     await this.services?.wake.close();
+    await this.services?.forward.close();
     await this.services?.relay.close();
     await teardown(this.id);
   }
@@ -265,7 +287,8 @@ function reserve(wanted: { id: string; count: number; options: LabOptions; layer
       address: network.hostAddress(subnet, i + 1),
       zone: options.zoneByHost?.[i + 1] ?? 'Etc/UTC',
     }));
-    const state: LabState = { id, subnet, controller, relayPort, hosts, layers, sync: options.unsafeIo === false };
+    const sync = options.unsafeIo === false;
+    const state: LabState = { id, subnet, controller, relayPort, gatewayPort, hosts, layers, sync };
     mkdirSync(labDir(id), { recursive: true, mode: 0o755 });
     writeState(state);
     return state;

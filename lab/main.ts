@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { Command } from 'commander';
-import { type AgentInstall, installAgent } from './agent-install.js';
+import type { AgentInstall } from './agent-install.js';
 import { type DebMode, debModes } from './deb.js';
 import { type Lab, openLab, upLab } from './lab.js';
 import { isAlive } from './process.js';
@@ -20,7 +20,7 @@ program
   .description('boot hosts 1 to <count>')
   .option('--zone <host=zone...>', 'time zones, like 2=Europe/Berlin', [])
   .option('--sync', 'dpkg syncs to disk, as before a power cut it should')
-  .option('--gateway-url <url>', "install the agent, polling here (the machine is 'gateway' to the hosts)")
+  .option('--gateway-url <url>', "enrol with this server, not this checkout's (the machine is 'gateway' to the hosts)")
   .option('--token <token>', "the agents' join token")
   .action(async (count: string) => {
     requireLab();
@@ -41,12 +41,23 @@ program
       zoneByHost: zonesOf(options.zone),
       unsafeIo: options.sync !== true,
       log: say,
-      ...(agent === undefined ? {} : { provision: (host, made) => installAgent(made, host.index, agent) }),
     });
     await printStatus(lab);
+    say(await import('./enrol.js').then(({ provideAgents }) => provideAgents(lab, agent)).catch(removing(lab)));
     say(ready);
     process.on('SIGTERM', () => process.exit(0)); // `down` ends us, then removes the rest
     setInterval(() => {}, 2 ** 30);
+  });
+
+program
+  .command('enrol')
+  .description("enrol the hosts' agents with the Ringmaster that npm start runs")
+  .action(async () => {
+    const lab = await openLab(labId());
+    const controller = readState(lab.id)?.controller;
+    if (controller === undefined || !isAlive(controller)) throw new Error(`lab ${lab.id}: ${orphaned}`);
+    const { enrolHosts } = await import('./enrol.js');
+    say(await enrolHosts(lab));
   });
 
 program
@@ -103,6 +114,7 @@ program
 type UpOptions = { zone: string[]; sync?: boolean; gatewayUrl?: string; token?: string };
 
 const ready = '-- up --';
+const orphaned = 'its controller is gone: run down';
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 /** Runs `_serve` detached, shows what it says until the hosts are up, and leaves it running. */
@@ -133,11 +145,18 @@ async function startController(args: readonly string[]): Promise<void> {
 
 async function printStatus(lab: Lab): Promise<void> {
   const state = readState(lab.id);
-  const orphan = state !== undefined && !isAlive(state.controller) ? ' (its controller is gone: run down)' : '';
-  say(`lab ${lab.id}: gateway ${lab.gatewayAddress}, relay and repository ${lab.relayUrl}/lab${orphan}`);
+  const orphan = state !== undefined && !isAlive(state.controller) ? ` (${orphaned})` : '';
+  const server = lab.server === undefined ? '' : `, server ${lab.server.host}:${lab.server.port}`;
+  say(`lab ${lab.id}: gateway ${lab.gatewayAddress}, relay and repository ${lab.relayUrl}/lab${server}${orphan}`);
   for (const h of lab.status())
     say(`  ${h.name.padEnd(8)} ${h.power.padEnd(4)} ${h.address.padEnd(14)} ${h.mac} ${h.zone}`);
 }
+
+/** A lab that did not become what was asked for goes again; what went wrong first is what the caller must see. */
+const removing = (lab: Lab) => async (error: unknown) => {
+  await lab.down().catch(() => {});
+  throw error;
+};
 
 function checkCount(count: string): number {
   if (!/^\d+$/.test(count)) throw new RangeError(`count ${JSON.stringify(count)} is not a number`);

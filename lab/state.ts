@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, renameSync, statfsSync, writeFileSync } from 'node:fs';
 import { totalmem } from 'node:os';
 import { join } from 'node:path';
+import type { Target } from './forward.js';
 import type { ProcessIdentity } from './process.js';
 
 /** One lab as its state file describes it. */
@@ -12,6 +13,10 @@ export type LabState = {
   /** The process that serves the relay and hears magic packets. */
   controller: ProcessIdentity;
   relayPort: number;
+  /** On the bridge: leads to `server`. */
+  gatewayPort: number;
+  /** The Ringmaster on this machine that the hosts reach, once there is one. */
+  server?: Target;
   hosts: HostState[];
   /** Base layers, uppermost first. */
   layers: string[];

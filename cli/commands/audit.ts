@@ -37,16 +37,11 @@ export function registerAudit(program: Command): void {
     });
 }
 
-/** `DATABASE_URL`, or the database that `ringmaster up` runs for this data folder. */
 async function databaseUrl(): Promise<string> {
-  const [{ readSettings, makeDataFolders }, { DATABASE, keepPasswords, urlsOf }] = await Promise.all([
+  const [{ readSettings }, { databaseUrlOf }] = await Promise.all([
     import('../up/settings.js'),
-    import('../up/database-roles.js'),
+    import('../up/database-url.js'),
   ]);
-  if (process.env.DATABASE_URL !== undefined) return process.env.DATABASE_URL;
   const root = dirname(dirname(dirname(dirname(fileURLToPath(import.meta.url)))));
-  const settings = readSettings({ env: process.env, root, programsDir: join(root, 'dist') });
-  const folders = makeDataFolders(settings.dataDir);
-  const base = `postgresql://127.0.0.1:${settings.ports.postgres}`;
-  return urlsOf({ base, database: DATABASE, passwords: keepPasswords(folders.keys) }).worker;
+  return databaseUrlOf(readSettings({ env: process.env, root, programsDir: join(root, 'dist') }), 'worker');
 }

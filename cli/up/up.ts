@@ -4,6 +4,7 @@ import { firstAdminToken } from './admin-token.js';
 import { adoptDatabase, type DatabaseUrls, keepPasswords, prepareDatabase } from './database-roles.js';
 import { prepareAgent } from './enrol.js';
 import { reasonOf, UpError } from './errors.js';
+import { firstInventory } from './first-inventory.js';
 import { tryHostLock } from './host-lock.js';
 import { stopLeftover } from './managed-process.js';
 import { readLivePidFile } from './pid-file.js';
@@ -111,6 +112,9 @@ async function start(context: StartContext): Promise<void> {
     say(line);
   }
   first?.shown();
+  void firstInventory({ agentDir: folders.agent, givenUp: context.stack.isStopping }).then((found) => {
+    if (found !== undefined && !context.stack.isStopping()) say(`  this machine     ${found}`);
+  });
 }
 
 async function startDatabase({ settings, folders, stack, say }: StartContext): Promise<DatabaseUrls> {

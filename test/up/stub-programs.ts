@@ -22,11 +22,14 @@ const SOURCES: Record<string, string> = {
     }).listen(Number(process.env.RINGMASTER_PORT), process.env.RINGMASTER_HOST);
     process.on('SIGTERM', () => process.exit(0));`,
   'agent-bundle/ringmaster-agent.mjs': `
-    import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+    import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
     const [command, flag, file] = process.argv.slice(2);
     const config = JSON.parse(readFileSync(file, 'utf8'));
     writeFileSync(config.stateDir + '-started.new', JSON.stringify({ command, flag, config }));
     renameSync(config.stateDir + '-started.new', config.stateDir + '-started.json');
+    mkdirSync(config.stateDir, { recursive: true });
+    const scan = { at: Date.now(), complete: true, reason: null, updates: 3 };
+    writeFileSync(config.stateDir + '/last-scan.json', JSON.stringify(scan));
     setInterval(() => {}, 1000);`,
 };
 

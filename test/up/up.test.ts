@@ -79,6 +79,7 @@ describe('ringmaster up', () => {
       command: 'run',
       config: { joinToken: 'join-me', scanOnly: true, server: `http://127.0.0.1:${one.port}` },
     });
+    while (!output().includes('this machine     3 updates pending')) await sleep(50);
     expect(statSync(join(one.data, 'keys')).mode & 0o077).toBe(0);
     for (const file of ['keys/database.json', 'temporal.db', 'agent/config.json', 'logs/api.log']) {
       expect([file, statSync(join(one.data, file)).mode & 0o077]).toEqual([file, 0]);
