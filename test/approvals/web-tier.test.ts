@@ -101,6 +101,25 @@ describe('whoever has the web tier’s database role', () => {
     );
   });
 
+  it('cannot send somebody’s codes elsewhere in silence, nor those of a request that is open', async () => {
+    await expect(web.query('ALTER TABLE account DISABLE TRIGGER ALL')).rejects.toMatchObject({ code: '42501' });
+    const before = rig.mailbox.mails.length;
+    await web.query(`UPDATE account SET second_channel = 'eve@example.test' WHERE id = $1`, [ada.id]);
+    await rig.activities.escalateApproval({ requestId: asked.requestId });
+    await rig.activities.remindApproval({ requestId: asked.requestId, reminder: 1 });
+    await rig.sendMail();
+    const since = rig.mailbox.mails.slice(before);
+    expect(since.filter((m) => m.to === 'eve@example.test')).toEqual([]);
+    const notices = since.filter((m) => m.subject === 'Your Ringmaster account was changed');
+    expect(notices.map((m) => m.to).sort()).toEqual(['ada.web@example.test', ada.email].sort());
+    expect(notices[0]?.text).toContain('The second channel of your Ringmaster account');
+    const { rows } = await rig.db.pool.query(
+      `SELECT actor FROM audit_entry WHERE action = 'account.addressChanged' AND subject = $1`,
+      [`account/${ada.id}`],
+    );
+    expect(rows).toEqual([{ actor: 'ringmaster_api' }]);
+  });
+
   it('and the request is open still, for the person who has the code', async () => {
     expect(await rig.state(asked)).toBe('open');
     const code = rig.codeMailedTo('ada.web@example.test', asked) ?? '';
