@@ -126,7 +126,10 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     random: Math.random,
     minPollSeconds: config.minPollSeconds,
     context: async (keySetVersion) => {
-      if (keySetVersion > me.identity.keySet.version) await refreshKeySet();
+      if (keySetVersion > me.identity.keySet.version) {
+        // With the old set it goes on: what only the new one vouches for is not taken in, and offered again.
+        await refreshKeySet().catch((error: Error) => log('the newer key set is not taken', { reason: error.message }));
+      }
       const latest = clock.latest() ?? Date.now();
       const trusted = trustedKeys(me.identity.keySet, latest);
       return { endpointId: me.identity.endpointId, trusted, latest, provider: provider?.name ?? 'none' };

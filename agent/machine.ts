@@ -1,12 +1,12 @@
 /** This machine and this process on it. */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { AgentConfig } from './config.js';
 import { createRunChecks, type RunChecks } from './health/checks.js';
 import type { Provider } from './providers/provider.js';
-import { readBootId, readMachineId } from './system/boot.js';
+import { readBootId, readMachineId, startTicksOf } from './system/boot.js';
 import { readTextIfThere } from './system/files.js';
 import { run } from './system/run.js';
 import type { Moment } from './transport/clock.js';
@@ -72,17 +72,10 @@ export function machineIdHere(): string {
 export function claimStateDir(stateDir: string): void {
   mkdirSync(stateDir, { recursive: true, mode: 0o711 });
   const path = join(stateDir, 'agent.pid');
-  const pid = Number(readTextIfThere(path) ?? '');
-  if (Number.isInteger(pid) && pid > 1 && pid !== process.pid && isAgent(pid)) {
+  const [pid = '', started = ''] = (readTextIfThere(path) ?? '').trim().split(' ');
+  // The start time tells a live agent from a stranger that got the number of one that was killed.
+  if (Number(pid) !== process.pid && started !== '' && startTicksOf(Number(pid)) === started) {
     throw new Error(`another agent (process ${pid}) works on ${stateDir}`);
   }
-  writeFileSync(path, `${process.pid}\n`, { mode: 0o644 });
-}
-
-function isAgent(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('ringmaster-agent');
-  } catch {
-    return false;
-  }
+  writeFileSync(path, `${process.pid} ${startTicksOf(process.pid) ?? ''}\n`, { mode: 0o644 });
 }

@@ -81,6 +81,17 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
 
 export async function stepApplying(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
   const tx = transactionOf(deps, orderId);
+  if (!(await deps.provider.hasBegun(tx, 'forward'))) {
+    // We may have been dead since we announced it: then the start is still to come, and must be covered now.
+    const { permit, doc } = deps.ledger.entry(orderId);
+    const late = startObjection({ permit, order: doc ?? { expiresAt: 0 }, clock: deps.clock });
+    if (late !== null && deps.clock.latest() === null) return waitFor(late);
+    if (late !== null) {
+      await afterHooks(deps, orderId, 'notStarted');
+      deps.ledger.report(orderId, { type: 'failed', cause: `announced, but not started in time: ${late}` });
+      return GO;
+    }
+  }
   const outcome = await runToEnd(deps, tx, 'forward');
   const verdict = await deps.provider.judge(tx, 'forward');
   if (!verdict.ok) return giveUp(deps, orderId, `${verdict.reason}; ${lastLines(outcome)}`);

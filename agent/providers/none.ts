@@ -14,6 +14,7 @@ export const noProvider: Provider = {
   findOldFile: never,
   snapshot: never,
   run: never,
+  hasBegun: never,
   repair: never,
   judge: never,
   rebootNeed: never,

@@ -84,6 +84,8 @@ export interface Provider {
    * resolves when it has ended. A run that has ended is not repeated: its outcome is returned again, unless `again`.
    */
   run(tx: Transaction, direction: Direction, options: { readonly again: boolean }): Promise<RunOutcome>;
+  /** Whether a run of this transaction was ever started here. */
+  hasBegun(tx: Transaction, direction: Direction): Promise<boolean>;
   /** After an interruption: makes the package database whole again as far as the transaction's own files allow. */
   repair(tx: Transaction, direction: Direction): Promise<readonly string[]>;
   /** Whether the host is where the transaction wanted it: versions, whole packages, clean audit, and for `back` the configuration. */

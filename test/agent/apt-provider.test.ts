@@ -15,6 +15,7 @@ describeRealHosts('the agent on a real host', () => {
   let lab: Lab;
   let gateway: FakeGateway;
   const ids: Record<number, string> = {};
+  let genuine: OrderDocument;
 
   beforeAll(async () => {
     lab = await upLab(2, { unsafeIo: false });
@@ -90,6 +91,7 @@ describeRealHosts('the agent on a real host', () => {
       expect(moves.map((m) => m.name)).toEqual(expect.arrayContaining(['openssl', 'libssl3', 'sudo', 'curl']));
       const automatic = await lab.must(1, ['apt-mark', 'showauto']);
       const doc = await order(1, moves, { healthChecks: http() });
+      genuine = doc;
       gateway.nextPollSeconds = 60;
       await new Promise((resolve) => setTimeout(resolve, 1_500));
       // Only the wake-up channel can make the agent fetch it now.
@@ -105,6 +107,33 @@ describeRealHosts('the agent on a real host', () => {
       // Two requests: the one that fetched it, the one that reported it; and one more for each ten seconds of work.
       const seconds = ((reports.at(-1)?.at ?? 0) - (reports[0]?.at ?? 0)) / 1_000;
       expect(polls).toBeLessThanOrEqual(2 + Math.floor(seconds / 10));
+    },
+    LIMIT,
+  );
+
+  test(
+    'a revert that would take other packages along is not begun; all binaries of the sources together go back',
+    async () => {
+      const part = (list: readonly { name: string }[]) => list.filter((p) => p.name === 'libssl3') as never;
+      const over = { kind: 'revert' as const, expiresAt: Date.now() + 600_000 };
+      const some: OrderDocument = {
+        ...genuine,
+        ...over,
+        orderId: '00000000-0000-4000-8000-0000000000a1',
+        reverts: UNKNOWN_ORDER,
+        updates: part(genuine.updates),
+        previous: part(genuine.previous),
+      };
+      expect((await run(some)).at(-1)).toMatchObject({
+        type: 'failed',
+        cause: expect.stringContaining('going back would do something else'),
+      });
+      for (const { name, to } of genuine.updates) expect(await versionOf(lab, 1, name)).toBe(`ii ${to}`);
+      const all = { ...genuine, ...over, orderId: '00000000-0000-4000-8000-0000000000a2', reverts: genuine.orderId };
+      expect(typesOf(await run(all))).toEqual(['accept', 'staged', 'revertBegun', 'reverted']);
+      for (const { name, from } of genuine.updates) expect(await versionOf(lab, 1, name)).toBe(`ii ${from}`);
+      expect(await versionOf(lab, 1, 'openssh-server')).toMatch(/^ii /);
+      expect(await auditOf(lab, 1)).toBe('');
     },
     LIMIT,
   );

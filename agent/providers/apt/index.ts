@@ -140,6 +140,7 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
       if (!hasConfigSnapshot(tx.dir))
         await saveConfig({ run: deps.run, txDir: tx.dir, names: await installedNames(tx, byKey, native) });
     },
+    hasBegun: async (tx, direction) => latestRun(tx.dir, direction) !== null,
     async run(tx, direction, { again }) {
       await rememberAutomatic(deps.run, tx);
       if (direction === 'back') restoreConfig(tx.dir);

@@ -81,6 +81,7 @@ export function createSimulatedProvider(deps: {
         await sleep(LOOK_MS);
       }
     },
+    hasBegun: async ({ orderId }, direction) => look().runs.has(runKey({ orderId, direction })),
     repair: async () => [],
     judge: async (tx, direction) => judge(tx, direction),
     async rebootNeed() {
