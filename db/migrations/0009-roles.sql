@@ -18,7 +18,7 @@ GRANT SELECT ON ALL TABLES IN SCHEMA public TO ringmaster_api;
 GRANT INSERT, UPDATE, DELETE ON join_token, endpoint, stakeholder, endpoint_group, scan, installed_package, available_update,
   endpoint_service, policy_set, freeze_calendar, repository, quorum_group, quorum_member, account, role_grant, api_token,
   web_session, update_fact TO ringmaster_api;
-GRANT INSERT ON change, ring, outbox, audit_entry, order_event TO ringmaster_api;
+GRANT INSERT ON change, outbox, audit_entry, order_event TO ringmaster_api;
 -- A decision comes in as submitted; whether it counts is written by the worker alone.
 GRANT INSERT (id, request_id, account_id, decision, comment, plan_digest, proof, code, decided_at)
   ON approval_decision TO ringmaster_api;

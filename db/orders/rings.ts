@@ -38,6 +38,7 @@ export async function openRing(
         `ring ${ring} was approved for plan ${args.approvedDigest}, but ${lane.planDigest ?? 'none'} is in force`,
       );
     }
+    if (!lane.isStragglers) await demandApprovals(client, args);
     // What was not sent ahead by now travels with the change order itself.
     await moveOrders(client, {
       event: 'withdraw',
@@ -69,6 +70,27 @@ export async function openRing(
     ]);
     return { orders };
   });
+}
+
+/** The rows must say what the workflow says: as many approved requests of this ring as its rules ask for. */
+async function demandApprovals(
+  client: PoolClient,
+  args: { readonly changeId: string; readonly ring: number; readonly approvals: readonly string[] },
+): Promise<void> {
+  const { changeId, ring, approvals } = args;
+  const { rows } = await client.query<{ asked: number; given: number }>(
+    `SELECT jsonb_array_length(coalesce(r.spec -> 'approvals', '[]')) AS asked,
+            (SELECT count(*)::int FROM approval_request a
+              WHERE a.id = ANY ($3::uuid[]) AND a.change_id = r.change_id AND a.ring = r.ordinal AND a.state = 'approved') AS given
+       FROM ring r WHERE r.change_id = $1 AND r.ordinal = $2`,
+    [changeId, ring, approvals],
+  );
+  const { asked = 0, given = 0 } = rows[0] ?? {};
+  if (given < asked || given < approvals.length) {
+    throw new PlanNotApproved(
+      `ring ${ring} asks for ${asked} approvals; ${given} of the ${approvals.length} named are on record as given`,
+    );
+  }
 }
 
 async function insertChangeOrders(

@@ -1,9 +1,20 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { DAY, HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
-import { addChange, addEndpoints, documentsFor, openRing, ordersOf, ringOf, setWindow, testSigner } from './fleet.js';
+import {
+  addChange,
+  addEndpoints,
+  documentsFor,
+  openRing,
+  ordersOf,
+  PLAN,
+  ringOf,
+  setWindow,
+  testSigner,
+} from './fleet.js';
 
 // A loaded machine is slow, not wrong.
 jest.setTimeout(300_000);
@@ -175,6 +186,25 @@ describe('release', () => {
     await expect(
       orders.openRing(db.pool, { changeId, ring: 0, approvedDigest: 'd'.repeat(64), approvals: [], now: T0 }),
     ).rejects.toThrow(orders.PlanNotApproved);
+  });
+
+  it('a ring opens only with approvals that are on record as given for it', async () => {
+    const endpoints = await addEndpoints(db.pool, 1, { seenAt: T0 });
+    const rule = { from: { role: 'Manager' }, quorum: 1 } as never;
+    const changeId = await addChange(db.pool, { now: T0, rings: [{ endpoints, spec: { approvals: [rule] } }] });
+    const requestId = randomUUID();
+    const open = (approvals: readonly string[]) =>
+      orders.openRing(db.pool, { changeId, ring: 0, approvedDigest: PLAN, approvals, now: T0 });
+    await db.pool.query(
+      `INSERT INTO approval_request (id, change_id, ring, rule, plan_digest, evidence, state, expires_at)
+       VALUES ($1, $2, 0, '{}', $3, '{}', 'open', now() + interval '1 day')`,
+      [requestId, changeId, PLAN],
+    );
+    await expect(open([])).rejects.toThrow('asks for 1 approvals');
+    await expect(open([randomUUID()])).rejects.toThrow(orders.PlanNotApproved);
+    await expect(open([requestId])).rejects.toThrow('0 of the 1 named');
+    await db.pool.query(`UPDATE approval_request SET state = 'approved' WHERE id = $1`, [requestId]);
+    await expect(open([requestId])).resolves.toMatchObject({ orders: 1 });
   });
 
   it.each([
