@@ -64,7 +64,7 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
   }
   const late = notNow(deps, orderId);
   if (late !== null) {
-    await afterHooks(deps, orderId, 'notStarted');
+    // The hooks are undone by the executor, as after a crash at this point.
     noteOnce(deps, orderId, `not started: ${late} while the start was being prepared`);
     return waitFor(late);
   }
@@ -85,7 +85,8 @@ export async function stepApplying(deps: ExecutorDeps, orderId: string): Promise
     // We may have been dead since we announced it: then the start is still to come, and must be covered now.
     const { permit, doc } = deps.ledger.entry(orderId);
     const late = startObjection({ permit, order: doc ?? { expiresAt: 0 }, clock: deps.clock });
-    if (late !== null && deps.clock.latest() === null) return waitFor(late);
+    const latest = deps.clock.latest();
+    if (late !== null && (latest === null || latest <= (permit?.startBy ?? 0))) return waitFor(late);
     if (late !== null) {
       await afterHooks(deps, orderId, 'notStarted');
       deps.ledger.report(orderId, { type: 'failed', cause: `announced, but not started in time: ${late}` });

@@ -340,6 +340,38 @@ describe('killed at every write of the journal', () => {
   });
 });
 
+test('announced and then dead until its permit has ended: not started any more', async () => {
+  const w = world();
+  // Dies as soon as the announcement is on disk, before the package manager.
+  for (let at = 1; ; at++) {
+    rmSync(dir, { recursive: true, force: true });
+    const agent = boot(w, { at, when: 'after' });
+    try {
+      offer(agent.ledger, orderDoc());
+      await agent.executor.work();
+    } catch {
+      // Killed.
+    }
+    const known = agent.ledger.book.orders[ORDER]?.core.state;
+    agent.close();
+    const again = boot(w);
+    // On disk, but the process did not live to know it.
+    const announced = again.ledger.book.orders[ORDER]?.core.state === 'applying' && known === 'staged';
+    if (announced) {
+      w.time = 2_000_001;
+      await again.executor.work();
+      const { reports, core } = again.ledger.entry(ORDER);
+      again.close();
+      expect(core.state).toBe('failed');
+      expect(reports.at(-1)).toMatchObject({ cause: expect.stringContaining('the permit has ended') });
+      expect(w.host.runs).toEqual([]);
+      return;
+    }
+    again.close();
+    if (at > 30) throw new Error('never announced');
+  }
+});
+
 describe('what keeps an order from starting', () => {
   const worked = async (w: World, doc = orderDoc(), with_: PermitDocument | null = permit()) => {
     const agent = boot(w);

@@ -7,7 +7,16 @@ import { isMutating } from '../../domain/order/index.js';
 import { rebootObjection } from './admission.js';
 import { notNow, ownObjection, stepApplying, stepStaged } from './applying.js';
 import { type OrderEntry, openOrders } from './book.js';
-import { type ExecutorDeps, GO, noteOnce, STEP, type StepDeps, type StepResult, waitFor } from './context.js';
+import {
+  afterHooks,
+  type ExecutorDeps,
+  GO,
+  noteOnce,
+  STEP,
+  type StepDeps,
+  type StepResult,
+  waitFor,
+} from './context.js';
 import { stepAwaitingReboot, stepRebooting, stepReverting, stepVerifying } from './finishing.js';
 import { JournalFailed } from './ledger.js';
 import { stepAccepted } from './staging.js';
@@ -111,6 +120,16 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     return GO;
   };
 
+  /** Hooks that made the host ready for a start that did not come (killed in between, permit ended) are undone. */
+  const undoHooks = async (): Promise<void> => {
+    for (const { orderId, core, steps, dropped, doc } of Object.values(deps.ledger.book.orders)) {
+      if (core.state !== 'staged' || steps[STEP.hooked] !== true || doc === null) continue;
+      if (dropped === null && notNow(deps, orderId) === null) continue;
+      await afterHooks(deps, orderId, 'notStarted');
+      deps.ledger.step(orderId, STEP.hooked, false);
+    }
+  };
+
   /** What this endpoint itself has against a start that is permitted, its server should hear. */
   const sayWhyNot = (orderId: string): void => {
     const { core, permit, dropped } = deps.ledger.entry(orderId);
@@ -136,6 +155,7 @@ export function createExecutor(deps: ExecutorDeps): Executor {
       dropIfLate(deps, entry);
       sayWhyNot(entry.orderId);
     }
+    await undoHooks();
     deps.settled();
   };
 

@@ -94,6 +94,7 @@ export function createFakeHost(start: Record<string, string> = { app: '1', lib: 
         finished.set(id, outcome);
         return outcome;
       },
+      hasBegun: async (tx, direction) => finished.has(`${direction} ${tx.orderId}`),
       repair: async () => [],
       async judge(tx, direction) {
         const wrong = tx.changes.find(

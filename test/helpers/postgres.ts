@@ -52,7 +52,7 @@ export async function startPostgres(
     port?: number;
     passwords?: DatabasePasswords;
     /** What was committed survives `kill -9` of the server (not a power cut); for tests that kill it. */
-    survivesKill?: boolean;
+    durable?: boolean;
   }> = {},
 ): Promise<TestPostgres & { stop: () => Promise<void> }> {
   const directory = options.data ?? mkdtempSync(join(tmpdir(), 'ringmaster-pg-'));
@@ -70,7 +70,7 @@ export async function startPostgres(
   });
   const { spec } = cluster;
   const lifeline: Lifeline = await startOnLifeline({
-    argv: options.survivesKill ? [...spec.argv, '-c', 'synchronous_commit=on'] : spec.argv,
+    argv: options.durable ? [...spec.argv, '-c', 'synchronous_commit=on'] : spec.argv,
     env: spec.env,
     cwd: spec.cwd,
     account: spec.account,

@@ -80,7 +80,7 @@ export async function startStack(options: {
       data: join(home, 'postgres'),
       port: databasePort,
       passwords,
-      survivesKill: true,
+      durable: true,
     });
     return { ...server, pid: server.serverPid };
   };
@@ -310,7 +310,10 @@ export const changeOf = (args: {
 function tailOf(path: string): string {
   try {
     const lines = readFileSync(path, 'utf8').split('\n');
-    return lines.map((line) => line.slice(0, 300)).slice(-12).join('\n');
+    return lines
+      .map((line) => line.slice(0, 300))
+      .slice(-12)
+      .join('\n');
   } catch {
     return 'no log';
   }

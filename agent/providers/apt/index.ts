@@ -118,6 +118,23 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
     return startRun({ txDir: tx.dir, name, argv: dpkgInstall(files) });
   };
 
+  const goBack = async (tx: Transaction, again: boolean): Promise<RunOutcome> => {
+    await waitForNobody(tx.dir);
+    // Before, so that services come up with the configuration they had; and after, in case a script changed it.
+    restoreConfig(tx.dir);
+    const undoing = hasConfigSnapshot(tx.dir);
+    const simulated: Verdict = latestRun(tx.dir, 'back') === null ? await simulate(tx, 'back') : { ok: true };
+    let outcome: RunOutcome | null = null;
+    if (simulated.ok || !undoing) outcome = await runOnce(tx, 'back', again);
+    if (undoing && outcome?.interrupted !== true && !(await versionsBack(tx, byKey, native))) {
+      const why = simulated.ok ? (outcome?.output ?? '') : simulated.reason;
+      deps.log('apt can not go back; dpkg does', { order: tx.orderId, why });
+      outcome = await goBackByDpkg(tx);
+    }
+    restoreConfig(tx.dir);
+    return outcome ?? { interrupted: false, output: 'everything was back already' };
+  };
+
   return {
     name: 'apt',
     compareVersions: compare,
@@ -136,22 +153,14 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
     simulate,
     findOldFile: (old, dir) => findInArchives({ run: deps.run, old, dir }),
     async snapshot(tx) {
-      await rememberAutomatic(deps.run, tx);
-      if (!hasConfigSnapshot(tx.dir))
-        await saveConfig({ run: deps.run, txDir: tx.dir, names: await installedNames(tx, byKey, native) });
+      // Taken anew at each try to start: what an earlier one saved may be hours old.
+      await rememberAutomatic(deps.run, tx, { anew: true });
+      await saveConfig({ run: deps.run, txDir: tx.dir, names: await installedNames(tx, byKey, native) });
     },
     hasBegun: async (tx, direction) => latestRun(tx.dir, direction) !== null,
     async run(tx, direction, { again }) {
-      await rememberAutomatic(deps.run, tx);
-      if (direction === 'back') restoreConfig(tx.dir);
-      let outcome = await runOnce(tx, direction, again);
-      if (direction === 'back') {
-        if (!outcome.interrupted && hasConfigSnapshot(tx.dir) && !(await versionsBack(tx, byKey, native))) {
-          deps.log('apt could not go back; dpkg does', { order: tx.orderId, output: outcome.output });
-          outcome = await goBackByDpkg(tx);
-        }
-        restoreConfig(tx.dir);
-      }
+      await rememberAutomatic(deps.run, tx, { anew: false });
+      const outcome = direction === 'back' ? await goBack(tx, again) : await runOnce(tx, direction, again);
       if (!outcome.interrupted) await markAutomatic(deps.run, tx, direction);
       return outcome;
     },
@@ -247,9 +256,9 @@ async function findInArchives(args: {
 }
 
 /** Installing a file by name makes apt think a person wanted the package; we remember which ones came as dependencies. */
-async function rememberAutomatic(run: Run, tx: Transaction): Promise<void> {
+async function rememberAutomatic(run: Run, tx: Transaction, options: { readonly anew: boolean }): Promise<void> {
   const path = join(tx.dir, 'automatic.json');
-  if (existsSync(path)) return;
+  if (!options.anew && existsSync(path)) return;
   const names = tx.changes.map((change) => change.name);
   const shown = await run(['apt-mark', 'showauto', ...names]);
   const automatic = shown.stdout.split('\n').filter((line) => names.includes(line.split(':')[0] ?? ''));

@@ -92,6 +92,8 @@ export const patchOf = (args: {
   readonly labels?: Readonly<Record<string, string>>;
   /** As in `parameters.include` of a patch cycle. */
   readonly include: 'all' | { readonly packages?: readonly string[]; readonly sources?: readonly string[] };
+  /** Packages or sources to leave out. */
+  readonly exclude?: readonly string[];
   readonly rings?: readonly RingSpec[];
   readonly over?: Partial<ChangeSpec>;
 }): ChangeSpec => ({
@@ -103,7 +105,7 @@ export const patchOf = (args: {
   priority: 0,
   deadlineMinutes: 120,
   offlineAfterMinutes: 60,
-  parameters: { include: args.include, discoverMinutes: 2, confirmMinutes: 3 },
+  parameters: { include: args.include, exclude: args.exclude ?? [], discoverMinutes: 2, confirmMinutes: 3 },
   ...args.over,
 });
 
