@@ -39,7 +39,10 @@ for (const [file, { imports }] of Object.entries(result.metafile.inputs)) {
   let comment = false;
   lines.forEach((line, index) => {
     if (/^\s*\/\*/.test(line)) comment = true;
-    const code = comment || /^\s*(\/\/|\*)/.test(line) ? '' : line.replace(/'[^']*'|`[^`]*`|"[^"]*"/g, "''").replace(/\/\/.*$/, '');
+    const code =
+      comment || /^\s*(\/\/|\*)/.test(line)
+        ? ''
+        : line.replace(/'[^']*'|`[^`]*`|"[^"]*"/g, "''").replace(/\/\/.*$/, '');
     if (/\*\//.test(line)) comment = false;
     for (const [pattern, what] of forbidden) {
       if (pattern.test(code) && file !== clockFile) faults.push(`${file}:${index + 1}: uses ${what}`);

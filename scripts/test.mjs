@@ -25,8 +25,7 @@ const status = run(
 if (existsSync(report)) {
   const result = JSON.parse(readFileSync(report, 'utf8'));
   for (const suite of result.testResults)
-    for (const test of suite.assertionResults)
-      if (test.status === 'pending') console.log(`skipped: ${test.fullName}`);
+    for (const test of suite.assertionResults) if (test.status === 'pending') console.log(`skipped: ${test.fullName}`);
   // A suite that cannot even load has no tests to count, yet must count as a failure.
   const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
   const skipped = result.numPendingTests > 0 ? `, ${result.numPendingTests} skipped` : '';

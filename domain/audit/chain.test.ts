@@ -30,12 +30,22 @@ describe('audit chain', () => {
   });
 
   it('names the first entry that was changed, removed or moved', () => {
-    const entries = chain(['a', 'b', 'c', 'd'].map((actor) => ({ actor, action: 'x', subject: 's', detail: { n: 1 } })));
-    const [a, b, c, d] = entries as [(typeof entries)[0], (typeof entries)[0], (typeof entries)[0], (typeof entries)[0]];
+    const entries = chain(
+      ['a', 'b', 'c', 'd'].map((actor) => ({ actor, action: 'x', subject: 's', detail: { n: 1 } })),
+    );
+    const [a, b, c, d] = entries as [
+      (typeof entries)[0],
+      (typeof entries)[0],
+      (typeof entries)[0],
+      (typeof entries)[0],
+    ];
     expect([a, { ...b, actor: 'mallory' }, c, d].reduce(checkNext, startCheck())).toMatchObject({ ok: false, at: 2 });
     expect([a, b, d].reduce(checkNext, startCheck())).toMatchObject({ ok: false, at: 3, reason: 'entry 3 is missing' });
     const forged = { ...c, actor: 'mallory' };
-    expect([a, b, { ...forged, hash: entryHash(forged, b.hash) }, d].reduce(checkNext, startCheck())).toMatchObject({ ok: false, at: 4 });
+    expect([a, b, { ...forged, hash: entryHash(forged, b.hash) }, d].reduce(checkNext, startCheck())).toMatchObject({
+      ok: false,
+      at: 4,
+    });
   });
 
   it('writes the same JSON whatever the order of keys', () => {
