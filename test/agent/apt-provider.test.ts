@@ -114,7 +114,7 @@ describeRealHosts('the agent on a real host', () => {
   test(
     'a revert that would take other packages along is not begun; all binaries of the sources together go back',
     async () => {
-      const part = (list: readonly { name: string }[]) => list.filter((p) => p.name === 'libssl3') as never;
+      const part = (list: readonly { name: string }[]) => list.filter((p) => p.name === 'libcurl4') as never;
       const over = { kind: 'revert' as const, expiresAt: Date.now() + 600_000 };
       const some: OrderDocument = {
         ...genuine,
@@ -153,6 +153,13 @@ describeRealHosts('the agent on a real host', () => {
         expect(await versionOf(lab, 1, 'labapp')).toBe('ii 1.0');
         expect(await auditOf(lab, 1)).toBe('');
         expect(await lab.must(1, ['cat', '/etc/labapp/labapp.conf'])).toBe('greeting=mine\n');
+        const snapshot = await lab.must(1, [
+          'cat',
+          `/var/lib/ringmaster-agent/orders/${doc.orderId}/etc/manifest.json`,
+        ]);
+        expect(JSON.parse(snapshot)).toEqual(
+          expect.arrayContaining([expect.objectContaining({ path: '/etc/labapp/labapp.conf', mode: 0o644 })]),
+        );
         expect(await lab.must(1, ['curl', '-s', 'http://127.0.0.1:8088/'])).toBe('labapp 1.0\n');
       },
       LIMIT,

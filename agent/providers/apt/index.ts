@@ -228,9 +228,11 @@ async function installedNames(
   native: string,
 ): Promise<string[]> {
   const now = await byKey();
-  return tx.changes
-    .filter((change) => now.has(packageKey(change, native)))
-    .map((change) => `${change.name}:${change.arch === 'all' ? native : change.arch}`);
+  return tx.changes.flatMap((change) => {
+    const entry = now.get(packageKey(change, native));
+    // dpkg knows `name:all` and `name:amd64`, but neither in place of the other.
+    return entry === undefined ? [] : [`${entry.name}:${entry.arch}`];
+  });
 }
 
 /** Old files that apt itself kept; believed only when they say they are that package in that version. */

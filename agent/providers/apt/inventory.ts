@@ -6,6 +6,8 @@ import { aptPending, aptUpdate, dpkgAudit } from './commands.js';
 import { type DpkgEntry, parseHistory, parseSimulation, wirePackages } from './parse.js';
 
 const UPDATE_TIMEOUT_MS = 10 * 60_000;
+const LOCK_TRIES = 60;
+const LOCK_WAIT_MS = 3_000;
 
 /**
  * A complete inventory, or one that says why it is not. With `refresh` the host's own indexes are fetched first; without
@@ -20,7 +22,7 @@ export async function aptInventory(args: {
 }): Promise<PackageInventory> {
   const problems: string[] = [];
   if (args.refresh) {
-    const update = await args.run(aptUpdate(), { timeoutMs: UPDATE_TIMEOUT_MS });
+    const update = await updateIndexes(args.run);
     if (update.code !== 0) problems.push(`apt-get update: ${tail(update.stderr || update.stdout, 800)}`);
   }
   const refreshed = args.refresh && problems.length === 0;
@@ -45,6 +47,15 @@ export async function aptInventory(args: {
     packages,
     updates,
   };
+}
+
+/** apt waits for dpkg's lock, but not for that of the indexes, which some timer may hold for a while. */
+async function updateIndexes(run: Run) {
+  for (let attempt = 1; ; attempt++) {
+    const result = await run(aptUpdate(), { timeoutMs: UPDATE_TIMEOUT_MS });
+    if (result.code === 0 || attempt === LOCK_TRIES || !/Could not get lock/.test(result.stderr)) return result;
+    await new Promise((resolve) => setTimeout(resolve, LOCK_WAIT_MS));
+  }
 }
 
 /** Files inside the lists folder carry the server's dates, so the folders' own times tell when apt last fetched. */

@@ -64,7 +64,7 @@ async function affected(args: Parameters<typeof repairDatabase>[0]): Promise<Aff
 async function damagedPackages(args: Parameters<typeof repairDatabase>[0]): Promise<Affected[]> {
   const candidates = (await affected(args)).filter(({ entry }) => entry.errorFlag === 'ok');
   if (candidates.length === 0) return [];
-  const names = candidates.map(({ entry }) => `${entry.name}:${entry.arch === 'all' ? args.native : entry.arch}`);
+  const names = candidates.map(({ entry }) => `${entry.name}:${entry.arch}`);
   const whole = await args.run(dpkgVerify(names), { timeoutMs: TIMEOUT_MS });
   if (parseVerify(whole.stdout).length === 0) return [];
   const damaged: Affected[] = [];
