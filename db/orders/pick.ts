@@ -19,17 +19,24 @@ const AWAY = `
       OR EXISTS (SELECT FROM order_state b WHERE b.change_id = $1 AND b.endpoint_id = m.endpoint_id AND b.kind IN ('change', 'revert')
                     AND NOT b.retried AND (b.state = 'revertFailed' OR b.state = 'failed' AND b.started_at IS NOT NULL))`;
 
-const PICK = prepared(`
+/**
+ * Walks the queue in its order and stops at the limit: the look at each endpoint is kept from becoming a join of everything
+ * (OFFSET 0), and the statement is planned for its values each time, because a plan for any limit sorts the whole queue first.
+ * What a ring passes over is marked in the row, so that it is not looked at again each time.
+ */
+const PICK = `
   WITH full_groups AS MATERIALIZED (
     SELECT q.id FROM quorum_group q
      WHERE $9 AND q.max_unavailable <= (SELECT count(*) FROM (${AWAY}) a WHERE a.quorum_id = q.id))
   SELECT o.id, o.endpoint_id
-    FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id
+    FROM order_state o
+    JOIN LATERAL (
+      SELECT FROM endpoint e
+       WHERE e.id = o.endpoint_id AND e.state = 'active' AND NOT e.scan_only AND e.last_seen >= ${at('$5')}
+         AND (e.hold_until IS NULL OR e.hold_until <= ${at('$4')}) OFFSET 0) reachable ON true
    WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND o.phase = 'waiting'
      AND o.next_open <= ${at('$4')} AND o.next_close > ${at('$4')}
-     AND (o.straggler_reason IS NULL OR o.straggler_reason NOT LIKE 'content%')
-     AND e.state = 'active' AND NOT e.scan_only AND e.last_seen >= ${at('$5')}
-     AND (e.hold_until IS NULL OR e.hold_until <= ${at('$4')})
+     AND (o.straggler_reason IS NULL OR $10 AND o.straggler_reason NOT LIKE 'content%')
      AND ($6::smallint[] IS NULL OR o.home_ring = ANY ($6))
      AND o.wave <= coalesce(($7::jsonb ->> o.home_ring::text)::int, o.wave)
      AND (NOT $9 OR NOT EXISTS (
@@ -37,7 +44,7 @@ const PICK = prepared(`
           AND NOT ${GIVES_WAY}))
      AND (NOT $9 OR NOT EXISTS (
        SELECT FROM quorum_member m WHERE m.endpoint_id = o.endpoint_id AND m.quorum_id IN (SELECT id FROM full_groups)))
-   ORDER BY o.wave, o.id LIMIT $8`);
+   ORDER BY o.change_id, o.ring, o.kind, o.wave, o.id LIMIT $8`;
 
 const LOCK_GROUPS = prepared(`
   SELECT q.id, q.max_unavailable FROM quorum_group q
@@ -52,10 +59,13 @@ const LOCK_ORDERS = prepared(`
     FROM order_state o WHERE o.id = ANY ($1::uuid[]) AND o.state = 'pending'
    ORDER BY o.wave, o.id FOR NO KEY UPDATE OF o SKIP LOCKED`);
 
-const HOLDERS = prepared(`
-  SELECT o.id, h.id AS holder, ${GIVES_WAY} AS gives_way
-    FROM order_state o JOIN order_state h ON h.endpoint_id = o.endpoint_id AND h.phase = 'holding' AND h.kind IN ('change', 'revert')
-   WHERE o.id = ANY ($1::uuid[])`);
+const HOLDERS = `
+  SELECT o.id, h.id AS holder, h.gives_way
+    FROM order_state o
+   CROSS JOIN LATERAL (
+     SELECT h.id, ${GIVES_WAY} AS gives_way FROM order_state h
+      WHERE h.endpoint_id = o.endpoint_id AND h.phase = 'holding' AND h.kind IN ('change', 'revert') OFFSET 0) h
+   WHERE o.id = ANY ($1::uuid[])`;
 
 const MEMBERS = prepared(`
   SELECT m.endpoint_id, m.quorum_id FROM quorum_member m WHERE m.endpoint_id = ANY ($1::uuid[])`);
@@ -91,7 +101,7 @@ export async function pickCandidates(
   const mutating = lane.target !== 'stage';
   const none: Picked = { candidates: [], room: new Map(), givingWay: new Map() };
   const { rows: found } = await client.query({
-    ...PICK,
+    text: PICK,
     values: [
       lane.changeId,
       lane.ring,
@@ -102,6 +112,7 @@ export async function pickCandidates(
       JSON.stringify(args.gates),
       args.limit,
       mutating,
+      lane.isStragglers,
     ],
   });
   if (found.length === 0) return none;
@@ -115,7 +126,7 @@ export async function pickCandidates(
   }
 
   // Later statements than the locks, so that they see whatever committed before those were granted.
-  const { rows: holders } = await client.query({ ...HOLDERS, values: [mine.map((row) => row.id)] });
+  const { rows: holders } = await client.query(HOLDERS, [mine.map((row) => row.id)]);
   const { rows: members } = await client.query({ ...MEMBERS, values: [mine.map((row) => row.endpoint_id)] });
   const groupIds = groups.rows.map((row) => row.id);
   const { rows: away } =

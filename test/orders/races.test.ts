@@ -134,7 +134,7 @@ describe('pumps', () => {
 
 describe('a stop against releases and permits', () => {
   it.each(['pause', 'abort', 'stopAll'] as const)('after %s has replied, none commits', async (verb) => {
-    for (let round = 0; round < 12; round++) {
+    for (let round = 0; round < 8; round++) {
       const endpoints = await addEndpoints(db.pool, 40, { seenAt: T0 });
       const changeId = await openChange(endpoints, { spec: { maxInFlight: 4 + round } });
       const agents = endpoints.map((id) => new TestAgent(pool, id));
