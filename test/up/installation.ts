@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
 import { build } from 'esbuild';
 import {
+  commandLine,
   identify,
   isRunning,
   type ProcessIdentity,
@@ -58,7 +59,7 @@ export class Installation {
   private runs = 0;
   private constructor(
     private readonly cli: string,
-    private readonly root: string,
+    readonly root: string,
     readonly port: number,
   ) {}
 
@@ -149,6 +150,11 @@ export class Installation {
       }
     }
     for (const identity of processes) await waitForExit(identity, 10_000);
+  }
+
+  /** Command lines of all that runs and names our folder, whether or not a pid file knows it. */
+  strays(): string[] {
+    return processesMentioning(this.root).map(({ pid }) => `${pid} ${commandLine(pid).join(' ')}`);
   }
 
   /** Ends what may still run and removes every file. */
