@@ -174,7 +174,7 @@ describe('whatever happens, in whatever order', () => {
   it('no budget, quorum, permit or endpoint is ever overdrawn', async () => {
     const step = fc.oneof({ weight: 12, arbitrary: quick }, { weight: 1, arbitrary: rare });
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 30, maxLength: 90 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 30, maxLength: 120, size: 'max' }), async (steps) => {
         const world = await build();
         for (const { run } of steps) {
           await run(world);
@@ -189,7 +189,7 @@ describe('whatever happens, in whatever order', () => {
   it('nor when everything happens at the same time', async () => {
     const together = fc.array(quick, { minLength: 4, maxLength: 10 });
     await fc.assert(
-      fc.asyncProperty(fc.array(together, { minLength: 5, maxLength: 12 }), async (rounds) => {
+      fc.asyncProperty(fc.array(together, { minLength: 5, maxLength: 14, size: 'max' }), async (rounds) => {
         const world = await build();
         for (const acts of rounds) {
           await Promise.all([tick(world, 0), tick(world, 1), ...acts.map(({ run }) => run(world))]);
