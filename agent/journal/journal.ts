@@ -65,12 +65,6 @@ export function openJournal(args: { readonly dir: string; readonly now: () => nu
   return { journal, records: damage === null ? records : [], tornTail: read.rest === 'torn', damage };
 }
 
-/** Reads without opening for writing: for `status`, while the agent runs. */
-export function readJournal(dir: string): readonly StoredRecord[] {
-  const path = join(dir, 'journal');
-  return existsSync(path) ? parse(decodeFrames(readFileSync(path)).payloads).records : [];
-}
-
 function parse(payloads: readonly Buffer[]): { records: StoredRecord[]; gap: string | null } {
   const records: StoredRecord[] = [];
   for (const payload of payloads) {

@@ -1,0 +1,175 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import type { PollReply, PollRequest } from '../../protocol/messages.js';
+import { ENDPOINT, ORDER, orderDoc } from '../../test/helpers/fake-host.js';
+import { openJournal } from '../journal/journal.js';
+import type { Executor } from '../orders/executor.js';
+import { createLedger, type Ledger } from '../orders/ledger.js';
+import { createServerClock } from './clock.js';
+import { GatewayRefused } from './gateway-client.js';
+import { TransportError } from './http.js';
+import { createPoller, type Poller, type PollerDeps } from './poller.js';
+
+let dir: string;
+let ledger: Ledger;
+let poller: Poller;
+let requests: PollRequest[];
+let answer: () => Partial<PollReply>;
+let observations: Record<string, unknown>;
+let worked: number;
+
+beforeEach(() => {
+  jest.useFakeTimers({ now: 1_000_000 });
+  dir = mkdtempSync(join(tmpdir(), 'poller-'));
+  const { journal, records } = openJournal({ dir, now: Date.now });
+  ledger = createLedger({ journal, records, now: Date.now, changed: () => poller.say(10_000) });
+  requests = [];
+  answer = () => ({});
+  observations = { a: 1 };
+  worked = 0;
+  const executor = { work: async () => void worked++ } as unknown as Executor;
+  const deps: PollerDeps = {
+    client: {
+      poll: async (request) => {
+        requests.push(request);
+        return {
+          serverTime: Date.now(),
+          nextPollSeconds: 900,
+          acks: [],
+          orders: [],
+          keySetVersion: 1,
+          scanNow: false,
+          ...answer(),
+        };
+      },
+    },
+    ledger,
+    executor: () => executor,
+    clock: createServerClock(() => ({ mono: Date.now(), wall: Date.now() })),
+    bootId: 'boot',
+    now: Date.now,
+    random: () => 0.5,
+    minPollSeconds: 0.5,
+    context: async () => ({ endpointId: ENDPOINT, trusted: new Map(), latest: Date.now(), provider: 'fake' }),
+    observations: () => observations,
+    localLimits: () => ({}),
+    scanNow: () => undefined,
+    polled: () => undefined,
+    fatal: (error) => {
+      throw error;
+    },
+    log: () => undefined,
+  };
+  poller = createPoller(deps);
+  poller.start();
+});
+afterEach(() => {
+  poller.stop();
+  jest.useRealTimers();
+  rmSync(dir, { recursive: true, force: true });
+});
+const pass = (ms: number) => jest.advanceTimersByTimeAsync(ms);
+const ackAll = () => {
+  answer = () => ({
+    acks: (requests.at(-1)?.reports ?? []).map((r) => ({ orderId: r.orderId, seq: r.events.at(-1)?.seq ?? 0 })),
+  });
+};
+
+test('with nothing to say it asks when the server says, and no sooner', async () => {
+  await pass(899_000);
+  expect(requests).toHaveLength(1);
+  await pass(2_000);
+  expect(requests).toHaveLength(2);
+  expect(worked).toBe(2);
+});
+
+test('what happens within ten seconds goes out in one request, and once', async () => {
+  ackAll();
+  await pass(1_000);
+  ledger.take({ orderId: ORDER, kind: 'change', doc: orderDoc() });
+  ledger.report(ORDER, { type: 'accept' });
+  await pass(4_000);
+  ledger.report(ORDER, { type: 'staged' });
+  await pass(5_900);
+  expect(requests).toHaveLength(1);
+  await pass(200);
+  expect(requests).toHaveLength(2);
+  expect(requests[1]).toMatchObject({
+    open: [{ orderId: ORDER, state: 'staged', seq: 2 }],
+    reports: [{ orderId: ORDER, events: [{ seq: 1 }, { seq: 2 }] }],
+  });
+  await pass(60_000);
+  expect(requests).toHaveLength(2);
+});
+
+test('reports that are not acknowledged go out again', async () => {
+  await pass(0);
+  ledger.take({ orderId: ORDER, kind: 'change', doc: orderDoc() });
+  ledger.report(ORDER, { type: 'accept' });
+  answer = () => ({ acks: requests.length < 4 ? [] : [{ orderId: ORDER, seq: 1 }], nextPollSeconds: 5 });
+  await pass(10_000);
+  expect(requests).toHaveLength(2);
+  // At the server's pace, not at once: it may have a reason to hold them back.
+  await pass(4_900);
+  expect(requests).toHaveLength(2);
+  await pass(15_200);
+  expect(requests.slice(1, 5).map((r) => r.reports.length)).toEqual([1, 1, 1, 0]);
+  expect(requests.length).toBeLessThanOrEqual(6);
+});
+
+test('observations are sent when they changed, and again when a reply was lost', async () => {
+  answer = () => {
+    throw new TransportError('cut');
+  };
+  await pass(0);
+  answer = () => ({ nextPollSeconds: 5 });
+  await pass(7_000);
+  expect(requests.map((r) => r.observations)).toEqual([{ a: 1 }, { a: 1 }, undefined]);
+  observations = { a: 2 };
+  await pass(5_000);
+  expect(requests.at(-1)?.observations).toEqual({ a: 2 });
+});
+
+describe('a server that does not answer', () => {
+  test('is asked at growing intervals, at most five minutes apart, and at once when it hints', async () => {
+    answer = () => {
+      throw new TransportError('no route');
+    };
+    await pass(0);
+    const times: number[] = [];
+    for (let minute = 0; minute < 60; minute++) {
+      const before = requests.length;
+      await pass(60_000);
+      times.push(requests.length - before);
+    }
+    expect(times[0]).toBeGreaterThanOrEqual(5);
+    expect(times.slice(30).reduce((a, b) => a + b, 0)).toBeGreaterThanOrEqual(5);
+    expect(times.slice(30).reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(7);
+    const before = requests.length;
+    poller.soon(0);
+    await pass(10);
+    expect(requests).toHaveLength(before + 1);
+  });
+
+  test('that does not want us is asked rarely', async () => {
+    answer = () => {
+      throw new GatewayRefused(403, 'retired');
+    };
+    await pass(290_000);
+    expect(requests).toHaveLength(1);
+    expect(poller.state.lastError).toBe('403: retired');
+  });
+});
+
+test('hostile wishes for the next poll are bounded', async () => {
+  answer = () => ({ nextPollSeconds: 1e-9 });
+  await pass(4_900);
+  expect(requests.length).toBeLessThanOrEqual(10);
+  answer = () => ({ nextPollSeconds: 1e12 });
+  await pass(1_000);
+  const before = requests.length;
+  await pass(3_600_000);
+  expect(requests.length).toBeGreaterThan(before);
+});
