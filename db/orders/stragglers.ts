@@ -1,16 +1,23 @@
 import type { Pool, PoolClient } from 'pg';
 import { STRAGGLERS } from '../../domain/change/spec.js';
 import { BEFORE_APPLY, ORDER_STATES, STATE_TRAITS } from '../../domain/order/index.js';
-import { type EpochMs, MINUTE } from '../../domain/time.js';
+import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
 import { failedStates, lockRings } from './budget-halt.js';
 import type { Lane } from './lane.js';
 import { moveOrders, quoted } from './move-set.js';
-import { at } from './rows.js';
+import { at, wakePayload } from './rows.js';
 import { NoSuchRow } from './types.js';
 
 const WORKING = quoted(ORDER_STATES.filter((state) => STATE_TRAITS[state].working));
+
+/** How long an endpoint that was woken has to answer before its silence counts. */
+const ANSWER_MS = 20 * SECOND;
+
+/** Silent because we told it to ask rarely, and not woken in vain yet: so it is not known to be offline. */
+const ASLEEP = `(e.last_seen < ${at('$5')} AND e.next_poll_at > ${at('$4')}
+  AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen OR o.asked_at > ${at('$7')}))`;
 
 /** Why an endpoint can't be served now, in words for people that begin with a word for programs; null when it can. */
 const BLOCKED = `
@@ -20,12 +27,13 @@ const BLOCKED = `
        WHEN e.hold_until > ${at('$4')} THEN 'held: until ' || to_char(e.hold_until AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
                                               || coalesce(', ' || e.hold_reason, '')
        WHEN e.last_seen IS NULL THEN 'offline: never seen'
+       WHEN ${ASLEEP} THEN NULL
        WHEN e.last_seen < ${at('$5')} THEN 'offline: last seen ' || to_char(e.last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
   END`;
 
 /**
  * Says of each order that has not begun why its endpoint can't be served, or that it can again, so that such endpoints hold
- * nobody up; and takes orders back that wait for an endpoint which is away or whose window is over, before they are fetched.
+ * nobody up. Endpoints that may only be asleep are woken first. And takes orders back that wait for an endpoint which is away or whose window is over, before they are fetched.
  * The caller holds the ring's lock.
  */
 export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Promise<void> {
@@ -34,14 +42,16 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
   const ofLane = 'o.change_id = $1 AND o.ring = $2 AND o.kind = $3';
   // A null deadline never passes; the stragglers' lane ends with the change, whose deadline expires what is left.
   const deadline = lane.isStragglers || lane.target !== 'change' ? null : lane.deadline;
-  await client.query(
+  const { rows } = await client.query(
     `WITH host_order AS MATERIALIZED (
        SELECT home_ring,
               min(wave) FILTER (WHERE phase <> 'done' OR state IN (${quoted(failedStates(lane.target))})) AS reached,
               min(wave) FILTER (WHERE straggler_reason IS NULL AND state IN ('pending', ${WORKING})) AS moving
          FROM order_state WHERE change_id = $1 AND kind = $3 AND kind <> 'stage' AND NOT retried GROUP BY home_ring),
      why AS (
-       SELECT o.id, coalesce(
+       SELECT o.id, ${ASLEEP} AND e.state = 'active' AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen)
+                      AND o.next_open <= ${at('$4')} AND o.next_close > ${at('$4')} AS ask,
+              coalesce(
                 ${BLOCKED},
                 CASE WHEN $6::bigint <= $4::bigint THEN 'deadline: not begun by the deadline of its ring' END,
                 CASE WHEN o.next_open IS NULL AND o.window_reason IS NOT NULL THEN 'windowless: ' || o.window_reason
@@ -54,14 +64,25 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
          FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id LEFT JOIN host_order h ON h.home_ring = o.home_ring
         WHERE ${ofLane} AND o.phase IN ('waiting', 'holding') AND o.state IN (${quoted(BEFORE_APPLY)})),
      changed AS (
-       SELECT o.id, why.reason FROM order_state o JOIN why ON why.id = o.id
-        WHERE o.straggler_reason IS DISTINCT FROM why.reason
+       SELECT o.id, why.reason, coalesce(why.ask, false) AS ask,
+              o.straggler_reason IS DISTINCT FROM why.reason
+                AND (o.straggler_reason IS NULL OR o.straggler_reason NOT LIKE 'content%')
+                AND (why.reason IS NULL OR o.permit_until IS NULL OR o.permit_until < ${at('$5')}) AS turned
+         FROM order_state o JOIN why ON why.id = o.id
+        WHERE why.ask
+           OR o.straggler_reason IS DISTINCT FROM why.reason
           AND (o.straggler_reason IS NULL OR o.straggler_reason NOT LIKE 'content%')
           AND (why.reason IS NULL OR o.permit_until IS NULL OR o.permit_until < ${at('$5')})
         ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED)
-     UPDATE order_state o SET straggler_reason = c.reason FROM changed c WHERE o.id = c.id`,
-    [...key, now, silentSince, deadline],
+     UPDATE order_state o
+        SET straggler_reason = CASE WHEN c.turned THEN c.reason ELSE o.straggler_reason END,
+            asked_at = CASE WHEN c.ask THEN ${at('$4')} ELSE o.asked_at END
+       FROM changed c WHERE o.id = c.id
+     RETURNING o.endpoint_id, c.ask`,
+    [...key, now, silentSince, deadline, now - ANSWER_MS],
   );
+  const woken = rows.filter((row) => row.ask).map((row) => row.endpoint_id);
+  if (woken.length > 0) await client.query(`SELECT pg_notify('rm_wake', $1)`, [wakePayload(woken)]);
   await moveOrders(client, {
     event: 'recall',
     where: `${ofLane} AND o.state = 'released' AND (o.straggler_reason IS NOT NULL OR coalesce(o.next_close, '-infinity') <= ${at('$4')})`,

@@ -86,6 +86,33 @@ describe('release', () => {
     expect((await ordersOf(db.pool, changeId))[0]).toMatchObject({ ring: 1000, state: 'pending' });
   });
 
+  it('wakes an endpoint that was told to ask rarely before it calls its silence offline', async () => {
+    const endpoints = await addEndpoints(db.pool, 2, { seenAt: T0 });
+    const changeId = await addChange(db.pool, { now: T0, rings: [{ endpoints }], offlineAfterMinutes: 1 });
+    await openRing(db.pool, { changeId, now: T0, until: T0 + DAY });
+    await db.pool.query(`UPDATE endpoint SET next_poll_at = to_timestamp($2 / 1000.0) WHERE id = ANY ($1)`, [
+      endpoints,
+      T0 + 15 * MINUTE,
+    ]);
+    const now = T0 + 5 * MINUTE;
+    const stragglers = async (at: number) => (await pump(changeId, at)).counts.stragglers;
+    expect(await stragglers(now)).toBe(0);
+    expect(await stragglers(now + 10_000)).toBe(0);
+    // One answers, the other does not.
+    await db.pool.query('UPDATE endpoint SET last_seen = to_timestamp($2 / 1000.0) WHERE id = $1', [
+      endpoints[0],
+      now + 2_000,
+    ]);
+    expect(await stragglers(now + 25_000)).toBe(1);
+    const rows = await ordersOf(db.pool, changeId);
+    const of = (endpoint: string | undefined) => rows.find((row) => row.endpoint_id === endpoint);
+    expect(of(endpoints[0])).toMatchObject({ state: 'released', straggler_reason: null });
+    expect(of(endpoints[1])).toMatchObject({
+      state: 'pending',
+      straggler_reason: expect.stringMatching(/^offline: last seen/),
+    });
+  });
+
   it('catches a straggler up in its lane once it is back', async () => {
     const endpoints = await addEndpoints(db.pool, 1, { seenAt: T0 - DAY });
     const changeId = await addChange(db.pool, { now: T0, rings: [{ endpoints }] });
