@@ -17,20 +17,21 @@ const PARTS = [
   { part: 'powerless', packages: [] },
   { part: 'away', packages: ['labaway'] },
   { part: 'present', packages: ['labaway', 'labslow'] },
-  { part: 'overtaken', packages: ['labgate', 'labboot'] },
-  { part: 'held', packages: ['labgate'] },
+  { part: 'overtaken', packages: ['labgate'] },
+  { part: 'held', packages: ['labgate', 'labboot'] },
   { part: 'limited', packages: ['labgate'] },
 ] as const;
 const numbersOf = (...parts: readonly (typeof PARTS)[number]['part'][]): number[] =>
   PARTS.flatMap(({ part }, at) => (parts.includes(part) ? [at + 1] : []));
-const [POWERLESS, AWAY, PRESENT, OVERTAKEN, HELD, LIMITED] = numbersOf(
+const [BYSTANDER, POWERLESS, AWAY, PRESENT, OVERTAKEN, HELD, LIMITED] = numbersOf(
+  'bystander',
   'powerless',
   'away',
   'present',
   'overtaken',
   'held',
   'limited',
-) as [number, number, number, number, number, number];
+) as [number, number, number, number, number, number, number];
 
 const policyFor = (part: string, over: Readonly<Record<string, unknown>>) => ({
   precedence: 2,
@@ -70,7 +71,7 @@ describeRealHosts('faults on real hosts', () => {
         canaries: policyFor('canary', {
           healthChecks: [{ type: 'http', url: `http://127.0.0.1:${defaultPort('labhealth')}/` }],
         }),
-        rebooted: policyFor('overtaken', { reboot: 'always' }),
+        rebooted: policyFor('held', { reboot: 'always' }),
       },
     });
     approver = await addApprover(fleet);
@@ -113,17 +114,18 @@ describeRealHosts('faults on real hosts', () => {
   }
 
   test.each([
-    ['whose postinst fails', 'labpost'],
-    ['whose service answers 503', 'labhealth'],
+    ['whose postinst fails', 'labpost', 'labhealth'],
+    ['whose service answers 503', 'labhealth', 'labpost'],
   ])(
-    'a package %s is reverted to the exact old version; the budget halts the ring, and nothing else is touched',
-    async (_, name) => {
+    'a package %s takes all updates it came with back to the exact old versions; the budget halts the ring, and nothing else is touched',
+    async (_, name, other) => {
       const hosts = numbersOf('canary', 'bystander').map((index) => fleet.host(index));
       const before = await Promise.all(hosts.map((host) => host.versions()));
       const id = await fleet.createChange(
         patchOf({
           name: `bad ${name}`,
-          include: { packages: [name] },
+          include: 'all',
+          exclude: [other],
           rings: [
             ringOf({ name: 'canaries', select: { labels: { part: 'canary' } }, maxInFlight: 1 }),
             ringOf({ name: 'rest' }),
@@ -159,6 +161,44 @@ describeRealHosts('faults on real hosts', () => {
         expect((await host.begun()).has(tried?.id ?? '')).toBe(host.index === tried?.host);
         expect(await host.answer(name)).toBe(`200 ${name} 1.0`);
       }
+    },
+    LIMIT,
+  );
+
+  test(
+    'a ring that had passed is taken back on a person’s word: every version is as it was, and later rings never open',
+    async () => {
+      const [bystander, held] = [fleet.host(BYSTANDER), fleet.host(HELD)];
+      const before = await bystander.versions();
+      const untouched = await held.versions();
+      const id = await fleet.createChange(
+        patchOf({
+          name: 'taken back',
+          include: 'all',
+          exclude: ['lab*'],
+          rings: [
+            ringOf({ name: 'first', select: { labels: { part: 'bystander' } } }),
+            ringOf({ name: 'second', approvals: [approvalBy(approver.id)] }),
+          ],
+          over: { scope: { ids: [await fleet.endpointId(BYSTANDER), await fleet.endpointId(HELD)] } },
+        }),
+      );
+      await fleet.waitFor(
+        'the second ring waits for approval',
+        async () =>
+          (await fleet.rows('SELECT waiting_for FROM change WHERE id = $1', [id]))[0].waiting_for?.includes('approval'),
+        200,
+      );
+      const patched = await bystander.versions();
+      expect(patched.get('libc6')).not.toBe(before.get('libc6'));
+      await fleet.api('POST', `/v1/changes/${id}/rollback`, { reason: 'the business says no' });
+      expect((await fleet.closed(id)).outcome).toBe('rolledBack');
+      expect(await fleet.orders(id, 'revert')).toEqual([
+        expect.objectContaining({ host: BYSTANDER, state: 'reverted' }),
+      ]);
+      expect(await bystander.versions()).toEqual(before);
+      expect(await bystander.audit()).toBe('');
+      expect(await held.versions()).toEqual(untouched);
     },
     LIMIT,
   );
@@ -276,15 +316,15 @@ describeRealHosts('faults on real hosts', () => {
   test(
     'a reboot is a step of its own, and succeeds while the worker is dead',
     async () => {
-      const host = fleet.host(OVERTAKEN);
-      const before = fleet.lab.bootMark(OVERTAKEN);
+      const host = fleet.host(HELD);
+      const before = fleet.lab.bootMark(HELD);
       const id = await fleet.createChange(
-        patchOf({ name: 'reboot', labels: { part: 'overtaken' }, include: { packages: ['labboot'] } }),
+        patchOf({ name: 'reboot', labels: { part: 'held' }, include: { packages: ['labboot'] } }),
       );
       await fleet.waitFor('it is being applied', async () => (await fleet.orders(id))[0]?.state === 'applying');
       await fleet.killWorker();
       await fleet.waitFor('the host says so itself', async () => (await fleet.orders(id))[0]?.state === 'succeeded');
-      expect(fleet.lab.bootMark(OVERTAKEN)).toBeGreaterThan(before ?? Number.POSITIVE_INFINITY);
+      expect(fleet.lab.bootMark(HELD)).toBeGreaterThan(before ?? Number.POSITIVE_INFINITY);
       await fleet.startWorker();
       expect((await fleet.closed(id)).outcome).toBe('completed');
       const [order] = await fleet.orders(id);
