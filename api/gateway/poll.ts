@@ -12,11 +12,13 @@ import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
 import type { Signer } from './signed.js';
 
-/**
- * Beyond this the endpoint refuses to apply (design §4), so it is worth saying. And whatever an endpoint that may apply has
- * signed, it signed at most so much before the time it wrote.
- */
+/** Beyond this the endpoint refuses to apply (design §4), so it is worth saying. */
 const MAX_SKEW_MS = 2 * MINUTE;
+/**
+ * An agent holds itself to the server time it signs with (`claim` in agent/transport/clock.ts): it starts nothing any more on
+ * a permit that ended before. What is taken off allows for replicas of ours whose clocks differ.
+ */
+const CLAIM_MARGIN_MS = 10 * SECOND;
 const INT4 = 2_147_483_647;
 
 export interface PollDeps {
@@ -57,7 +59,7 @@ export async function poll(
   }
 
   const { reports, open } = request;
-  const heardAt = Math.min(now, signer.signedAt) - MAX_SKEW_MS;
+  const heardAt = Math.min(now, signer.signedAt) - CLAIM_MARGIN_MS;
   const taken = await deps.orders.takeReports(deps.pool, { endpointId, reports, open, heardAt, now });
   if (taken.violations.length > 0) deps.logger.warn({ endpointId, violations: taken.violations }, 'reports refused');
   if (verdict.kind !== 'old') await storeObservations(deps.pool, { endpointId, ...told(request) });
