@@ -15,6 +15,7 @@ import { repositoryRoot } from './repository.js';
 import { Host } from './stack/hosts.js';
 import { prepareKillPoints } from './stack/kill-points.js';
 import { Processes } from './stack/processes.js';
+import { type Proxy, startProxy } from './stack/proxy.js';
 import { openPolicy, type SeededPackage, seedCatalogue } from './stack/seed.js';
 import { startDevServer } from './temporal.js';
 
@@ -25,8 +26,10 @@ export const NEW = '2.0-1';
 export interface HostPlan {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** The agent talks to the web tier through this address instead. */
-  readonly server?: string;
+  /** The agent reaches the web tier through a {@link Proxy} of its own. */
+  readonly proxied?: boolean;
+  /** Of the agent's configuration, in place of what is usual here. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export interface Answer {
@@ -42,6 +45,8 @@ export interface Stack {
   readonly apiUrl: string;
   readonly dataDir: string;
   host(name: string): Host;
+  /** Of a host that is `proxied`. */
+  proxy(name: string): Proxy;
   api(method: string, path: string, body?: unknown): Promise<Answer>;
   /** @throws Error with the web tier's answer when it refuses. @returns the change's id */
   createChange(spec: ChangeSpec): Promise<string>;
@@ -62,12 +67,11 @@ export async function startStack(options: {
   /** More versions the catalogue knows. */
   readonly more?: readonly SeededPackage[];
   readonly policy?: Record<string, unknown>;
-  /** Called once the web tier's address is known, before any agent starts. */
-  readonly beforeAgents?: (apiUrl: string) => Promise<void>;
 }): Promise<Stack> {
   const home = mkdtempSync(join(tmpdir(), 'ringmaster-stack-'));
   const [databasePort, temporalPort, apiPort] = (await freePorts(3)) as [number, number, number];
   const processes = new Processes();
+  const proxies = new Map<string, Proxy>();
   const apiUrl = `http://127.0.0.1:${apiPort}`;
   const dataDir = join(home, 'data');
   const logs = join(home, 'logs');
@@ -161,6 +165,7 @@ export async function startStack(options: {
   const end = async () => {
     await pool.end().catch(() => undefined);
     await processes.end();
+    await Promise.all([...proxies.values()].map((proxy) => proxy.close()));
     if (process.env.RINGMASTER_TEST_KEEP === undefined) rmSync(home, { recursive: true, force: true });
     else console.error(`kept: ${home}`);
   };
@@ -209,20 +214,20 @@ export async function startStack(options: {
       document: openPolicy(options.policy),
     });
     if (policy.status >= 300) throw new Error(`policy: ${JSON.stringify(policy.body)}`);
-    await options.beforeAgents?.(apiUrl);
     await Promise.all(
-      options.hosts.map(async ({ name, labels, server }) => {
+      options.hosts.map(async ({ name, labels, proxied, config: over }) => {
         const it = host(name);
         it.make({
           packages: options.packages.map((p) => ({ name: p, version: OLD })),
           available: options.packages.map((p) => ({ name: p, version: NEW })),
         });
         const token = await api('POST', '/v1/join-tokens', { labels });
+        if (proxied) proxies.set(name, await startProxy(apiUrl));
         const config = join(it.stateDir, 'config.json');
         writeFileSync(
           config,
           JSON.stringify({
-            server: server ?? apiUrl,
+            server: proxies.get(name)?.url ?? apiUrl,
             name,
             stateDir: it.stateDir,
             limitsFile: join(it.stateDir, 'limits.json'),
@@ -234,6 +239,7 @@ export async function startStack(options: {
             minPollSeconds: 0.2,
             healthGraceSeconds: 1,
             reportBatchSeconds: 0.2,
+            ...over,
           }),
         );
         await processes.add(
@@ -259,6 +265,7 @@ export async function startStack(options: {
     apiUrl,
     dataDir,
     host,
+    proxy: (name) => proxies.get(name) as Proxy,
     api,
     rows,
     waitFor,
