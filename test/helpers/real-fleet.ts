@@ -220,7 +220,7 @@ export async function startRealFleet(options: {
       endpointId: async (index) =>
         (await rows('SELECT id FROM endpoint WHERE name = $1', [host(index).name]))[0]?.id ?? '',
       createChange: async (spec) => (await api('POST', '/v1/changes', spec)).id,
-      closed: (changeId, seconds = 240) =>
+      closed: (changeId, seconds = 200) =>
         waitFor(
           `change ${changeId} closed`,
           async () =>
