@@ -35,7 +35,8 @@ export async function createJoinToken(
   const fingerprint = await readSetting(db, 'rootFingerprint');
   if (typeof fingerprint !== 'string') throw new RootKeyUnknownError('the worker has not published its root key yet');
   const id = randomUUID();
-  const secret = randomBytes(24).toString('base64url');
+  // Begins with a letter: as a word of its own on a command line, one that begins with a dash would be an option.
+  const secret = `rmj_${randomBytes(24).toString('base64url')}`;
   await db.query(
     `INSERT INTO join_token (id, token_hash, labels, scan_only, uses_left, expires_at, created_by)
      VALUES ($1, $2, $3, $4, $5, to_timestamp($6 / 1000.0), $7)`,
