@@ -12,6 +12,7 @@ import { loadLimits, windowOpen } from './limits/limits.js';
 import { type Machine, openMachine } from './machine.js';
 import { openOrders } from './orders/book.js';
 import { createExecutor } from './orders/executor.js';
+import { tidy } from './orders/housekeeping.js';
 import { createLedger } from './orders/ledger.js';
 import { createScanner } from './scanner.js';
 import { writeStatus } from './status.js';
@@ -28,6 +29,7 @@ export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) 
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const REBOOT_FLUSH_MS = 5_000;
+const DAY_MS = 24 * 3_600_000;
 
 /** Runs until the process ends. @throws Error when it can't begin: configuration, state, or enrolment refused. */
 export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
@@ -187,7 +189,10 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   });
 
   if (opened.damage !== null) ledger.quarantine(`the journal was damaged: ${opened.damage}`);
-  content.clean(digestsInUse(ledger), Date.now());
+  const ordersDir = join(config.stateDir, 'orders');
+  const clean = () => tidy({ ordersDir, content, book: ledger.book, now: Date.now() });
+  clean();
+  setInterval(clean, DAY_MS);
   poller.start();
   scanner.start();
   openWakeChannel({
@@ -232,9 +237,4 @@ async function enrolUntilDone(args: {
       await sleep(wait * (0.5 + Math.random()));
     }
   }
-}
-
-function digestsInUse(ledger: ReturnType<typeof createLedger>): ReadonlySet<string> {
-  const docs = openOrders(ledger.book).flatMap((entry) => entry.doc ?? []);
-  return new Set(docs.flatMap((doc) => [...doc.updates, ...doc.previous].map((file) => file.sha256)));
 }

@@ -65,6 +65,12 @@ export function openJournal(args: { readonly dir: string; readonly now: () => nu
   return { journal, records: damage === null ? records : [], tornTail: read.rest === 'torn', damage };
 }
 
+/** Every record, without opening for writing: for looking at a journal while its agent runs, or is gone. */
+export function readJournal(dir: string): readonly StoredRecord[] {
+  const path = join(dir, 'journal');
+  return existsSync(path) ? parse(decodeFrames(readFileSync(path)).payloads).records : [];
+}
+
 function parse(payloads: readonly Buffer[]): { records: StoredRecord[]; gap: string | null } {
   const records: StoredRecord[] = [];
   for (const payload of payloads) {
