@@ -167,7 +167,7 @@ describe('a change, weeks of waiting in seconds', () => {
           .executeUpdate('decide', { args: [{ decisionId: 'd', planDigest: 'digest-1' }] });
         while (w.named('judgeDecision').length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
         const replan = change.command({ verb: 'replan' });
-        while (w.named('freezePlan').length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+        while (w.named('obtainContent').length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
         approve();
         await decision;
         obtained();
