@@ -1,8 +1,8 @@
 /** Simulated hosts with the real agent, and what their own disks say happened to them. */
 import { randomUUID } from 'node:crypto';
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readJournal } from '../../../agent/journal/journal.js';
+import { decodeFrames } from '../../../agent/journal/frames.js';
 import { applyRecord, type Book, EMPTY_BOOK, type OrderRecord } from '../../../agent/orders/book.js';
 import {
   type Behaviour,
@@ -61,7 +61,9 @@ export class Host {
   }
 
   journal(): readonly OrderRecord[] {
-    return readJournal(join(this.stateDir, 'journal')) as unknown as readonly OrderRecord[];
+    const path = join(this.stateDir, 'journal', 'journal');
+    const { payloads } = decodeFrames(existsSync(path) ? readFileSync(path) : Buffer.alloc(0));
+    return payloads.map((payload) => JSON.parse(payload.toString('utf8')) as OrderRecord);
   }
 
   book(): Book {
