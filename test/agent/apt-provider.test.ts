@@ -320,6 +320,7 @@ describeRealHosts('the agent on a real host', () => {
       await lab.on(2);
       const reports = await gateway.waitFor(doc.orderId, ['succeeded', 'reverted'], 150_000);
       expect(typesOf(reports)).toEqual(['accept', 'staged', 'apply', 'applied', 'healthy']);
+      expect(reports.find((r) => r.type === 'note')).toMatchObject({ text: expect.stringContaining('cut short') });
       for (const move of moves) expect(await versionOf(lab, 2, move.name)).toBe(`ii ${move.to}`);
       expect(await auditOf(lab, 2)).toBe('');
       expect(await lab.must(2, ['dpkg', '--verify', 'libc6'])).not.toMatch(/^..5/m);

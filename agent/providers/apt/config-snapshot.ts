@@ -93,6 +93,7 @@ function readManifest(txDir: string): SavedFile[] {
 
 async function ownedBelowEtc(run: Run, names: readonly string[]): Promise<string[]> {
   const listed = await run(['dpkg-query', '-L', ...names]);
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
   const configured = await run(['dpkg-query', '-W', '-f', '${Conffiles}\\n', ...names]);
   const conffiles = [...configured.stdout.matchAll(/^ (\/\S+) [0-9a-f]{32}/gm)].map((match) => match[1] ?? '');
   return [...listed.stdout.split('\n'), ...conffiles].filter((path) => path.startsWith('/etc/'));

@@ -16,6 +16,7 @@ export interface DpkgEntry {
 
 /** For `dpkg-query -W -f`. */
 export const DPKG_FORMAT =
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
   '${Package}\\t${Architecture}\\t${Version}\\t${db:Status-Want}\\t${db:Status-Eflag}\\t${db:Status-Status}\\t${source:Package}\\t${source:Version}\\n';
 
 /** Everything with files on the disk: removed packages that left only their configuration are not installed. */

@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { syncPath } from '../../system/files.js';
 import { CHILD_ENV } from '../../system/run.js';
 import type { RunOutcome } from '../provider.js';
@@ -70,10 +70,15 @@ export async function waitForNobody(txDir: string): Promise<void> {
   while (isSomebodyAt(txDir)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
 }
 
+/** The runner's shell, apt and dpkg with its helpers; a person who reads the order's files is not in the way. */
+const WORKERS = new Set(['sh', 'apt-get', 'dpkg', 'dpkg-deb', 'dpkg-split']);
+
 function isSomebodyAt(txDir: string): boolean {
-  return listOr('/proc').some(
-    (pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid && readOr(`/proc/${pid}/cmdline`).includes(`${txDir}/`),
-  );
+  return listOr('/proc').some((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    const [program = '', ...args] = readOr(`/proc/${pid}/cmdline`).split('\0');
+    return WORKERS.has(basename(program)) && args.some((arg) => arg.includes(`${txDir}/`));
+  });
 }
 
 function tailOf(path: string): string {
