@@ -10,7 +10,7 @@ import {
 import { until } from './clock.js';
 import type { ApprovalInput, ApprovalResult, DecisionMessage, DecisionReply } from './messages.js';
 import { DECIDE_UPDATE, VOID_SIGNAL } from './messages.js';
-import { quick } from './proxies.js';
+import { bulk, quick } from './proxies.js';
 
 export const decide = defineUpdate<DecisionReply, [DecisionMessage]>(DECIDE_UPDATE);
 export const voidRequest = defineSignal<[string]>(VOID_SIGNAL);
@@ -49,7 +49,7 @@ export async function approval(input: ApprovalInput): Promise<ApprovalResult> {
     result ??= { kind: 'voided', reason };
   });
 
-  const asked = await quick.openApproval({ requestId, changeId, ring, rule, planDigest });
+  const asked = await bulk.openApproval({ requestId, changeId, ring, rule, planDigest });
   opened = true;
   const waitingFor = (people: readonly string[]) =>
     setCurrentDetails(

@@ -2,7 +2,7 @@ import { ApplicationFailure, defineQuery, defineSignal, defineUpdate, setHandler
 import type { ChangeRun } from './change-run.js';
 import type { ChangeProgress, Command, CommandReply, RingWaits } from './messages.js';
 import { COMMAND_UPDATE, PROGRESS_QUERY, RING_WAITS_SIGNAL } from './messages.js';
-import { quick } from './proxies.js';
+import { bulk, quick } from './proxies.js';
 import { Stopped } from './stopped.js';
 
 export const command = defineUpdate<CommandReply, [Command]>(COMMAND_UPDATE);
@@ -58,7 +58,7 @@ export class ChangeCommands {
       }
       case 'retryFailed': {
         const ring = words.ring ?? 0;
-        const { orders } = await quick.retryFailed({ changeId, ring, by: words.by });
+        const { orders } = await bulk.retryFailed({ changeId, ring, by: words.by });
         if (orders > 0) await change.rings.goOnWith({ ordinal: ring, approvedDigest: change.currentPlan().digest });
         return `${orders} orders again`;
       }

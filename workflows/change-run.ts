@@ -20,7 +20,7 @@ import type {
   RingWaits,
   RollbackOrder,
 } from './messages.js';
-import { quick, watched } from './proxies.js';
+import { bulk, quick, watched } from './proxies.js';
 import { RingChildren } from './ring-children.js';
 import { stageLanes } from './staging.js';
 import { Stopped } from './stopped.js';
@@ -134,7 +134,7 @@ export class ChangeRun {
 
   /** True when there is nothing to do. */
   async freezePlan(reason: string): Promise<boolean> {
-    this.plan = await quick.freezePlan({ changeId: this.input.changeId, reason });
+    this.plan = await bulk.freezePlan({ changeId: this.input.changeId, reason });
     return this.plan.empty;
   }
 
@@ -177,7 +177,7 @@ export class ChangeRun {
 
   /** Sends content ahead in staging hours. It saves time in the windows; a ring does not depend on it. */
   async stageContent(): Promise<void> {
-    const { orders } = await quick.planStaging({ changeId: this.input.changeId });
+    const { orders } = await bulk.planStaging({ changeId: this.input.changeId });
     if (orders === 0) return;
     const ordinals = this.currentPlan()
       .rings.map((r) => r.ordinal)
@@ -206,7 +206,7 @@ export class ChangeRun {
   async close(end: { readonly outcome: ChangeOutcome; readonly reason: string | null }): Promise<ChangeResult> {
     this.closing = true;
     await condition(allHandlersFinished);
-    const { outcome } = await quick.closeChange({ changeId: this.input.changeId, ...end });
+    const { outcome } = await bulk.closeChange({ changeId: this.input.changeId, ...end });
     this.stage = 'closed';
     this.waits.clear();
     this.note = null;

@@ -4,8 +4,14 @@ import type { Activities } from '../activities/contract.js';
 
 const patient = { initialInterval: '1s', backoffCoefficient: 2, maximumInterval: '1m' } as const;
 
-/** One or a few statements. Retried until it works: a database that is away is waited for, visibly. */
-export const quick = proxyActivities<Activities>({ startToCloseTimeout: '2m', retry: patient });
+/**
+ * A few rows. Retried until it works: a database that is away is waited for, visibly. What a worker took down with it is
+ * taken up again after the time-out, so it is short.
+ */
+export const quick = proxyActivities<Activities>({ startToCloseTimeout: '15s', retry: patient });
+
+/** A statement or a few over every row of a ring or change: seconds for a large fleet. */
+export const bulk = proxyActivities<Activities>({ startToCloseTimeout: '2m', retry: patient });
 
 /**
  * Works or watches for minutes to days and heartbeats all along. An attempt that stops heartbeating is replaced after

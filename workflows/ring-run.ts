@@ -13,7 +13,7 @@ import { HOUR, MINUTE } from '../domain/time.js';
 import { until, workflowNow } from './clock.js';
 import type { RingCarried, RingInput, RingResult, RingWaits, RingWord, RollbackOrder } from './messages.js';
 import { RING_WAITS_SIGNAL } from './messages.js';
-import { quick, watched } from './proxies.js';
+import { bulk, quick, watched } from './proxies.js';
 import type { ring } from './ring.js';
 
 /** Windows are resolved again at least this often, so that a changed policy or calendar is seen. */
@@ -65,7 +65,7 @@ export class RingRun {
   async open(): Promise<void> {
     if (this.opened) return;
     if (this.input.mode === 'rollout') {
-      await quick.openRing({ ...this.at, approvedDigest: this.input.approvedDigest, approvals: this.input.approvals });
+      await bulk.openRing({ ...this.at, approvedDigest: this.input.approvedDigest, approvals: this.input.approvals });
     }
     this.opened = true;
   }
@@ -78,7 +78,7 @@ export class RingRun {
       if (stop !== null) return stop;
       await this.continueAsNewIfDue(target);
       const seen = { resumes: this.resumes, pokes: this.pokes };
-      const windows = await quick.resolveWindows({ ...this.at, target, ignoreWindows });
+      const windows = await bulk.resolveWindows({ ...this.at, target, ignoreWindows });
       await this.tell(windows.openNow > 0 ? null : `${this.label()} waits for hours of operation: ${windows.sentence}`);
       const result = await watched.pump({ ...this.at, target });
       this.counts = result.counts;
@@ -99,7 +99,7 @@ export class RingRun {
   /** Endpoints that missed the ring go to the stragglers' lane, so that they hold nobody up and nobody forgets them. */
   async handOverStragglers(): Promise<void> {
     if (this.input.ordinal === STRAGGLERS) return;
-    const { moved } = await quick.moveStragglers(this.at);
+    const { moved } = await bulk.moveStragglers(this.at);
     if (moved > 0) await this.tellChange({ ordinal: this.input.ordinal, waitingFor: this.told, stragglers: moved });
   }
 
@@ -165,7 +165,7 @@ export class RingRun {
     const order = this.rollback ?? { by: 'ring policy', reason: 'rolled back', ignoreWindows: false };
     await this.tell(`${this.label()} is being rolled back: ${order.reason}`);
     await watched.settleRing({ ...this.at, reason: order.reason });
-    await quick.startRollback({ ...this.at, ...order });
+    await bulk.startRollback({ ...this.at, ...order });
     const end = await this.drain('revert');
     if (end === 'abort') return this.abort();
     await quick.finishRing({ ...this.at, state: 'rolledBack' });

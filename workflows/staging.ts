@@ -2,7 +2,7 @@ import { condition } from '@temporalio/workflow';
 import type { EpochMs } from '../domain/time.js';
 import { HOUR } from '../domain/time.js';
 import { until, workflowNow } from './clock.js';
-import { quick, watched } from './proxies.js';
+import { bulk, watched } from './proxies.js';
 
 /** Staging is worth waiting a day for, not longer: an order stages by itself when it has to. */
 const PATIENCE = 24 * HOUR;
@@ -26,7 +26,7 @@ async function stageLane(args: {
 }): Promise<void> {
   const { changeId, ring } = args;
   for (;;) {
-    const windows = await quick.resolveWindows({ changeId, ring, target: 'stage', ignoreWindows: false });
+    const windows = await bulk.resolveWindows({ changeId, ring, target: 'stage', ignoreWindows: false });
     const result = await watched.pump({ changeId, ring, target: 'stage' });
     if (result.kind === 'drained' || result.kind === 'deadline') return;
     if (result.kind === 'halted' || result.nextOpen === null || result.nextOpen >= args.giveUp) return;
