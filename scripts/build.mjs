@@ -66,7 +66,9 @@ const englishOnly = {
   name: 'english-only',
   setup(build) {
     build.onResolve({ filter: /\/locales\/index\.js$/ }, (args) =>
-      args.importer.includes('/zod/') ? { path: join(dirname(args.importer), '../locales/en.js'), namespace: 'english-only' } : undefined,
+      args.importer.includes('/zod/')
+        ? { path: join(dirname(args.importer), '../locales/en.js'), namespace: 'english-only' }
+        : undefined,
     );
     build.onLoad({ filter: /.*/, namespace: 'english-only' }, (args) => ({
       contents: `export { default as en } from ${JSON.stringify(args.path)};`,
