@@ -24,10 +24,12 @@ export async function enrolHost(lab: Lab, gateway: FakeGateway, index: number): 
   return id;
 }
 
-/** Installs a first version and waits until it answers. */
+/** Puts a host on one version, whichever it had. */
 export async function givePackage(lab: Lab, index: number, spec: { name: string; version: string }): Promise<void> {
   await lab.must(index, ['apt-get', '-q', 'update'], { timeoutMs: 120_000 });
-  await lab.must(index, ['apt-get', '-q', '-y', 'install', `${spec.name}=${spec.version}`], { timeoutMs: 120_000 });
+  await lab.must(index, ['apt-get', '-q', '-y', '--allow-downgrades', 'install', `${spec.name}=${spec.version}`], {
+    timeoutMs: 120_000,
+  });
 }
 
 /** Fetches one version's file as apt knows it and puts it into the gateway's content. */
