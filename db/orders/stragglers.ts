@@ -49,8 +49,7 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
               min(wave) FILTER (WHERE straggler_reason IS NULL AND state IN ('pending', ${WORKING})) AS moving
          FROM order_state WHERE change_id = $1 AND kind = $3 AND kind <> 'stage' AND NOT retried GROUP BY home_ring),
      why AS (
-       SELECT o.id, ${ASLEEP} AND e.state = 'active' AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen)
-                      AND o.next_open <= ${at('$4')} AND o.next_close > ${at('$4')} AS ask,
+       SELECT o.id, ${ASLEEP} AND e.state = 'active' AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen) AS ask,
               coalesce(
                 ${BLOCKED},
                 CASE WHEN $6::bigint <= $4::bigint THEN 'deadline: not begun by the deadline of its ring' END,

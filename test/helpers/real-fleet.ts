@@ -31,6 +31,8 @@ export interface RealFleet {
   readonly mailbox: Mailbox;
   readonly hosts: readonly RealHost[];
   readonly apiUrl: string;
+  /** As superuser. */
+  readonly pool: pg.Pool;
   /** By its number in the lab, from 1. */
   host(index: number): RealHost;
   /** @throws Error with the web tier's answer when it refuses. @returns the reply's body */
@@ -213,6 +215,7 @@ export async function startRealFleet(options: {
       mailbox,
       hosts,
       apiUrl,
+      pool,
       host,
       api,
       rows,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { type Approver, addApprover, approveByMail } from '../helpers/real-fleet/approve.js';
 import { approvalBy, dailyHours, openPolicy, patchOf, ringOf } from '../helpers/real-fleet/documents.js';
+import { brokenPromises } from '../helpers/real-fleet/promises.js';
 import { type HostPlan, type RealFleet, startRealFleet } from '../helpers/real-fleet.js';
 import { describeRealHosts, labStartLimit } from '../helpers/real-hosts.js';
 
@@ -103,9 +104,10 @@ describeRealHosts('a patch cycle on ten real hosts', () => {
         );
         expect(await host.pending()).toEqual([]);
         expect(await host.audit()).toBe('');
-        expect([...(await host.begun())]).toEqual([[order.id, 1]]);
+        expect([...(await host.starts())]).toEqual([[order.id, [{ permitted: true }]]]);
         expect(await host.answer(LAB_PACKAGE)).toBe(`200 ${LAB_PACKAGE} 1.1`);
       }
+      expect(await brokenPromises(fleet)).toEqual([]);
     },
     LIMIT,
   );

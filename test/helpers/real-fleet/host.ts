@@ -85,14 +85,23 @@ export class RealHost {
     return (await this.journal()).reduce<Book>(applyRecord, EMPTY_BOOK);
   }
 
-  /** How often the journal announces that each order begins. */
-  async begun(): Promise<ReadonlyMap<string, number>> {
-    const counts = new Map<string, number>();
+  /** Every beginning its journal announces, by order, and whether the permit it held then was still in force. */
+  async starts(): Promise<ReadonlyMap<string, readonly { readonly permitted: boolean }[]>> {
+    const kinds = new Map<string, string>();
+    const permits = new Map<string, number>();
+    const starts = new Map<string, { permitted: boolean }[]>();
     for (const record of await this.journal()) {
-      if (record.type === 'report' && record.report.type === 'apply')
-        counts.set(record.orderId, (counts.get(record.orderId) ?? 0) + 1);
+      if (record.type === 'order') kinds.set(record.orderId, record.kind);
+      if (record.type === 'permit') permits.set(record.orderId, record.permit.startBy);
+      if (record.type !== 'report') continue;
+      const { orderId, report } = record;
+      // The way back of a change order is its own business; that of a revert order is what it needs a permit for.
+      const begins = report.type === 'apply' || (report.type === 'revertBegun' && kinds.get(orderId) === 'revert');
+      if (!begins) continue;
+      const permitted = report.at <= (permits.get(orderId) ?? Number.NEGATIVE_INFINITY);
+      starts.set(orderId, [...(starts.get(orderId) ?? []), { permitted }]);
     }
-    return counts;
+    return starts;
   }
 
   async agentPid(): Promise<number> {

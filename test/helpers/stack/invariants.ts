@@ -14,9 +14,18 @@ export async function brokenPromises(stack: Stack): Promise<string[]> {
     ...stack.hosts.flatMap(oneEffectPerOrder),
     ...stack.hosts.flatMap(startsInsidePermits),
     ...(await permitsOnRecord(stack)),
+    ...(await hostsAreWhereTheirOrdersSay(stack)),
+    ...(await brokenOnRecord(stack)),
+  ];
+}
+
+type OnRecord = Pick<Stack, 'rows' | 'pool'>;
+
+/** Those of them that the database alone can tell. */
+export async function brokenOnRecord(stack: OnRecord): Promise<string[]> {
+  return [
     ...(await approvedAtRelease(stack)),
     ...(await settledAtTheEnd(stack)),
-    ...(await hostsAreWhereTheirOrdersSay(stack)),
     ...(await noViolations(stack)),
     ...(await auditHolds(stack)),
   ];
@@ -100,7 +109,7 @@ async function permitsOnRecord(stack: Stack): Promise<string[]> {
 }
 
 /** None unapproved: what hosts were given names a plan of its change, and the ring's approvals were counted. */
-async function approvedAtRelease(stack: Stack): Promise<string[]> {
+async function approvedAtRelease(stack: OnRecord): Promise<string[]> {
   const rows = await stack.rows(
     `SELECT o.id, o.kind, v.envelope, r.approved_digest, r.approvals, r.spec -> 'approvals' AS rules,
             array(SELECT p.digest FROM plan p WHERE p.change_id = o.change_id) AS plans,
@@ -122,7 +131,7 @@ async function approvedAtRelease(stack: Stack): Promise<string[]> {
 }
 
 /** Every order of a closed change is settled, and no change is left open. */
-async function settledAtTheEnd(stack: Stack): Promise<string[]> {
+async function settledAtTheEnd(stack: OnRecord): Promise<string[]> {
   const open = await stack.rows(`SELECT name, stage, waiting_for FROM change WHERE closed_at IS NULL`);
   const orders = await stack.rows(
     `SELECT o.id, o.kind, o.state, c.name FROM order_state o LEFT JOIN change c ON c.id = o.change_id WHERE o.phase <> 'done'`,
@@ -156,7 +165,7 @@ async function hostsAreWhereTheirOrdersSay(stack: Stack): Promise<string[]> {
   );
 }
 
-async function noViolations(stack: Stack): Promise<string[]> {
+async function noViolations(stack: OnRecord): Promise<string[]> {
   const rows = await stack.rows(`SELECT action, subject, detail FROM audit_entry WHERE action LIKE 'violation.%'`);
   const quarantined = await stack.rows(`SELECT name, state_reason FROM endpoint WHERE state = 'quarantined'`);
   return [
@@ -165,7 +174,7 @@ async function noViolations(stack: Stack): Promise<string[]> {
   ];
 }
 
-async function auditHolds(stack: Stack): Promise<string[]> {
+async function auditHolds(stack: OnRecord): Promise<string[]> {
   for (let i = 0; ; i++) {
     const { check, unsealed } = await verifyAudit(stack.pool);
     if (!check.ok) return [`the audit chain does not hold: ${JSON.stringify(check)}`];
