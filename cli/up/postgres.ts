@@ -137,8 +137,9 @@ function run(argv: readonly string[], place: PostgresPlace): Promise<void> {
 
 /**
  * Clears what an earlier server may have left where pid files no longer help: a server or its children still running in
- * the data folder are ended, and a `postmaster.pid` whose number now belongs to another program is removed, because
- * PostgreSQL would take that program for itself. Any other `postmaster.pid` is PostgreSQL's to judge.
+ * the data folder are ended, and a `postmaster.pid` whose number now belongs to another program, or to a server that has
+ * ended but that nobody has collected yet, is removed: PostgreSQL would take either for a running server. Any other
+ * `postmaster.pid` is PostgreSQL's to judge.
  */
 export async function clearStalePostgres(place: PostgresPlace): Promise<void> {
   const data = join(place.home, 'data');
@@ -153,8 +154,7 @@ export async function clearStalePostgres(place: PostgresPlace): Promise<void> {
   const lockFile = join(data, 'postmaster.pid');
   if (!existsSync(lockFile)) return;
   const pid = Number(readFileSync(lockFile, 'utf8').split('\n')[0]);
-  const holder = Number.isInteger(pid) && pid > 0 ? identify(pid) : undefined;
-  if (holder) rmSync(lockFile, { force: true });
+  if (Number.isInteger(pid) && pid > 0 && existsSync(`/proc/${pid}`)) rmSync(lockFile, { force: true });
 }
 
 /** Why the server can't be used yet; undefined when it can. @throws UpError when waiting won't help. */
