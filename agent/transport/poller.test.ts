@@ -119,6 +119,21 @@ test('reports that are not acknowledged go out again', async () => {
   expect(requests.length).toBeLessThanOrEqual(6);
 });
 
+test('what is asked for while a poll is under way is not forgotten over its reply', async () => {
+  answer = () => {
+    // A wake-up hint, or an inventory that has just been sent.
+    if (requests.length === 1) poller.soon(50);
+    return {};
+  };
+  await pass(0);
+  expect(requests).toHaveLength(1);
+  observations = { a: 2 };
+  await pass(60);
+  expect(requests.map((r) => r.observations)).toEqual([{ a: 1 }, { a: 2 }]);
+  await pass(60_000);
+  expect(requests).toHaveLength(2);
+});
+
 test('observations are sent when they changed, and again when a reply was lost', async () => {
   answer = () => {
     throw new TransportError('cut');

@@ -95,6 +95,10 @@ export function createPoller(deps: PollerDeps): Poller {
   };
 
   const once = async (): Promise<void> => {
+    // From here on a timer is one that was asked for during this poll: too late to be part of it, so it stays.
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    dueAt = Number.POSITIVE_INFINITY;
     const news = changedOnly(told, { observations: deps.observations(), localLimits: deps.localLimits() });
     try {
       const reply = await deps.client.poll({ ...buildPoll(deps), ...news.fields });
@@ -105,7 +109,7 @@ export function createPoller(deps: PollerDeps): Poller {
       const heard = heardSoFar(deps.ledger);
       await takeIn(reply);
       schedule(1_000 * Math.max(deps.minPollSeconds, Math.min(reply.nextPollSeconds, MAX_POLL_SECONDS)), {
-        earlierOnly: false,
+        earlierOnly: true,
       });
       // Only as long as it helps: the server may hold a report back until another order is out of the way.
       if (moreToSay(deps.ledger) && heardSoFar(deps.ledger) !== heard) schedule(0, { earlierOnly: true });
