@@ -20,7 +20,7 @@ const LONGEST_BREATH_MS = 5 * SECOND;
 
 /**
  * Ends when the lane is drained or halted, or when nothing moves until a window opens.
- * @throws a failure that is not retried when a newer attempt has fenced this one off.
+ * @throws a failure to be retried when another attempt has fenced this one off.
  */
 export async function pump(
   deps: RingDeps,
@@ -65,13 +65,17 @@ function resultOf(kind: PumpResult['kind'], tick: TickResult): PumpResult {
   return { kind, counts: tick.counts, nextOpen: tick.nextOpen, haltReason: tick.haltReason, haltedBy: tick.haltedBy };
 }
 
-/** The attempt that fenced this one off answers for the activity; our failing must not start a third. */
+/**
+ * Fenced off, an attempt ends with an error that is tried again. Mostly nobody hears it: a newer attempt answers for the
+ * activity. But a stopped worker may take up an attempt long given up, and fence off the one that counts: then that one must
+ * begin anew.
+ */
 async function unlessFenced<T>(step: () => Promise<T>): Promise<T> {
   try {
     return await hopelessAside(step);
   } catch (error) {
     if (error instanceof Error && error.name === 'PumpFenced') {
-      throw ApplicationFailure.nonRetryable(error.message, error.name);
+      throw ApplicationFailure.retryable(error.message, error.name);
     }
     throw error;
   }

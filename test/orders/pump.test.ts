@@ -250,6 +250,8 @@ describe('pump', () => {
     await resolve({ changeId, ring });
     const older = expect(activities().pump({ changeId, ring, target: 'change' })).rejects.toMatchObject({
       type: 'PumpFenced',
+      // It may be the one that counts, fenced off by a stopped worker that took up an attempt long given up.
+      nonRetryable: false,
     });
     await untilState(changeId, 'released');
     const newer = activities().pump({ changeId, ring, target: 'change' });
