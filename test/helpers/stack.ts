@@ -43,6 +43,7 @@ export interface Stack {
   /** As superuser, to the system's database. */
   readonly pool: pg.Pool;
   readonly apiUrl: string;
+  readonly temporalAddress: string;
   readonly dataDir: string;
   host(name: string): Host;
   /** Of a host that is `proxied`. */
@@ -263,6 +264,7 @@ export async function startStack(options: {
     hosts,
     pool,
     apiUrl,
+    temporalAddress: common.TEMPORAL_ADDRESS,
     dataDir,
     host,
     proxy: (name) => proxies.get(name) as Proxy,

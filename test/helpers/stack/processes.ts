@@ -90,6 +90,11 @@ export class Processes {
     await entry.started?.stop();
   }
 
+  /** Of the program itself. */
+  pid(name: string): number | undefined {
+    return this.entry(name).identity?.pid;
+  }
+
   isRunning(name: string): boolean {
     const { identity } = this.entry(name);
     return identity !== null && isRunning(identity);
