@@ -278,8 +278,13 @@ describeRealHosts('faults on real hosts', () => {
         '1.0',
       ]);
       expect((await fleet.host(OVERTAKEN).starts()).size).toBe(0);
-      const [seen] = await fleet.rows('SELECT observations FROM endpoint WHERE id = $1', [ids[0]]);
-      expect(seen.observations.otherHands.enabled).toContain('unattended-upgrades.service');
+      const hands = await fleet.waitFor('the other hands are reported', async () => {
+        const [seen] = await fleet.rows('SELECT observations FROM endpoint WHERE id = $1', [ids[0]]);
+        const { otherHands } = seen.observations;
+        const did: readonly { what: string }[] = otherHands?.lastTransactionsOfOthers ?? [];
+        return did.some(({ what }) => what.endsWith('unattended-upgrade')) ? otherHands : null;
+      });
+      expect(hands.enabled).toContain('unattended-upgrades.service');
     },
     LIMIT,
   );
