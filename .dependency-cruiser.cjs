@@ -5,7 +5,11 @@ const only = (name, from, allowed) => ({
   name,
   severity: 'error',
   from: { path: `^${from}/`, pathNot: tests },
-  to: { path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|test|bench)/', pathNot: allowed, ...value },
+  to: {
+    path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|test|bench)/',
+    pathNot: allowed,
+    ...value,
+  },
 });
 module.exports = {
   forbidden: [
@@ -14,7 +18,12 @@ module.exports = {
     only('workflows-import-domain', 'workflows', '^(workflows|domain)/'),
     only('activities-import-domain', 'activities', '^(activities|domain)/'),
     only('adapters-import-domain-and-their-kind', 'adapters', '^(adapters|domain)/'),
-    { name: 'adapters-keep-to-their-kind', severity: 'error', from: { path: '^adapters/([^/]+)/' }, to: { path: '^adapters/([^/]+)/', pathNot: '^adapters/$1/', ...value } },
+    {
+      name: 'adapters-keep-to-their-kind',
+      severity: 'error',
+      from: { path: '^adapters/([^/]+)/' },
+      to: { path: '^adapters/([^/]+)/', pathNot: '^adapters/$1/', ...value },
+    },
     only('db-imports-domain', 'db', '^(db|domain)/'),
     only('api-imports', 'api', '^(api|domain|db|protocol|web|workflows/(messages|ids)\\.ts)'),
     only('protocol-imports-domain', 'protocol', '^(protocol|domain)/'),
@@ -29,13 +38,30 @@ module.exports = {
     },
     {
       name: 'workflows-are-deterministic',
-      comment: 'No clock, zone database, Intl, zod or Node built-in in workflow code; scripts/check-determinism.mjs checks the bundle.',
+      comment:
+        'No clock, zone database, Intl, zod or Node built-in in workflow code; scripts/check-determinism.mjs checks the bundle.',
       severity: 'error',
       from: { path: '^workflows/', pathNot: tests },
-      to: { path: ['^domain/(schedule|content|audit)/', 'node_modules/(zod|temporal-polyfill|rrule-temporal|ical\\.js|pg|express)/'], ...value },
+      to: {
+        path: [
+          '^domain/(schedule|content|audit)/',
+          'node_modules/(zod|temporal-polyfill|rrule-temporal|ical\\.js|pg|express)/',
+        ],
+        ...value,
+      },
     },
-    { name: 'workflows-no-node', severity: 'error', from: { path: '^workflows/', pathNot: tests }, to: { dependencyTypes: ['core'], ...value } },
-    { name: 'production-never-imports-tests', severity: 'error', from: { pathNot: '^(test|bench)/|\\.test\\.ts$' }, to: { path: '^(test|bench)/' } },
+    {
+      name: 'workflows-no-node',
+      severity: 'error',
+      from: { path: '^workflows/', pathNot: tests },
+      to: { dependencyTypes: ['core'], ...value },
+    },
+    {
+      name: 'production-never-imports-tests',
+      severity: 'error',
+      from: { pathNot: '^(test|bench)/|\\.test\\.ts$' },
+      to: { path: '^(test|bench)/' },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },
