@@ -2,7 +2,7 @@
  * The whole system over real hosts: hosts of the lab with the agent installed as an administrator would, and PostgreSQL,
  * Temporal, a mail server, the built worker and web tier as processes that can be killed. All of it ends with the test.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -12,6 +12,7 @@ import { startOnLifeline } from './lifeline.js';
 import { type Mailbox, startMailbox } from './mailbox.js';
 import { freePorts } from './ports.js';
 import { createDatabase, testPostgres } from './postgres.js';
+import { describeChanges, tailOf } from './real-fleet/describe.js';
 import { archiveRepositories, labRepository, openPolicy } from './real-fleet/documents.js';
 import { RealHost } from './real-fleet/host.js';
 import { repositoryRoot } from './repository.js';
@@ -247,23 +248,4 @@ export async function startRealFleet(options: {
       end,
     };
   }
-}
-
-function tailOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8').split('\n').slice(-20).join('\n').slice(-5_000);
-  } catch {
-    return 'no log';
-  }
-}
-
-async function describeChanges(pool: pg.Pool): Promise<string> {
-  const { rows } = await pool.query(
-    `SELECT c.name, c.stage, c.waiting_for, c.outcome, o.ring, o.kind, o.state, o.reason, o.straggler_reason, o.window_reason,
-            array_agg(e.name ORDER BY e.name) AS hosts
-       FROM change c LEFT JOIN order_state o ON o.change_id = c.id LEFT JOIN endpoint e ON e.id = o.endpoint_id
-      GROUP BY c.id, c.name, c.stage, c.waiting_for, c.outcome, o.ring, o.kind, o.state, o.reason, o.straggler_reason, o.window_reason
-      ORDER BY c.requested_at, o.ring`,
-  );
-  return rows.map((row) => JSON.stringify(row)).join('\n');
 }
