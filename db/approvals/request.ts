@@ -79,7 +79,7 @@ export async function invite(
       requestId,
       approvers.map((a) => a.accountId),
       approvers.map((a) => a.via),
-      approvers.map(() => randomBytes(24).toString('base64url')),
+      approvers.map(() => randomBytes(16).toString('hex')),
       approvers.map((a) => a.codeWay),
     ],
   );
