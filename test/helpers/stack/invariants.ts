@@ -145,7 +145,7 @@ async function settledAtTheEnd(stack: OnRecord): Promise<string[]> {
 /** What orders say came of them is what the machines have installed. Orders are looked at per host, the newest first. */
 async function hostsAreWhereTheirOrdersSay(stack: Stack): Promise<string[]> {
   const rows = await stack.rows(
-    `SELECT e.name AS host, o.id, o.kind, o.state, o.outcome, u.items FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id
+    `SELECT e.name AS host, o.id, coalesce(o.reverts, o.id) AS change_order, o.kind, o.state, o.outcome, u.items FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id
        JOIN update_set u ON u.digest = o.content_digest
       WHERE o.kind IN ('change', 'revert') AND o.state IN ('succeeded', 'reverted')
       ORDER BY o.settled_at DESC, o.id`,
@@ -156,6 +156,8 @@ async function hostsAreWhereTheirOrdersSay(stack: Stack): Promise<string[]> {
       const key = `${row.host} ${item.name}`;
       if (judged.has(key)) return [];
       judged.add(key);
+      // What was there before the change came is not its to undo.
+      if (row.state === 'reverted' && !movedBy(stack.host(row.host), row.change_order, item.name)) return [];
       const wanted = row.state === 'succeeded' ? item.to : item.from;
       const is = stack.host(row.host).version(item.name);
       return is === wanted || (row.outcome === 'satisfied' && is !== undefined && is > wanted)
@@ -163,6 +165,10 @@ async function hostsAreWhereTheirOrdersSay(stack: Stack): Promise<string[]> {
         : [`${row.host}: order ${row.id} is ${row.state}, but ${item.name} is ${is}, not ${wanted}`];
     }),
   );
+}
+
+function movedBy(host: Host, orderId: string, name: string): boolean {
+  return host.effects().some((e) => e.action === 'install' && e.orderId === orderId && e.name === name);
 }
 
 async function noViolations(stack: OnRecord): Promise<string[]> {
