@@ -15,7 +15,7 @@ import { repositoryRoot } from './repository.js';
 import { Host } from './stack/hosts.js';
 import { prepareKillPoints } from './stack/kill-points.js';
 import { Processes } from './stack/processes.js';
-import { type Proxy, startProxy } from './stack/proxy.js';
+import { type AgentProxy, startProxy } from './stack/proxy.js';
 import { openPolicy, type SeededPackage, seedCatalogue } from './stack/seed.js';
 import { startDevServer } from './temporal.js';
 
@@ -26,7 +26,7 @@ export const NEW = '2.0-1';
 export interface HostPlan {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
-  /** The agent reaches the web tier through a {@link Proxy} of its own. */
+  /** The agent reaches the web tier through a {@link AgentProxy} of its own. */
   readonly proxied?: boolean;
   /** Of the agent's configuration, in place of what is usual here. */
   readonly config?: Readonly<Record<string, unknown>>;
@@ -47,7 +47,7 @@ export interface Stack {
   readonly dataDir: string;
   host(name: string): Host;
   /** Of a host that is `proxied`. */
-  proxy(name: string): Proxy;
+  proxy(name: string): AgentProxy;
   api(method: string, path: string, body?: unknown): Promise<Answer>;
   /** @throws Error with the web tier's answer when it refuses. @returns the change's id */
   createChange(spec: ChangeSpec): Promise<string>;
@@ -72,7 +72,7 @@ export async function startStack(options: {
   const home = mkdtempSync(join(tmpdir(), 'ringmaster-stack-'));
   const [databasePort, temporalPort, apiPort] = (await freePorts(3)) as [number, number, number];
   const processes = new Processes();
-  const proxies = new Map<string, Proxy>();
+  const proxies = new Map<string, AgentProxy>();
   const apiUrl = `http://127.0.0.1:${apiPort}`;
   const dataDir = join(home, 'data');
   const logs = join(home, 'logs');
@@ -267,7 +267,7 @@ export async function startStack(options: {
     temporalAddress: common.TEMPORAL_ADDRESS,
     dataDir,
     host,
-    proxy: (name) => proxies.get(name) as Proxy,
+    proxy: (name) => proxies.get(name) as AgentProxy,
     api,
     rows,
     waitFor,

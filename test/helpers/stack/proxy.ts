@@ -11,7 +11,7 @@ export interface Passing {
 /** What happens to a request: it may also arrive, and only its reply be lost; or arrive twice. */
 export type Fate = 'pass' | 'refuse' | 'loseReply' | 'double';
 
-export interface Proxy {
+export interface AgentProxy {
   readonly url: string;
   /** Decides over each request from now on. */
   rule(fateOf: (passing: Passing) => Fate): void;
@@ -20,7 +20,7 @@ export interface Proxy {
   close(): Promise<void>;
 }
 
-export async function startProxy(target: string): Promise<Proxy> {
+export async function startProxy(target: string): Promise<AgentProxy> {
   const met: Record<Fate, number> = { pass: 0, refuse: 0, loseReply: 0, double: 0 };
   let fateOf: (passing: Passing) => Fate = () => 'pass';
   const server = createServer((incoming, outgoing) => {
