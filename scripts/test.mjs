@@ -1,6 +1,6 @@
 // `npm test`: builds, then runs jest (ESM) over unit and integration tests, and ends with the line CI reads.
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,6 +10,7 @@ const run = (command, args, env = {}) =>
 
 if (run(process.execPath, [join(root, 'scripts/build.mjs'), '--quiet']) !== 0) process.exit(1);
 const report = join(root, '.cache/jest-report.json');
+mkdirSync(dirname(report), { recursive: true });
 rmSync(report, { force: true });
 const status = run(
   process.execPath,
