@@ -34,7 +34,7 @@ export async function collectInventory(
     indexAgeSeconds,
     auditClean,
     rebootRequired: existsSync('/run/reboot-required'),
-    facts: await readFacts(deps.run),
+    facts: { ...(await readFacts(deps.run)), ...(provider === 'simulated' ? { simulated: true } : {}) },
     packages: packages.packages.slice(0, 20_000),
     updates: packages.updates.slice(0, 20_000),
     services: await readServices(deps.run),
