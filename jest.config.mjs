@@ -16,6 +16,8 @@ const shared = {
 };
 
 export default {
+  // Tests start real programs on a machine that may stall for seconds; `waitFor` gives up after 60 s and says why, before this does.
+  testTimeout: 75_000,
   projects: [
     {
       ...shared,
