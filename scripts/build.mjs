@@ -20,6 +20,7 @@ const folders = [
   'web',
   'cli',
   'lab',
+  'sim',
 ];
 const quiet = process.argv.includes('--quiet');
 const stamp = join(out, '.built');
