@@ -21,6 +21,7 @@ const folders = [
   'cli',
   'lab',
   'sim',
+  'bench',
 ];
 const quiet = process.argv.includes('--quiet');
 const stamp = join(out, '.built');

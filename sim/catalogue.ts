@@ -42,8 +42,13 @@ const BY_ROLE: Readonly<Record<Role, readonly SimulatedPackage[]>> = {
   desk: [pkg('firefox', '140.0-1', '141.0-1', ['CVE-2026-10007']), pkg('libreoffice', '25.2-1', '25.2-2')],
 };
 
+/** One of these is on each host: something that concerns a known part of the fleet, for what comes out of turn. */
+export const EXTRAS: readonly SimulatedPackage[] = Array.from({ length: 20 }, (_, n) =>
+  pkg(`extra-${String(n + 1).padStart(2, '0')}`, '1.0-1', '1.0-2', [`CVE-2026-${20_001 + n}`]),
+);
+
 /** Everything the repository names, in both versions. */
-export const CATALOGUE: readonly SimulatedPackage[] = [...COMMON, ...ROLES.flatMap((role) => BY_ROLE[role])];
+export const CATALOGUE: readonly SimulatedPackage[] = [...COMMON, ...ROLES.flatMap((role) => BY_ROLE[role]), ...EXTRAS];
 
 /** What hosts of one kind have in common; shared by all of them. */
 export interface Profile {
@@ -57,10 +62,11 @@ const profiles = new Map<string, Profile>();
 export function profileOf(args: { readonly index: number; readonly packages: number }): Profile {
   const role = ROLES[args.index % ROLES.length] as Role;
   const level = Math.floor(args.index / ROLES.length) % LEVELS;
-  const key = `${role}/${level}/${args.packages}`;
+  const extra = EXTRAS[Math.floor(args.index / (ROLES.length * LEVELS)) % EXTRAS.length] as SimulatedPackage;
+  const key = `${role}/${level}/${extra.name}/${args.packages}`;
   const known = profiles.get(key);
   if (known !== undefined) return known;
-  const own = [...COMMON, ...BY_ROLE[role]];
+  const own = [...COMMON, ...BY_ROLE[role], extra];
   const patched = own.filter((one) => one.offered !== null && one.cves.length === 0).slice(0, level);
   const versions = new Map(own.map((one) => [one.name, patched.includes(one) ? (one.offered ?? one.base) : one.base]));
   for (let n = 1; versions.size < args.packages; n++) versions.set(`sim-base-${String(n).padStart(4, '0')}`, '1.0-1');

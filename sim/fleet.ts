@@ -33,10 +33,12 @@ export interface FleetOptions {
 }
 
 export interface OrdersOfChange {
-  readonly first: number;
-  last: number;
   count: number;
+  /** When they came in, in order; the first so many. */
+  readonly times: number[];
 }
+
+const KEPT_TIMES = 5_000;
 
 export interface Fleet {
   readonly stats: Stats;
@@ -87,11 +89,11 @@ export function createFleet(
       const at = Date.now();
       const known = changes.get(changeId);
       if (known === undefined) {
-        changes.set(changeId, { first: at, last: at, count: 1 });
+        changes.set(changeId, { count: 1, times: [at] });
         options.firstOrder?.({ changeId, kind, at });
       } else {
-        known.last = at;
         known.count += 1;
+        if (known.times.length < KEPT_TIMES) known.times.push(at);
       }
     },
   };
