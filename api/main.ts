@@ -2,7 +2,7 @@
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
-import { haltAll, haltChange, retireEndpoint, takeOffers, takeReports } from '../db/orders/index.js';
+import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
@@ -42,7 +42,7 @@ const app = createApp({
     logger,
     verifier,
     seen,
-    orders: { takeReports, takeOffers },
+    orders: { takeReportBatch, takeOfferBatch },
     isWakeable: wake.isWakeable,
     idlePollSeconds: settings.idlePollSeconds,
     random: Math.random,
