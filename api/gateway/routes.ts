@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
 import { readKeySet } from '../../db/endpoints/key-set.js';
-import { readPollView } from '../../db/endpoints/presence.js';
-import { storeScan } from '../../db/inventory/store-scan.js';
+import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
+import { type ScanOf, storeScans } from '../../db/inventory/store-scan.js';
 import { readSetting } from '../../db/setting.js';
+import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { keyIdOf } from '../../protocol/envelope.js';
 import {
@@ -18,7 +19,8 @@ import {
 } from '../../protocol/messages.js';
 import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
 import { validated } from '../http/validate.js';
-import { enrol } from './enrol.js';
+import { createEnrolments } from './enrol.js';
+import { createGatherer, type Gatherer } from './gather.js';
 import { createPolls, type PollDeps } from './poll.js';
 import type { Signer, Verifier } from './signed.js';
 
@@ -36,6 +38,8 @@ const ENROL_LIMIT = '256kb';
 
 export function gatewayRoutes(deps: GatewayDeps): Router {
   const polls = createPolls(deps);
+  const enrolments = createEnrolments(deps);
+  const scans = createScans(deps);
   const router = Router();
   // Nobody's megabytes are read before there is at least the look of a signature. Compressed bodies are refused: the digest
   // that is signed is one over the bytes as sent.
@@ -59,7 +63,8 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     if (keySet === null || typeof rootPublicKey !== 'string')
       throw unavailable('the worker has not published its key set yet');
     const now = deps.clock();
-    const endpointId = await enrol(deps, { request, now });
+    if (!isIanaZone(request.zone)) throw invalidField('zone', 'not an IANA time zone');
+    const endpointId = await enrolments.run({ request, now });
     res.set('cache-control', 'no-store').json({
       endpointId,
       serverTime: deps.clock(),
@@ -82,10 +87,8 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     signed(async (req, { endpointId }) => {
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await requireActive(deps.pool, endpointId);
-      const now = deps.clock();
-      await storeScan(deps.pool, { endpointId, scan, now });
-      return { serverTime: now, scanId: scan.scanId };
+      await scans.run({ endpointId, scan });
+      return { serverTime: deps.clock(), scanId: scan.scanId };
     }),
   );
 
@@ -162,9 +165,35 @@ function spoken(body: unknown): unknown {
 }
 
 async function requireActive(pool: Pool, endpointId: string): Promise<void> {
-  const view = await readPollView(pool, endpointId);
-  if (view?.state !== 'active')
-    throw forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+  const objection = inactive((await readPollViews(pool, [endpointId])).get(endpointId));
+  if (objection !== null) throw objection;
+}
+
+function inactive(view: PollView | undefined): Problem | null {
+  if (view?.state === 'active') return null;
+  return forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+}
+
+/** Inventories in one transaction; each may be big. */
+const SCANS_TOGETHER = 50;
+
+/** Stores inventories that come together in one go. `run` throws Problem 403 for an endpoint that is not active. */
+function createScans(deps: GatewayDeps): Gatherer<ScanOf, void> {
+  return createGatherer({
+    work: async (scans) => {
+      const views = await readPollViews(
+        deps.pool,
+        scans.map(({ endpointId }) => endpointId),
+      );
+      const objections = scans.map(({ endpointId }) => inactive(views.get(endpointId)));
+      const welcome = scans.filter((_, i) => objections[i] === null);
+      await storeScans(deps.pool, { scans: welcome, now: deps.clock() });
+      return objections.map((error) => (error === null ? { ok: true, value: undefined } : { ok: false, error }));
+    },
+    key: ({ endpointId }) => endpointId,
+    atOnce: 2,
+    most: SCANS_TOGETHER,
+  });
 }
 
 /** A package is installed once per architecture; a list that says otherwise is no inventory. */
