@@ -17,6 +17,7 @@ import { mountRoutes } from './http/mount.js';
 import { openApiDocument } from './http/openapi.js';
 import { webDirectory } from './http/pages.js';
 import type { Route } from './http/route.js';
+import { traceRequests } from './http/tracing.js';
 import { createAggregateCache } from './ops/aggregates.js';
 import { createMetrics } from './ops/metrics.js';
 import { opsRoutes } from './ops/routes.js';
@@ -47,6 +48,8 @@ export interface AppDeps {
   /** Signs cookies and forms. */
   readonly webSecret: string;
   readonly isStopping: () => boolean;
+  /** Endpoints that hold a wake-up channel to this process. */
+  readonly wakeable: () => number;
   /** As express takes it: hops, addresses, or false. */
   readonly trustProxy: boolean | number | string;
   /** Approvals and whatever else brings routes or pages of its own. */
@@ -65,10 +68,13 @@ export function createApp(deps: AppDeps): Express {
   app.disable('etag');
   app.set('trust proxy', deps.trustProxy);
   app.set('query parser', 'simple');
+  const cache = createAggregateCache({ pool, clock });
+  const metrics = createMetrics({ cache, pool, clock, wakeable: deps.wakeable });
+  app.use(metrics.measure);
+  app.use(traceRequests());
   app.use(requestLog(logger));
   app.use(securityHeaders());
 
-  const metrics = createMetrics(createAggregateCache({ pool, clock }));
   app.use(opsRoutes({ pool, metrics, clock, isStopping: deps.isStopping }));
   app.use('/agent/v1', gatewayRoutes(deps.gateway));
 

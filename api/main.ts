@@ -1,6 +1,7 @@
 /** The web tier's composition root: reads the environment, constructs everything, serves, and stops cleanly. */
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { startTracing } from '../adapters/telemetry/tracing.js';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
 import { haltAll, haltChange, retireEndpoint, takeOffers, takeReports } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
@@ -19,6 +20,7 @@ const VERSION = '0.1.0';
 const DRAIN_MS = 8_000;
 
 const settings = settingsOrExit();
+const tracing = startTracing({ service: 'ringmaster-api', version: VERSION, env: process.env });
 const logger = createLogger({ level: settings.logLevel, name: 'api' });
 const clock = (): number => Date.now();
 let stopping = false;
@@ -52,6 +54,7 @@ const app = createApp({
   version: VERSION,
   webSecret: webSecret({ fromEnvironment: settings.webSecret, dataDirectory: settings.dataDirectory }),
   isStopping: () => stopping,
+  wakeable: wake.count,
   trustProxy: settings.trustProxy,
   plugs: [(context) => ({ pages: approvalPages(context) })],
 });
@@ -111,6 +114,9 @@ async function stop(reason: string): Promise<void> {
   }
   await seen.close();
   await pool.end();
+  await tracing
+    ?.shutdown()
+    .catch((error: Error) => logger.warn({ reason: error.message }, 'the last spans were not sent'));
   logger.info('stopped');
   process.exit(process.exitCode ?? 0);
 }

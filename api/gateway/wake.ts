@@ -16,6 +16,8 @@ const PING_MS = 30_000;
 
 export interface WakeHub {
   readonly isWakeable: (endpointId: string) => boolean;
+  /** Endpoints with a channel. */
+  readonly count: () => number;
   /** Takes over the server's upgrades. */
   readonly attach: (server: Server) => void;
   readonly close: () => Promise<void>;
@@ -86,6 +88,7 @@ export function createWakeHub(deps: { databaseUrl: string; verifier: Verifier; l
 
   return {
     isWakeable: (endpointId) => sockets.has(endpointId),
+    count: () => sockets.size,
     attach: (http) => {
       http.on('upgrade', (req, stream, head) => void upgrade(req, stream, head));
     },

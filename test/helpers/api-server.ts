@@ -99,6 +99,7 @@ export async function startApi(args: {
     version: 'test',
     webSecret: randomUUID() + randomUUID(),
     isStopping: () => false,
+    wakeable: wake.count,
     trustProxy: false,
     plugs: args.plugs ?? [],
   });

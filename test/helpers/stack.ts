@@ -68,6 +68,8 @@ export async function startStack(options: {
   /** More versions the catalogue knows. */
   readonly more?: readonly SeededPackage[];
   readonly policy?: Record<string, unknown>;
+  /** Of the worker and the web tier, beside what they need. */
+  readonly env?: Readonly<Record<string, string>>;
 }): Promise<Stack> {
   const home = mkdtempSync(join(tmpdir(), 'ringmaster-stack-'));
   const [databasePort, temporalPort, apiPort] = (await freePorts(3)) as [number, number, number];
@@ -128,6 +130,7 @@ export async function startStack(options: {
     TEMPORAL_ADDRESS: `127.0.0.1:${temporalPort}`,
     RINGMASTER_DEFAULT_REPOSITORIES: 'off',
     RINGMASTER_LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'info',
+    ...options.env,
   };
   const addWorker = (name: string) =>
     processes.add(
