@@ -5,6 +5,7 @@
 import { DAY, type EpochMs } from '../time.js';
 import type { Pocket } from './catalogue.js';
 import { compareDebVersionTexts } from './deb-version.js';
+import { matchesNamePattern } from './name-pattern.js';
 import { type PackageUpdate, updateKey } from './update-set.js';
 
 /** What the endpoint's own package manager would do to one package. */
@@ -31,7 +32,7 @@ export interface VerifiedPackage {
   readonly publishedAt: EpochMs | null;
 }
 
-/** Names of packages or sources; `*` stands for any run of characters. */
+/** Names of packages or sources; `*` stands for any run of characters, `?` for one. */
 export type NamePattern = string;
 
 export interface TriageException {
@@ -218,10 +219,9 @@ function settleTogether(items: readonly Item[]): void {
   }
 }
 
-/** Whether any of the names matches; everything but `*` is taken literally. */
+/** Whether any of the names matches; everything but `*` and `?` is taken literally. */
 export function namesMatch(pattern: NamePattern, names: readonly string[]): boolean {
-  const expression = new RegExp(`^${pattern.replace(/[\\^$.|?+()[\]{}]/g, '\\$&').replace(/\*+/g, '.*')}$`);
-  return names.some((name) => expression.test(name));
+  return names.some((name) => matchesNamePattern(pattern, name));
 }
 
 const decline = (rule: string, reason: string): Verdict => ({ outcome: 'declined', rule, reason, until: null });
