@@ -53,7 +53,7 @@ export async function approval(input: ApprovalInput): Promise<ApprovalResult> {
   opened = true;
   const waitingFor = (people: readonly string[]) =>
     setCurrentDetails(
-      `Waits for ${rule.quorum} of: ${people.length > 0 ? people.join(', ') : 'nobody yet (escalates)'}`,
+      `Waits for ${asked.quorum ?? rule.quorum} of: ${people.length > 0 ? people.join(', ') : 'nobody yet (escalates)'}`,
     );
   waitingFor(asked.people);
 

@@ -53,6 +53,8 @@ export interface TriageRules {
   /** The same for updates from a security pocket. */
   readonly minAgeDaysSecurity: number;
   readonly exceptions: readonly TriageException[];
+  /** `name:arch` of updates that can't be undone and must not be carried out here, with the reason. */
+  readonly noWayBack?: ReadonlyMap<string, string>;
   /** The endpoint owner's own list, which no server overrides. */
   readonly localNeverTouch: readonly NamePattern[];
 }
@@ -163,6 +165,8 @@ function judge(update: ProposedUpdate, source: string, found: VerifiedPackage | 
       exception.until === null ? 'until further notice' : `until ${new Date(exception.until).toISOString()}`;
     return defer('exception', `excepted ${until}: ${exception.reason}`, exception.until);
   }
+  const lasting = rules.noWayBack?.get(updateKey(update));
+  if (lasting !== undefined) return defer('noWayBack', lasting, null);
   const days = found.pocket === 'security' ? rules.minAgeDaysSecurity : rules.minAgeDays;
   if (days > 0) {
     if (found.publishedAt === null) return defer('minAge', `must be ${days} days old, and its age is not known`, null);
