@@ -22,6 +22,8 @@ export interface KindContext<P> {
 /** Endpoints that get the same, decided once. */
 export interface KindWork extends PlanWork {
   readonly endpointIds: readonly string[];
+  /** Why `set` can never be taken back by its own means (a kernel), for endpoints with no snapshot; null or left out: it can. */
+  readonly noWayBack?: string | null;
   /** Why these endpoints get nothing; null when they get `set`. */
   readonly idle: string | null;
 }
@@ -57,8 +59,11 @@ export interface ChangeKind<P = unknown> {
   /** Reads `spec.parameters` strictly. Never throws. */
   parse(parameters: unknown): Parsed<P>;
   timing(parameters: P): KindTiming;
-  /** Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once. */
-  plan(context: KindContext<P>, endpointIds: readonly string[]): Promise<KindPlan>;
+  /**
+   * Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once.
+   * @param undoable endpoints that get nothing that can't be taken back: neither a snapshot nor a second person stands behind it
+   */
+  plan(context: KindContext<P>, endpointIds: readonly string[], undoable?: ReadonlySet<string>): Promise<KindPlan>;
   /** Reads what the fetched content says of itself, and keeps it for the plan and the approvers. */
   study(
     context: KindContext<P>,

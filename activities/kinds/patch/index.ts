@@ -4,7 +4,7 @@ import { compareDebVersionTexts } from '../../../domain/content/index.js';
 import { MINUTE } from '../../../domain/time.js';
 import type { ChangeKind, KindContext, KindPlan, UpdateFacts } from '../change-kind.js';
 import { fixBook } from './fix-book.js';
-import { planGroup } from './plan-group.js';
+import { planGroups } from './plan-group.js';
 import { studyChangelogs } from './study-changelogs.js';
 
 /** Package updates: what each endpoint would upgrade itself, less what is triaged away, by verified digest. */
@@ -27,7 +27,11 @@ export const patchKind: ChangeKind<PatchParameters> = {
   },
 };
 
-async function planPatches(context: KindContext<PatchParameters>, endpointIds: readonly string[]): Promise<KindPlan> {
+async function planPatches(
+  context: KindContext<PatchParameters>,
+  endpointIds: readonly string[],
+  undoable: ReadonlySet<string> = new Set(),
+): Promise<KindPlan> {
   const { db, client, parameters, now } = context;
   const groups = await db.loadWorkGroups(client, endpointIds);
   const versions = new Map<string, { name: string; arch: string; version: string }>();
@@ -40,7 +44,7 @@ async function planPatches(context: KindContext<PatchParameters>, endpointIds: r
   const sources = [...new Set([...catalogue.values()].map((found) => found.source))];
   const fixes = fixBook(await db.loadSourceFixes(client, sources));
   const known = (p: { name: string; arch: string; version: string }) => catalogue.get(db.packageKey(p));
-  const works = groups.map((group) => planGroup({ group, known, fixes, parameters, now }));
+  const works = groups.flatMap((group) => planGroups({ group, known, fixes, parameters, now }, undoable));
 
   const facts = new Map<string, UpdateFacts>();
   for (const update of works.flatMap((work) => work.set.updates)) {
