@@ -3,6 +3,7 @@ import { parsePatchParameters } from '../../../domain/change/patch-parameters.js
 import { compareDebVersionTexts } from '../../../domain/content/index.js';
 import { MINUTE } from '../../../domain/time.js';
 import type { ChangeKind, KindContext, KindPlan, UpdateFacts } from '../change-kind.js';
+import { divideByExceptions } from './apply-exceptions.js';
 import { fixBook } from './fix-book.js';
 import { planGroup } from './plan-group.js';
 import { studyChangelogs } from './study-changelogs.js';
@@ -40,7 +41,8 @@ async function planPatches(context: KindContext<PatchParameters>, endpointIds: r
   const sources = [...new Set([...catalogue.values()].map((found) => found.source))];
   const fixes = fixBook(await db.loadSourceFixes(client, sources));
   const known = (p: { name: string; arch: string; version: string }) => catalogue.get(db.packageKey(p));
-  const works = groups.map((group) => planGroup({ group, known, fixes, parameters, now }));
+  const divided = await divideByExceptions(context, groups);
+  const works = divided.map((part) => planGroup({ ...part, known, fixes, parameters, now }));
 
   const facts = new Map<string, UpdateFacts>();
   for (const update of works.flatMap((work) => work.set.updates)) {
