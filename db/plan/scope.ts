@@ -13,9 +13,11 @@ export async function loadScopeEndpoints(
             CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
        FROM endpoint e
        LEFT JOIN LATERAL (SELECT complete, incomplete_reason FROM scan s
-                           WHERE s.endpoint_id = e.id ORDER BY received_at DESC LIMIT 1) last ON true
+                           WHERE s.endpoint_id = e.id AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                          ORDER BY received_at DESC LIMIT 1) last ON true
        LEFT JOIN LATERAL (SELECT received_at, provider FROM scan s
-                           WHERE s.endpoint_id = e.id AND complete ORDER BY received_at DESC LIMIT 1) done ON true
+                           WHERE s.endpoint_id = e.id AND complete AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                          ORDER BY received_at DESC LIMIT 1) done ON true
       WHERE $1::uuid[] IS NULL OR e.id = ANY ($1)
       ORDER BY e.id`,
     [args.endpointIds ?? null],
