@@ -10,7 +10,7 @@ import { forbidden } from '../http/problem.js';
 import { nextPollSeconds } from './next-poll.js';
 import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
-import type { Signer } from './signed.js';
+import { requireOwnKey, type Signer } from './signed.js';
 
 /** Beyond this the endpoint refuses to apply (design §4), so it is worth saying. */
 const MAX_SKEW_MS = 2 * MINUTE;
@@ -45,6 +45,7 @@ export async function poll(
   const { endpointId } = signer;
   const before = await readPollView(deps.pool, endpointId);
   if (before === null) throw forbidden('this endpoint is not known here');
+  requireOwnKey(signer, before);
   if (before.state === 'retired') throw forbidden('this endpoint is retired');
   const known = merged(before, deps, endpointId);
   const verdict = judgeIdentity(
@@ -113,6 +114,7 @@ export async function poll(
 /** What is known of the identity, with what this process has heard but not yet written. */
 function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
   const judged = deps.seen.peek(endpointId)?.judged ?? null;
+  if (judged !== null && view.identitySince !== null && judged.signedAt < view.identitySince) return view;
   if (judged === null || (view.lastSignedAt !== null && judged.signedAt <= view.lastSignedAt)) return view;
   const moved = view.bootId !== null && view.bootId !== judged.bootId;
   return {

@@ -20,7 +20,7 @@ import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from
 import { validated } from '../http/validate.js';
 import { enrol } from './enrol.js';
 import { type PollDeps, poll } from './poll.js';
-import type { Signer, Verifier } from './signed.js';
+import { requireOwnKey, type Signer, type Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
   readonly verifier: Verifier;
@@ -78,10 +78,11 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
 
   router.post(
     '/inventory',
-    signed(async (req, { endpointId }) => {
+    signed(async (req, signer) => {
+      const { endpointId } = signer;
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await requireActive(deps.pool, endpointId);
+      await requireActive(deps.pool, signer);
       const now = deps.clock();
       await storeScan(deps.pool, { endpointId, scan, now });
       return { serverTime: now, scanId: scan.scanId };
@@ -98,10 +99,10 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
   );
 
   router.get('/content/:sha256', async (req, res, next) => {
-    const { endpointId } = await deps.verifier.verify(asSigned(req));
+    const signer = await deps.verifier.verify(asSigned(req));
     const { sha256 } = req.params;
     if (!/^[0-9a-f]{64}$/.test(sha256)) throw invalidField('sha256', 'not a SHA-256 in lower-case hex', 'path');
-    await requireActive(deps.pool, endpointId);
+    await requireActive(deps.pool, signer);
     const options = {
       root: deps.contentDirectory,
       dotfiles: 'allow' as const,
@@ -160,8 +161,9 @@ function spoken(body: unknown): unknown {
   return body;
 }
 
-async function requireActive(pool: Pool, endpointId: string): Promise<void> {
-  const view = await readPollView(pool, endpointId);
+async function requireActive(pool: Pool, signer: Signer): Promise<void> {
+  const view = await readPollView(pool, signer.endpointId);
+  if (view !== null) requireOwnKey(signer, view);
   if (view?.state !== 'active')
     throw forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
 }

@@ -4,6 +4,10 @@ import type { Queryable } from '../pool.js';
 import type { EndpointState } from './identity.js';
 
 export interface PollView {
+  /** The key it has now: another machine may have taken the endpoint over. */
+  readonly publicKey: string;
+  /** When one did; null: never. */
+  readonly identitySince: EpochMs | null;
   readonly state: EndpointState;
   readonly stateReason: string | null;
   readonly bootId: string | null;
@@ -26,9 +30,13 @@ const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
 /** Everything a poll needs to know of its endpoint, in one round trip. */
 export async function readPollView(db: Queryable, endpointId: string): Promise<PollView | null> {
   const { rows } = await db.query<
-    Omit<PollView, 'lastSignedAt' | 'nextOpen'> & { lastSignedAt: Date | null; nextOpen: Date | null }
+    Omit<PollView, 'lastSignedAt' | 'nextOpen' | 'identitySince'> & {
+      lastSignedAt: Date | null;
+      nextOpen: Date | null;
+      identitySince: Date | null;
+    }
   >(
-    `SELECT e.state, e.state_reason AS "stateReason", e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
+    `SELECT e.public_key AS "publicKey", e.identity_since AS "identitySince", e.state, e.state_reason AS "stateReason", e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
             e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
             e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion", o.*
        FROM endpoint e,
@@ -41,7 +49,9 @@ export async function readPollView(db: Queryable, endpointId: string): Promise<P
     [endpointId],
   );
   const row = rows[0];
-  return row === undefined ? null : { ...row, lastSignedAt: ms(row.lastSignedAt), nextOpen: ms(row.nextOpen) };
+  if (row === undefined) return null;
+  const { lastSignedAt, nextOpen, identitySince } = row;
+  return { ...row, lastSignedAt: ms(lastSignedAt), nextOpen: ms(nextOpen), identitySince: ms(identitySince) };
 }
 
 export interface Seen {
@@ -77,7 +87,9 @@ export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<
          ELSE (array_append(e.earlier_boot_ids, e.boot_id))[greatest(1, cardinality(e.earlier_boot_ids) + 2 - $8)::int : ]
        END,
        boot_id = coalesce(s.boot, e.boot_id)
-     FROM seen s, locked l WHERE e.id = s.id AND l.id = s.id`,
+     FROM seen s, locked l WHERE e.id = s.id AND l.id = s.id
+       -- What was heard of a machine that has been replaced since says nothing of the one that is there now.
+       AND (e.identity_since IS NULL OR coalesce(to_timestamp(s.signed / 1000.0), to_timestamp(s.at / 1000.0)) >= e.identity_since)`,
     [
       sorted.map((s) => s.endpointId),
       sorted.map((s) => s.at),

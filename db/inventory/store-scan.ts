@@ -2,6 +2,8 @@
 import type { Pool, PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
 import type { InventoryRequest } from '../../protocol/messages.js';
+import { selectableFacts } from '../endpoints/selectable.js';
+import { refreshQuorumMembers } from '../groups/groups.js';
 import { inTransaction } from '../pool.js';
 import { recordMissing, settleConfirmed } from './update-facts.js';
 
@@ -21,7 +23,10 @@ export function storeScan(
   return inTransaction(pool, async (client) => {
     const { endpointId, scan, now } = args;
     // Two scans of one endpoint take turns.
-    await client.query('SELECT FROM endpoint WHERE id = $1 FOR NO KEY UPDATE', [endpointId]);
+    const { rows } = await client.query<{ moved: boolean }>(
+      'SELECT NOT facts @> $2::jsonb AS moved FROM endpoint WHERE id = $1 FOR NO KEY UPDATE',
+      [endpointId, JSON.stringify(selectableFacts(scan.facts))],
+    );
     const inserted = await insertScan(client, args);
     if (!inserted) return { stored: false };
     // Also after a scan that failed: asking again at every poll would only load a host that can't answer.
@@ -29,6 +34,7 @@ export function storeScan(
       endpointId,
       JSON.stringify(scan.facts),
     ]);
+    if (rows[0]?.moved === true) await refreshQuorumMembers(client, endpointId);
     if (!scan.complete) return { stored: true };
     await replacePackages(client, endpointId, scan);
     await replaceUpdates(client, endpointId, scan);

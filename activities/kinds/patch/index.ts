@@ -3,6 +3,7 @@ import { parsePatchParameters } from '../../../domain/change/patch-parameters.js
 import { compareDebVersionTexts } from '../../../domain/content/index.js';
 import { MINUTE } from '../../../domain/time.js';
 import type { ChangeKind, KindContext, KindPlan, UpdateFacts } from '../change-kind.js';
+import { divideByExceptions } from './apply-exceptions.js';
 import { fixBook } from './fix-book.js';
 import { planGroups } from './plan-group.js';
 import { studyChangelogs } from './study-changelogs.js';
@@ -44,7 +45,8 @@ async function planPatches(
   const sources = [...new Set([...catalogue.values()].map((found) => found.source))];
   const fixes = fixBook(await db.loadSourceFixes(client, sources));
   const known = (p: { name: string; arch: string; version: string }) => catalogue.get(db.packageKey(p));
-  const works = groups.flatMap((group) => planGroups({ group, known, fixes, parameters, now }, undoable));
+  const divided = await divideByExceptions(context, groups);
+  const works = divided.flatMap((part) => planGroups({ ...part, known, fixes, parameters, now }, undoable));
 
   const facts = new Map<string, UpdateFacts>();
   for (const update of works.flatMap((work) => work.set.updates)) {

@@ -5,7 +5,13 @@ import type { WorkGroup } from '../../../db/plan/work-groups.js';
 import type { TriageNote } from '../../../db/plan/write.js';
 import type { PatchParameters } from '../../../domain/change/patch-parameters.js';
 import { SNAPSHOT_HOOK } from '../../../domain/change/way-back.js';
-import type { PackageUpdate, TriageDecision, TriageException, TriageRules } from '../../../domain/content/index.js';
+import type {
+  ExceptedUpdate,
+  PackageUpdate,
+  TriageDecision,
+  TriageException,
+  TriageRules,
+} from '../../../domain/content/index.js';
 import {
   classifyUpdates,
   EMPTY_UPDATE_SET,
@@ -15,12 +21,15 @@ import {
   updateSet,
   worstOf,
 } from '../../../domain/content/index.js';
+import { type Exception, exceptionFor, exceptionInWords } from '../../../domain/exception/exception.js';
 import type { EpochMs } from '../../../domain/time.js';
 import type { KindWork } from '../change-kind.js';
 import type { FixBook } from './fix-book.js';
 
 export interface PlanGroupInput {
   readonly group: WorkGroup;
+  /** In force on every endpoint of the group. */
+  readonly exceptions: readonly Exception[];
   readonly known: (p: { name: string; arch: string; version: string }) => KnownPackage | undefined;
   readonly fixes: FixBook;
   readonly parameters: PatchParameters;
@@ -140,9 +149,26 @@ function rulesFor(
     minAgeDays: parameters.minAgeDays,
     minAgeDaysSecurity: parameters.minAgeDaysSecurity,
     exceptions: [...parameters.defer, ...troubles],
+    excepted: exceptedOf(input, proposed),
     localNeverTouch: group.neverTouch,
     ...(input.noWayBack === undefined ? {} : { noWayBack: input.noWayBack }),
   };
+}
+
+function exceptedOf(
+  input: PlanGroupInput,
+  proposed: readonly { name: string; arch: string; from: string | null; to: string; source: string }[],
+): ExceptedUpdate[] {
+  const { exceptions, known, fixes } = input;
+  if (exceptions.length === 0) return [];
+  return proposed.flatMap((update) => {
+    const to = known({ name: update.name, arch: update.arch, version: update.to })?.sourceVersion ?? update.to;
+    const { cves } = fixes.between(update.source, update.from, to);
+    const exception = exceptionFor({ update: { ...update, cves }, exceptions });
+    if (exception === null) return [];
+    const { name, arch } = update;
+    return [{ name, arch, until: exception.expiresAt, words: exceptionInWords(exception) }];
+  });
 }
 
 /** New packages come only with what pulls them in; with every upgrade left out, nothing can. */
