@@ -3,7 +3,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { startTracing } from '../adapters/telemetry/tracing.js';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
-import { haltAll, haltChange, retireEndpoint, takeOffers, takeReports } from '../db/orders/index.js';
+import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
@@ -44,7 +44,7 @@ const app = createApp({
     logger,
     verifier,
     seen,
-    orders: { takeReports, takeOffers },
+    orders: { takeReportBatch, takeOfferBatch },
     isWakeable: wake.isWakeable,
     idlePollSeconds: settings.idlePollSeconds,
     random: Math.random,

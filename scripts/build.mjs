@@ -20,6 +20,8 @@ const folders = [
   'web',
   'cli',
   'lab',
+  'sim',
+  'bench',
 ];
 const quiet = process.argv.includes('--quiet');
 const stamp = join(out, '.built');

@@ -19,7 +19,7 @@ import {
 import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
 import { validated } from '../http/validate.js';
 import { enrol } from './enrol.js';
-import { type PollDeps, poll } from './poll.js';
+import { createPolls, type PollDeps } from './poll.js';
 import { requireOwnKey, type Signer, type Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
@@ -35,6 +35,7 @@ const BODY_LIMIT = '16mb';
 const ENROL_LIMIT = '256kb';
 
 export function gatewayRoutes(deps: GatewayDeps): Router {
+  const polls = createPolls(deps);
   const router = Router();
   // Nobody's megabytes are read before there is at least the look of a signature. Compressed bodies are refused: the digest
   // that is signed is one over the bytes as sent.
@@ -72,7 +73,7 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     '/poll',
     signed(async (req, signer) => {
       const request = validated(pollRequest, spoken(parsed(req)), 'body');
-      return poll(deps, { signer, request, now: deps.clock() });
+      return polls.run({ signer, request, arrivedAt: deps.clock() });
     }),
   );
 

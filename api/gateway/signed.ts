@@ -43,12 +43,17 @@ interface KnownKey {
 
 /**
  * Verified keys are kept, by every replica: whether this one is still the endpoint's is asked of its row.
- * @throws Problem 401 when another machine has taken the endpoint over
+ * @returns Problem 401 when another machine has taken the endpoint over; null when it is
  */
+export function foreignKey(signer: Signer, endpoint: { readonly publicKey: string }): Problem | null {
+  if (endpoint.publicKey === signer.publicKey) return null;
+  return refused('unknown-key', 'another machine has taken this endpoint over; this key is worth nothing any more');
+}
+
+/** @throws what {@link foreignKey} finds */
 export function requireOwnKey(signer: Signer, endpoint: { readonly publicKey: string }): void {
-  if (endpoint.publicKey !== signer.publicKey) {
-    throw refused('unknown-key', 'another machine has taken this endpoint over; this key is worth nothing any more');
-  }
+  const problem = foreignKey(signer, endpoint);
+  if (problem !== null) throw problem;
 }
 
 export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Verifier {

@@ -1,5 +1,6 @@
 import type { ScopeEndpoint } from '../../domain/change/scope.js';
 import { SELECTABLE_COLUMNS, toSelectable } from '../endpoints/selectable.js';
+import { wakeEndpoints } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 
 /** Every endpoint but the retired ones nobody scans any more, with what planning needs to know of it. */
@@ -40,6 +41,5 @@ export async function loadScopeEndpoints(
 export async function askForScans(db: Queryable, endpointIds: readonly string[]): Promise<void> {
   if (endpointIds.length === 0) return;
   await db.query('UPDATE endpoint SET wants_scan = true WHERE id = ANY ($1) AND NOT wants_scan', [endpointIds]);
-  const list = JSON.stringify(endpointIds);
-  await db.query(`SELECT pg_notify('rm_wake', $1)`, [list.length <= 7_000 ? list : '*']);
+  await wakeEndpoints(db, endpointIds);
 }

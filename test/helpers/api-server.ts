@@ -27,13 +27,16 @@ import type { Json } from './agent-client.js';
 
 export const ADMIN_TOKEN = 'rmt_test-administrator';
 
+type HandedOut =
+  Awaited<ReturnType<OrdersPort['takeOfferBatch']>> extends ReadonlyMap<string, readonly (infer One)[]> ? One : never;
+
 export interface TestApi {
   readonly url: string;
   readonly root: SigningKey;
   readonly seen: SeenBuffer;
   readonly contentDirectory: string;
   /** What the fake orders port answers next and has been asked. */
-  readonly orders: { offers: Awaited<ReturnType<OrdersPort['takeOffers']>>; readonly reports: unknown[] };
+  readonly orders: { offers: readonly HandedOut[]; readonly reports: unknown[] };
   /** Moves the server's clock, milliseconds. */
   readonly skip: (ms: number) => void;
   readonly call: (
@@ -67,19 +70,20 @@ export async function startApi(args: {
   const verifier = createVerifier({ pool, clock });
   const seen = createSeenBuffer({ pool, logger });
   const wake = createWakeHub({ databaseUrl: args.apiUrl, verifier, logger });
-  const orders: { offers: Awaited<ReturnType<OrdersPort['takeOffers']>>; reports: unknown[] } = {
+  const orders: { offers: readonly HandedOut[]; reports: unknown[] } = {
     offers: [],
     reports: [],
   };
   const fake: OrdersPort = {
-    takeReports: async (_pool, { reports }) => {
-      orders.reports.push(...reports);
-      return {
-        acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
-        violations: [],
-      };
-    },
-    takeOffers: async () => orders.offers,
+    takeReportBatch: async (_pool, { polls }) =>
+      polls.map(({ reports }) => {
+        orders.reports.push(...reports);
+        return {
+          acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
+          violations: [],
+        };
+      }),
+    takeOfferBatch: async (_pool, { polls }) => new Map(polls.map(({ endpointId }) => [endpointId, orders.offers])),
   };
   const app = createApp({
     api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
