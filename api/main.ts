@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
 import { haltAll, haltChange, retireEndpoint, takeOffers, takeReports } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
+import { withSecretFiles } from '../db/secret-files.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
 import { webSecret } from './auth/sessions.js';
@@ -73,7 +74,7 @@ void putBootstrapToken(settings.bootstrapToken);
 /** A program that is told something wrong says what, without a stack. */
 function settingsOrExit() {
   try {
-    return readSettings(process.env);
+    return readSettings(withSecretFiles(process.env));
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
     process.exit(1);

@@ -5,6 +5,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { pino } from 'pino';
 import { createListener } from '../db/listen.js';
 import { createPool } from '../db/pool.js';
+import { withSecretFiles } from '../db/secret-files.js';
 import { TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
 import { composeContent } from './content.js';
@@ -15,7 +16,7 @@ import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
 import { connectTemporal } from './temporal.js';
 
-const settings = readSettings(process.env);
+const settings = readSettings(withSecretFiles(process.env));
 const log = pino({ name: 'worker', level: process.env.RINGMASTER_LOG_LEVEL ?? 'info' });
 const clock = () => Date.now();
 const stop = new AbortController();
