@@ -8,6 +8,7 @@ import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
 import { TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
+import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
 import { composeDuties } from './duties.js';
 import { loadKeys } from './keys.js';
@@ -47,7 +48,14 @@ const keys = await untilItWorks({
   what: 'PostgreSQL',
   work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
 });
-const { content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+await publishOwnAgent({
+  pool,
+  store,
+  file: fileURLToPath(new URL('../agent-bundle/ringmaster-agent.mjs', import.meta.url)),
+  now: clock(),
+  log,
+}).catch((err: unknown) => log.warn({ err }, 'the agent of this release is not published'));
 const temporal = await untilItWorks({
   ...retry,
   what: 'Temporal',

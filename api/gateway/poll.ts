@@ -125,7 +125,12 @@ function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
 }
 
 function told(request: PollRequest) {
-  return { observations: request.observations, localLimits: request.localLimits };
+  const { agent, protocol } = request;
+  return {
+    observations: request.observations,
+    localLimits: request.localLimits,
+    agent: agent === undefined ? undefined : { ...agent, protocol },
+  };
 }
 
 type PlainEnvelope = PollReply['orders'][number]['order'];

@@ -98,16 +98,20 @@ export async function storeObservations(
     endpointId: string;
     observations: Readonly<Record<string, unknown>> | undefined;
     localLimits: Readonly<Record<string, unknown>> | undefined;
+    agent?: Readonly<Record<string, unknown>> | undefined;
   },
 ): Promise<void> {
-  if (args.observations === undefined && args.localLimits === undefined) return;
+  const { agent } = args;
+  if (args.observations === undefined && args.localLimits === undefined && agent === undefined) return;
   await db.query(
-    `UPDATE endpoint SET observations = coalesce($2::jsonb, observations), local_limits = coalesce($3::jsonb, local_limits)
+    `UPDATE endpoint SET observations = coalesce($2::jsonb, observations), local_limits = coalesce($3::jsonb, local_limits),
+            agent = coalesce($4::jsonb, agent)
       WHERE id = $1`,
     [
       args.endpointId,
       args.observations === undefined ? null : JSON.stringify(args.observations),
       args.localLimits === undefined ? null : JSON.stringify(args.localLimits),
+      agent === undefined ? null : JSON.stringify(agent),
     ],
   );
 }

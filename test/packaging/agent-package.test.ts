@@ -89,7 +89,7 @@ describe('.deb', () => {
       for (const argv of argvs) {
         // In a root of its own where there is nothing but a shell: no systemd, no helpers, no agent.
         const text = readFileSync(join(control, script), 'utf8').replaceAll(
-          /\/(etc|var|opt|run)\//g,
+          /\/(etc|var|opt|run|usr\/bin)\//g,
           `${out}/nowhere/$1/`,
         );
         const done = spawnSync('sh', ['-c', text, script, ...argv], {
