@@ -62,7 +62,9 @@ export async function poll(
   const heardAt = Math.min(now, signer.signedAt) - CLAIM_MARGIN_MS;
   const taken = await deps.orders.takeReports(deps.pool, { endpointId, reports, open, heardAt, now });
   if (taken.violations.length > 0) deps.logger.warn({ endpointId, violations: taken.violations }, 'reports refused');
-  if (verdict.kind !== 'old') await storeObservations(deps.pool, { endpointId, ...told(request) });
+  // Signatures count whole seconds: what is said in the same second as the last judged poll is no older than that, and said once.
+  const stale = verdict.kind === 'old' && signer.signedAt !== known.lastSignedAt;
+  if (!stale) await storeObservations(deps.pool, { endpointId, ...told(request) });
   const orders = active ? await deps.orders.takeOffers(deps.pool, { endpointId, open: request.open, now }) : [];
 
   const after =
