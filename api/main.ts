@@ -5,6 +5,7 @@ import { startTracing } from '../adapters/telemetry/tracing.js';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
 import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
+import { withSecretFiles } from '../db/secret-files.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
 import { webSecret } from './auth/sessions.js';
@@ -76,7 +77,7 @@ void putBootstrapToken(settings.bootstrapToken);
 /** A program that is told something wrong says what, without a stack. */
 function settingsOrExit() {
   try {
-    return readSettings(process.env);
+    return readSettings(withSecretFiles(process.env));
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
     process.exit(1);

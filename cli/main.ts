@@ -1,6 +1,8 @@
 #!/usr/bin/env node
 import { Command } from 'commander';
 import { registerAudit } from './commands/audit.js';
+import { registerBackup } from './commands/backup.js';
+import { registerMigrate } from './commands/migrate.js';
 import { registerUp } from './commands/up.js';
 import { UpError } from './up/errors.js';
 
@@ -9,6 +11,8 @@ const program = new Command('ringmaster')
   .showHelpAfterError();
 registerUp(program);
 registerAudit(program);
+registerBackup(program);
+registerMigrate(program);
 
 // After kill -9 of a terminal or a pager our output may have nowhere to go; that must not end what we keep running.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});

@@ -6,9 +6,11 @@ import { pino } from 'pino';
 import { startTracing, traceFields } from '../adapters/telemetry/tracing.js';
 import { createListener } from '../db/listen.js';
 import { createPool } from '../db/pool.js';
+import { withSecretFiles } from '../db/secret-files.js';
 import { TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
+import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
 import { composeDuties } from './duties.js';
 import { loadKeys } from './keys.js';
@@ -20,7 +22,7 @@ import { connectTemporal } from './temporal.js';
 
 const VERSION = '0.1.0';
 
-const settings = readSettings(process.env);
+const settings = readSettings(withSecretFiles(process.env));
 const tracing = startTracing({ service: 'ringmaster-worker', version: VERSION, env: process.env });
 const log = pino({ name: 'worker', level: process.env.RINGMASTER_LOG_LEVEL ?? 'info', mixin: traceFields });
 const clock = () => Date.now();
@@ -52,7 +54,14 @@ const keys = await untilItWorks({
   what: 'PostgreSQL',
   work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
 });
-const { content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+await publishOwnAgent({
+  pool,
+  store,
+  file: fileURLToPath(new URL('../agent-bundle/ringmaster-agent.mjs', import.meta.url)),
+  now: clock(),
+  log,
+}).catch((err: unknown) => log.warn({ err }, 'the agent of this release is not published'));
 const temporal = await untilItWorks({
   ...retry,
   what: 'Temporal',

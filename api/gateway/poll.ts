@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { quarantine } from '../../db/endpoints/identity.js';
-import { type PollView, readPollViews, storeObservationBatch } from '../../db/endpoints/presence.js';
+import { type PollView, readPollViews, storeObservationBatch, type Told } from '../../db/endpoints/presence.js';
 import { inTransaction } from '../../db/pool.js';
 import { type IdentityVerdict, judgeIdentity } from '../../domain/fleet/clone.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
@@ -98,11 +98,7 @@ async function answerPolls(
   });
   await storeObservationBatch(
     deps.pool,
-    known.flatMap(({ endpointId, request, verdict }) =>
-      verdict.kind === 'old'
-        ? []
-        : [{ endpointId, observations: request.observations, localLimits: request.localLimits }],
-    ),
+    known.flatMap((one) => (isStale(one) ? [] : [told(one)])),
   );
   const active = known.filter((one) => one.active);
   const offers = await deps.orders.takeOfferBatch(deps.pool, {
@@ -219,6 +215,16 @@ function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
     bootId: judged.bootId,
     earlierBootIds: moved && view.bootId !== null ? [...view.earlierBootIds, view.bootId] : view.earlierBootIds,
   };
+}
+
+/** Signatures count whole seconds: what is said in the same second as the last judged poll is no older than that, and said once. */
+function isStale({ verdict, signer, identity }: Known): boolean {
+  return verdict.kind === 'old' && signer.signedAt !== identity.lastSignedAt;
+}
+
+function told({ endpointId, request }: Known): Told {
+  const { observations, localLimits, agent, protocol } = request;
+  return { endpointId, observations, localLimits, agent: agent === undefined ? undefined : { ...agent, protocol } };
 }
 
 type PlainEnvelope = PollReply['orders'][number]['order'];

@@ -13,6 +13,7 @@ import {
   enrolRequest,
   type InventoryRequest,
   inventoryRequest,
+  OLDEST_PROTOCOL,
   PROTOCOL_VERSION,
   pollRequest,
 } from '../../protocol/messages.js';
@@ -29,7 +30,6 @@ export interface GatewayDeps extends PollDeps {
   readonly contentDirectory: string;
 }
 
-const OLDEST_PROTOCOL = Math.max(1, PROTOCOL_VERSION - 1);
 /** 20,000 packages with long names stay below. */
 const BODY_LIMIT = '16mb';
 const ENROL_LIMIT = '256kb';

@@ -111,22 +111,31 @@ export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<
 }
 
 const STORE_OBSERVATIONS = prepared(`
-  WITH told AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS t(id uuid, observations jsonb, limits jsonb)),
+  WITH told AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS t(id uuid, observations jsonb, limits jsonb, agent jsonb)),
   locked AS (SELECT e.id FROM endpoint e JOIN told t ON t.id = e.id ORDER BY e.id FOR NO KEY UPDATE OF e)
-  UPDATE endpoint e SET observations = coalesce(t.observations, e.observations), local_limits = coalesce(t.limits, e.local_limits)
+  UPDATE endpoint e SET observations = coalesce(t.observations, e.observations), local_limits = coalesce(t.limits, e.local_limits),
+         agent = coalesce(t.agent, e.agent)
     FROM told t, locked l WHERE e.id = t.id AND l.id = t.id`);
 
+export interface Told {
+  readonly endpointId: string;
+  readonly observations: Readonly<Record<string, unknown>> | undefined;
+  readonly localLimits: Readonly<Record<string, unknown>> | undefined;
+  /** Which agent it is: version, slot, protocol. */
+  readonly agent: Readonly<Record<string, unknown>> | undefined;
+}
+
 /** What agents tell only when it changes; undefined: nothing new. At most one entry per endpoint. */
-export async function storeObservationBatch(
-  db: Queryable,
-  batch: readonly {
-    readonly endpointId: string;
-    readonly observations: Readonly<Record<string, unknown>> | undefined;
-    readonly localLimits: Readonly<Record<string, unknown>> | undefined;
-  }[],
-): Promise<void> {
-  const told = batch.filter((one) => one.observations !== undefined || one.localLimits !== undefined);
+export async function storeObservationBatch(db: Queryable, batch: readonly Told[]): Promise<void> {
+  const told = batch.filter(
+    (one) => one.observations !== undefined || one.localLimits !== undefined || one.agent !== undefined,
+  );
   if (told.length === 0) return;
-  const rows = told.map(({ endpointId: id, observations, localLimits: limits }) => ({ id, observations, limits }));
+  const rows = told.map(({ endpointId: id, observations, localLimits: limits, agent }) => ({
+    id,
+    observations,
+    limits,
+    agent,
+  }));
   await db.query({ ...STORE_OBSERVATIONS, values: [JSON.stringify(rows)] });
 }
