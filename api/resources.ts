@@ -2,6 +2,7 @@
 import { accountRoutes } from './accounts/routes.js';
 import { auditRoutes } from './audit/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
+import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import type { ApiDeps } from './deps.js';
 import { endpointRoutes } from './endpoints/routes.js';
@@ -17,6 +18,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
   return [
     accountRoutes,
     auditRoutes,
+    changePlanRoutes,
     changeRoutes,
     commandRoutes,
     endpointRoutes,

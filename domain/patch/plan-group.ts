@@ -1,21 +1,11 @@
 /** What endpoints that are alike get, decided without any IO. */
-import type { KnownPackage } from '../../../db/catalogue/lookup.js';
-import type { OldPackage } from '../../../db/plan/documents.js';
-import type { WorkGroup } from '../../../db/plan/work-groups.js';
-import type { TriageNote } from '../../../db/plan/write.js';
-import type { PatchParameters } from '../../../domain/change/patch-parameters.js';
-import type { PackageUpdate, TriageDecision, TriageException, TriageRules } from '../../../domain/content/index.js';
-import {
-  classifyUpdates,
-  EMPTY_UPDATE_SET,
-  triageUpdates,
-  updateKey,
-  updateSet,
-  worstOf,
-} from '../../../domain/content/index.js';
-import type { EpochMs } from '../../../domain/time.js';
-import type { KindWork } from '../change-kind.js';
+import type { KindWork, OldPackage, TriageNote } from '../change/kind-plan.js';
+import type { PatchParameters } from '../change/patch-parameters.js';
+import type { PackageUpdate, TriageDecision, TriageException, TriageRules } from '../content/index.js';
+import { classifyUpdates, EMPTY_UPDATE_SET, triageUpdates, updateKey, updateSet, worstOf } from '../content/index.js';
+import type { EpochMs } from '../time.js';
 import type { FixBook } from './fix-book.js';
+import type { KnownPackage, WorkGroup } from './model.js';
 
 export interface PlanGroupInput {
   readonly group: WorkGroup;

@@ -1,0 +1,17 @@
+import { Command } from 'commander';
+import { registerAudit } from './commands/audit.js';
+import { registerCycle } from './commands/cycle.js';
+import { registerEndpoints } from './commands/endpoints.js';
+import { registerUp } from './commands/up.js';
+
+/** The whole command tree; what commands need is loaded only when one of them runs. */
+export function createProgram(): Command {
+  const program = new Command('ringmaster')
+    .description('From "a patch exists" to "proven installed, or undone"')
+    .showHelpAfterError('(--help tells more)');
+  registerUp(program);
+  registerEndpoints(program);
+  registerCycle(program);
+  registerAudit(program);
+  return program;
+}
