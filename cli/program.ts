@@ -1,5 +1,7 @@
 import { Command } from 'commander';
+import { registerApply } from './commands/apply.js';
 import { registerAudit } from './commands/audit.js';
+import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
 import { registerUp } from './commands/up.js';
@@ -12,6 +14,8 @@ export function createProgram(): Command {
   registerUp(program);
   registerEndpoints(program);
   registerCycle(program);
+  registerApply(program);
   registerAudit(program);
+  registerCompletion(program);
   return program;
 }
