@@ -3,6 +3,7 @@ import { accountRoutes } from './accounts/routes.js';
 import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
+import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import type { ApiDeps } from './deps.js';
 import { endpointRoutes } from './endpoints/routes.js';
@@ -22,6 +23,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     accountRoutes,
     approvalRoutes,
     auditRoutes,
+    changePlanRoutes,
     changeRoutes,
     commandRoutes,
     endpointRoutes,

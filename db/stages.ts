@@ -16,6 +16,7 @@ export { loadExceptions } from './exceptions/exceptions.js';
 export { closeOrders } from './orders/withdraw.js';
 export { recordPlannedFacts } from './plan/facts.js';
 export * from './plan/load.js';
+export { loadPatchInputs } from './plan/patch-inputs.js';
 export { loadClaims, loadFindings, recordOutcomes, recordProof } from './plan/proof.js';
 export { askForScans, loadScopeEndpoints } from './plan/scope.js';
 export { insertStageOrders } from './plan/staging.js';

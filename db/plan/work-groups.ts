@@ -1,22 +1,8 @@
 import { type InstalledPackage, readOwnersPatterns } from '../../domain/content/index.js';
+import type { WorkGroup } from '../../domain/patch/model.js';
 import type { Queryable } from '../pool.js';
 
-/** Endpoints that would make the same upgrades from the same state, and so share one decision. */
-export interface WorkGroup {
-  readonly endpointIds: readonly string[];
-  /** Of their last complete scan: 'apt', … */
-  readonly provider: string;
-  /** Patterns the owners of these endpoints list as never to touch. */
-  readonly neverTouch: readonly string[];
-  readonly proposed: readonly {
-    readonly name: string;
-    readonly arch: string;
-    readonly installed: string | null;
-    readonly candidate: string;
-  }[];
-  /** Installed binaries that matter for reversibility: of the updated sources, and families like postgresql-15. */
-  readonly installed: readonly InstalledPackage[];
-}
+export type { WorkGroup };
 
 /**
  * Groups endpoints by what they would upgrade and what is installed around it. Endpoints with nothing to upgrade are in

@@ -1,17 +1,8 @@
 /** What endpoints that are alike get, decided without any IO. */
-import type { KnownPackage } from '../../../db/catalogue/lookup.js';
-import type { OldPackage } from '../../../db/plan/documents.js';
-import type { WorkGroup } from '../../../db/plan/work-groups.js';
-import type { TriageNote } from '../../../db/plan/write.js';
-import type { PatchParameters } from '../../../domain/change/patch-parameters.js';
-import { SNAPSHOT_HOOK } from '../../../domain/change/way-back.js';
-import type {
-  ExceptedUpdate,
-  PackageUpdate,
-  TriageDecision,
-  TriageException,
-  TriageRules,
-} from '../../../domain/content/index.js';
+import type { KindWork, OldPackage, TriageNote } from '../change/kind-plan.js';
+import type { PatchParameters } from '../change/patch-parameters.js';
+import { SNAPSHOT_HOOK } from '../change/way-back.js';
+import type { ExceptedUpdate, PackageUpdate, TriageDecision, TriageException, TriageRules } from '../content/index.js';
 import {
   classifyUpdates,
   EMPTY_UPDATE_SET,
@@ -20,11 +11,11 @@ import {
   updateKey,
   updateSet,
   worstOf,
-} from '../../../domain/content/index.js';
-import { type Exception, exceptionFor, exceptionInWords } from '../../../domain/exception/exception.js';
-import type { EpochMs } from '../../../domain/time.js';
-import type { KindWork } from '../change-kind.js';
+} from '../content/index.js';
+import { type Exception, exceptionFor, exceptionInWords } from '../exception/exception.js';
+import type { EpochMs } from '../time.js';
 import type { FixBook } from './fix-book.js';
+import type { KnownPackage, WorkGroup } from './model.js';
 
 export interface PlanGroupInput {
   readonly group: WorkGroup;
