@@ -18,6 +18,8 @@ import { openApiDocument } from './http/openapi.js';
 import { webDirectory } from './http/pages.js';
 import type { Route } from './http/route.js';
 import { traceRequests } from './http/tracing.js';
+import type { LiveHub } from './live/hub.js';
+import { liveRoutes } from './live/routes.js';
 import { createAggregateCache } from './ops/aggregates.js';
 import { createMetrics } from './ops/metrics.js';
 import { opsRoutes } from './ops/routes.js';
@@ -43,6 +45,8 @@ export interface Plug {
 export interface AppDeps {
   readonly api: ApiDeps;
   readonly gateway: GatewayDeps;
+  /** What streams of events are told by. */
+  readonly live: LiveHub;
   readonly logger: Logger;
   readonly version: string;
   /** Signs cookies and forms. */
@@ -61,7 +65,11 @@ export function createApp(deps: AppDeps): Express {
   const { pool, clock } = api;
   const forms = createFormGuard(deps.webSecret);
   const plugs = deps.plugs.map((plug) => plug({ pool, clock, logger, forms }));
-  const routes = [...resourceRoutes(api), ...plugs.flatMap((plug) => plug.routes ?? [])];
+  const routes = [
+    ...resourceRoutes(api),
+    ...liveRoutes({ pool, clock, logger, hub: deps.live }),
+    ...plugs.flatMap((plug) => plug.routes ?? []),
+  ];
 
   const app = express();
   app.disable('x-powered-by');

@@ -3,6 +3,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { startTracing } from '../adapters/telemetry/tracing.js';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
+import { createListener } from '../db/listen.js';
 import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
@@ -12,8 +13,9 @@ import { webSecret } from './auth/sessions.js';
 import { parseParameters } from './changes/parameters.js';
 import { createSeenBuffer } from './gateway/seen-buffer.js';
 import { createVerifier } from './gateway/signed.js';
-import { createWakeHub } from './gateway/wake.js';
+import { createWakeHub, WAKE_CHANNEL } from './gateway/wake.js';
 import { createLogger } from './http/logger.js';
+import { createLiveHub, LIVE_CHANNELS } from './live/hub.js';
 import { readSettings } from './settings.js';
 
 const VERSION = '0.1.0';
@@ -35,7 +37,9 @@ const pool = createPool({
 });
 const verifier = createVerifier({ pool, clock });
 const seen = createSeenBuffer({ pool, logger });
-const wake = createWakeHub({ databaseUrl: settings.databaseUrl, verifier, logger });
+const listener = createListener({ url: settings.databaseUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });
+const wake = createWakeHub({ listener, verifier, logger });
+const live = createLiveHub({ pool, listener, clock, logger });
 
 const app = createApp({
   api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
@@ -51,6 +55,7 @@ const app = createApp({
     random: Math.random,
     contentDirectory: join(settings.dataDirectory, 'content'),
   },
+  live,
   logger,
   version: VERSION,
   webSecret: webSecret({ fromEnvironment: settings.webSecret, dataDirectory: settings.dataDirectory }),
@@ -107,7 +112,9 @@ async function stop(reason: string): Promise<void> {
     process.exit(process.exitCode ?? 0);
   }, DRAIN_MS);
   hard.unref();
+  live.close();
   await wake.close();
+  await listener.close();
   if (server.listening) {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();

@@ -20,6 +20,8 @@ export function measureRequests(registry: Registry): RequestHandler {
     if (!UNMEASURED.test(path)) {
       const began = performance.now();
       res.on('close', () => {
+        // A stream of events is open for as long as somebody looks; that is no time anybody waited.
+        if (String(res.getHeader('content-type')).startsWith('text/event-stream')) return;
         const route = AGENT.exec(path)?.[0] ?? routeOf(req);
         seconds.observe(
           { method: req.method, route, status: String(res.statusCode) },

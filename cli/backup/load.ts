@@ -47,5 +47,7 @@ export async function loadDatabase(client: pg.ClientBase, folder: string, dump: 
       value,
     ]);
   }
+  // Whoever watched before is told to start afresh.
+  await client.query('INSERT INTO feed_pruned (xid) VALUES (pg_current_xact_id())');
   for (const name of names) await client.query(`ALTER TABLE ${name} ENABLE TRIGGER USER`);
 }
