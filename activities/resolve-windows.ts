@@ -1,22 +1,12 @@
 import type { ResolvedWindow, WindowGroup } from '../db/orders/index.js';
-import type { FreezeCalendar } from '../domain/schedule/index.js';
-import {
-  formatInstant,
-  freezesBetween,
-  freezesNeeded,
-  nextWindow,
-  parseFreezeCalendar,
-  parseHours,
-  shownZone,
-} from '../domain/schedule/index.js';
-import { DAY, type EpochMs, MINUTE } from '../domain/time.js';
+import { type Calendars, nextOpening, readCalendars } from '../domain/policy/next-opening.js';
+import { formatInstant, parseHours, shownZone } from '../domain/schedule/index.js';
+import { DAY, type EpochMs } from '../domain/time.js';
 import type { OrderTarget, RingActivities } from './contract.js';
 import type { RingDeps } from './ring-deps.js';
 
 /** Who was told not to wait for windows may begin for this long. */
 const UNHURRIED_MS = 30 * DAY;
-/** What sending content ahead is expected to take at least. */
-const STAGE_NEEDS_MS = MINUTE;
 
 type Result = Awaited<ReturnType<RingActivities['resolveWindows']>>;
 
@@ -43,57 +33,16 @@ export async function resolveWindows(
     zone: zoneShown(group, args.target),
     window: unbound
       ? { opens: now, lastStart: now + UNHURRIED_MS, closes: now + UNHURRIED_MS }
-      : windowOf(group, { target: args.target, calendars, now }),
+      : nextOpening({ policy: group.policy, zone: group.zone, target: args.target, calendars, now }),
   }));
   await orders.writeWindows(pool, resolved);
   return summary(resolved, now);
 }
 
-/** The next window of a group, or why it never comes. Pure. */
-export function windowOf(
-  group: WindowGroup,
-  args: { readonly target: OrderTarget; readonly calendars: Calendars; readonly now: EpochMs },
-): ResolvedWindow {
-  const { policy, zone } = group;
-  if (policy === null) return { never: 'no policy set applies to the endpoint' };
-  const hours = parseHours(policy.hours);
-  if (!hours.ok)
-    return { never: `hours of operation: ${hours.problems.map((p) => `${p.path}: ${p.reason}`).join('; ')}` };
-  if (!(policy.expectedMinutes > 0)) return { never: 'expectedMinutes: is not a number of minutes' };
-  const calendars: FreezeCalendar[] = [];
-  for (const name of policy.freezeCalendars) {
-    const calendar = args.calendars.get(name);
-    if (calendar === undefined) return { never: `freeze calendar ${name}: is missing` };
-    if ('problem' in calendar) return { never: `freeze calendar ${name}: ${calendar.problem}` };
-    calendars.push(calendar.calendar);
-  }
-  const freezes = freezesBetween({ calendars, zone, ...freezesNeeded(args.now) });
-  if (!freezes.ok) return { never: `${freezes.problem.place}: ${freezes.problem.reason}` };
-  const staging = args.target === 'stage';
-  const needMs = staging ? STAGE_NEEDS_MS : policy.expectedMinutes * MINUTE;
-  const spec = staging ? hours.value.stage : hours.value.apply;
-  const next = nextWindow({ spec, freezes: freezes.freezes, zone, now: args.now, needMs });
-  if ('never' in next) return { never: next.never };
-  return { opens: next.opens, lastStart: next.closes - needMs, closes: next.closes };
-}
-
-export type Calendars = ReadonlyMap<string, { readonly calendar: FreezeCalendar } | { readonly problem: string }>;
-
 async function loadCalendars(deps: RingDeps, groups: readonly WindowGroup[]): Promise<Calendars> {
   const names = [...new Set(groups.flatMap((group) => group.policy?.freezeCalendars ?? []))];
   if (names.length === 0) return new Map();
-  const texts = await deps.orders.loadFreezeTexts(deps.pool, names);
-  return new Map(
-    [...texts].map(([name, text]) => {
-      const parsed = parseFreezeCalendar(text);
-      return [
-        name,
-        parsed.ok
-          ? { calendar: parsed.calendar }
-          : { problem: `line ${parsed.problem.line}: ${parsed.problem.reason}` },
-      ];
-    }),
-  );
+  return readCalendars(await deps.orders.loadFreezeTexts(deps.pool, names));
 }
 
 function summary(

@@ -1,4 +1,5 @@
 /** What the stages' activities may ask of the database; injected by the composition root. */
+export { loadAgentGroups, loadAgentReleases } from './agents/releases.js';
 export { appendAudit } from './audit/append.js';
 export * from './catalogue/content.js';
 export * from './catalogue/fixes.js';
@@ -10,9 +11,12 @@ export { projectChange } from './change/project.js';
 export { loadRings, upsertRings } from './change/rings.js';
 export { findOpenChangeOf, lockSchedule } from './change/scheduled.js';
 export { countExcluded, loadEnds } from './change/summary.js';
+export { loadSelectables } from './endpoints/selectable.js';
+export { loadExceptions } from './exceptions/exceptions.js';
 export { closeOrders } from './orders/withdraw.js';
 export { recordPlannedFacts } from './plan/facts.js';
 export * from './plan/load.js';
+export { loadPatchInputs } from './plan/patch-inputs.js';
 export { loadClaims, loadFindings, recordOutcomes, recordProof } from './plan/proof.js';
 export { askForScans, loadScopeEndpoints } from './plan/scope.js';
 export { insertStageOrders } from './plan/staging.js';

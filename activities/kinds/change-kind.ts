@@ -4,9 +4,9 @@
  * sets (files by digest), so orders, their documents and the way back need nothing of their own.
  */
 
-import type { PlanWork } from '../../db/plan/write.js';
 import type { Queryable } from '../../db/pool.js';
 import type * as StageDb from '../../db/stages.js';
+import type { KindPlan, KindWork, UpdateFacts } from '../../domain/change/kind-plan.js';
 import type { PackageUpdate } from '../../domain/content/index.js';
 import type { Parsed } from '../../domain/schedule/model.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -19,30 +19,7 @@ export interface KindContext<P> {
   readonly now: EpochMs;
 }
 
-/** Endpoints that get the same, decided once. */
-export interface KindWork extends PlanWork {
-  readonly endpointIds: readonly string[];
-  /** Why these endpoints get nothing; null when they get `set`. */
-  readonly idle: string | null;
-}
-
-/** What reports will need to know of one update (design §12). */
-export interface UpdateFacts {
-  readonly name: string;
-  readonly arch: string;
-  readonly version: string;
-  readonly source: string;
-  readonly vendor: string | null;
-  readonly severity: string | null;
-  readonly cves: readonly string[];
-  readonly publishedAt: EpochMs | null;
-}
-
-export interface KindPlan {
-  /** Endpoints in none of these have nothing to do. */
-  readonly works: readonly KindWork[];
-  readonly facts: readonly UpdateFacts[];
-}
+export type { KindPlan, KindWork, UpdateFacts };
 
 export interface KindTiming {
   /** An inventory older than this is asked for again before planning. */
@@ -57,8 +34,11 @@ export interface ChangeKind<P = unknown> {
   /** Reads `spec.parameters` strictly. Never throws. */
   parse(parameters: unknown): Parsed<P>;
   timing(parameters: P): KindTiming;
-  /** Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once. */
-  plan(context: KindContext<P>, endpointIds: readonly string[]): Promise<KindPlan>;
+  /**
+   * Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once.
+   * @param undoable endpoints that get nothing that can't be taken back: neither a snapshot nor a second person stands behind it
+   */
+  plan(context: KindContext<P>, endpointIds: readonly string[], undoable?: ReadonlySet<string>): Promise<KindPlan>;
   /** Reads what the fetched content says of itself, and keeps it for the plan and the approvers. */
   study(
     context: KindContext<P>,

@@ -1,18 +1,18 @@
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { quarantine } from '../../db/endpoints/identity.js';
-import { type PollView, readPollViews, storeObservationBatch } from '../../db/endpoints/presence.js';
+import { type PollView, readPollViews, storeObservationBatch, type Told } from '../../db/endpoints/presence.js';
 import { inTransaction } from '../../db/pool.js';
 import { type IdentityVerdict, judgeIdentity } from '../../domain/fleet/clone.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
 import type { PollReply, PollRequest } from '../../protocol/messages.js';
-import { forbidden } from '../http/problem.js';
+import { forbidden, type Problem } from '../http/problem.js';
 import { createGatherer, type Gatherer, type Outcome } from './gather.js';
 import { nextPollSeconds } from './next-poll.js';
 import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
-import type { Signer } from './signed.js';
+import { foreignKey, type Signer } from './signed.js';
 
 /** Beyond this the endpoint refuses to apply (design §4), so it is worth saying. */
 const MAX_SKEW_MS = 2 * MINUTE;
@@ -67,7 +67,7 @@ export function createPolls(deps: PollDeps & { readonly clock: () => EpochMs }):
 /**
  * Answers polls of different endpoints: reports in, then orders out. Reports of a quarantined endpoint still count (they
  * settle what it began); it gets no orders. Done again it changes nothing more.
- * @returns one outcome per poll, in order: the reply, or Problem 403 for an endpoint that is retired or unknown
+ * @returns one outcome per poll, in order: the reply, or Problem 403 for an endpoint that is retired or unknown, 401 for a key that is no longer its own
  */
 async function answerPolls(
   deps: PollDeps,
@@ -79,9 +79,13 @@ async function answerPolls(
     polls.map(({ signer }) => signer.endpointId),
   );
   const known: Known[] = [];
+  const refused = new Map<string, Problem>();
   for (const poll of polls) {
-    const before = views.get(poll.signer.endpointId);
-    if (before !== undefined && before.state !== 'retired') known.push(await identified(deps, poll, before));
+    const { endpointId } = poll.signer;
+    const before = views.get(endpointId);
+    const problem = whyRefused(poll.signer, before);
+    if (problem !== null) refused.set(endpointId, problem);
+    else if (before !== undefined) known.push(await identified(deps, poll, before));
   }
   const taken = await deps.orders.takeReportBatch(deps.pool, {
     polls: known.map(({ endpointId, request: { reports, open }, signer, arrivedAt }) => ({
@@ -94,11 +98,7 @@ async function answerPolls(
   });
   await storeObservationBatch(
     deps.pool,
-    known.flatMap(({ endpointId, request, verdict }) =>
-      verdict.kind === 'old'
-        ? []
-        : [{ endpointId, observations: request.observations, localLimits: request.localLimits }],
-    ),
+    known.flatMap((one) => (isStale(one) ? [] : [told(one)])),
   );
   const active = known.filter((one) => one.active);
   const offers = await deps.orders.takeOfferBatch(deps.pool, {
@@ -121,9 +121,14 @@ async function answerPolls(
   return polls.map(({ signer }) => {
     const value = replies.get(signer.endpointId);
     if (value !== undefined) return { ok: true, value };
-    const what = views.has(signer.endpointId) ? 'this endpoint is retired' : 'this endpoint is not known here';
-    return { ok: false, error: forbidden(what) };
+    return { ok: false, error: refused.get(signer.endpointId) ?? forbidden('this endpoint is not known here') };
   });
+}
+
+/** Why this endpoint gets no answer; null when it does. */
+function whyRefused(signer: Signer, view: PollView | undefined): Problem | null {
+  if (view === undefined) return forbidden('this endpoint is not known here');
+  return foreignKey(signer, view) ?? (view.state === 'retired' ? forbidden('this endpoint is retired') : null);
 }
 
 /** Judges whether this is the machine that polled before; a suspect is quarantined here and now. */
@@ -200,6 +205,7 @@ async function reply(
 /** What is known of the identity, with what this process has heard but not yet written. */
 function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
   const judged = deps.seen.peek(endpointId)?.judged ?? null;
+  if (judged !== null && view.identitySince !== null && judged.signedAt < view.identitySince) return view;
   if (judged === null || (view.lastSignedAt !== null && judged.signedAt <= view.lastSignedAt)) return view;
   const moved = view.bootId !== null && view.bootId !== judged.bootId;
   return {
@@ -209,6 +215,16 @@ function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
     bootId: judged.bootId,
     earlierBootIds: moved && view.bootId !== null ? [...view.earlierBootIds, view.bootId] : view.earlierBootIds,
   };
+}
+
+/** Signatures count whole seconds: what is said in the same second as the last judged poll is no older than that, and said once. */
+function isStale({ verdict, signer, identity }: Known): boolean {
+  return verdict.kind === 'old' && signer.signedAt !== identity.lastSignedAt;
+}
+
+function told({ endpointId, request }: Known): Told {
+  const { observations, localLimits, agent, protocol } = request;
+  return { endpointId, observations, localLimits, agent: agent === undefined ? undefined : { ...agent, protocol } };
 }
 
 type PlainEnvelope = PollReply['orders'][number]['order'];

@@ -4,7 +4,7 @@ import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
 import { readKeySet } from '../../db/endpoints/key-set.js';
 import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
-import { type ScanOf, storeScans } from '../../db/inventory/store-scan.js';
+import { storeScans } from '../../db/inventory/store-scan.js';
 import { readSetting } from '../../db/setting.js';
 import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -14,6 +14,7 @@ import {
   enrolRequest,
   type InventoryRequest,
   inventoryRequest,
+  OLDEST_PROTOCOL,
   PROTOCOL_VERSION,
   pollRequest,
 } from '../../protocol/messages.js';
@@ -22,7 +23,7 @@ import { validated } from '../http/validate.js';
 import { createEnrolments } from './enrol.js';
 import { createGatherer, type Gatherer } from './gather.js';
 import { createPolls, type PollDeps } from './poll.js';
-import type { Signer, Verifier } from './signed.js';
+import { foreignKey, type Signer, type Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
   readonly verifier: Verifier;
@@ -31,7 +32,6 @@ export interface GatewayDeps extends PollDeps {
   readonly contentDirectory: string;
 }
 
-const OLDEST_PROTOCOL = Math.max(1, PROTOCOL_VERSION - 1);
 /** 20,000 packages with long names stay below. */
 const BODY_LIMIT = '16mb';
 const ENROL_LIMIT = '256kb';
@@ -84,10 +84,10 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
 
   router.post(
     '/inventory',
-    signed(async (req, { endpointId }) => {
+    signed(async (req, signer) => {
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await scans.run({ endpointId, scan });
+      await scans.run({ signer, scan });
       return { serverTime: deps.clock(), scanId: scan.scanId };
     }),
   );
@@ -102,10 +102,10 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
   );
 
   router.get('/content/:sha256', async (req, res, next) => {
-    const { endpointId } = await deps.verifier.verify(asSigned(req));
+    const signer = await deps.verifier.verify(asSigned(req));
     const { sha256 } = req.params;
     if (!/^[0-9a-f]{64}$/.test(sha256)) throw invalidField('sha256', 'not a SHA-256 in lower-case hex', 'path');
-    await requireActive(deps.pool, endpointId);
+    await requireActive(deps.pool, signer);
     const options = {
       root: deps.contentDirectory,
       dotfiles: 'allow' as const,
@@ -164,33 +164,39 @@ function spoken(body: unknown): unknown {
   return body;
 }
 
-async function requireActive(pool: Pool, endpointId: string): Promise<void> {
-  const objection = inactive((await readPollViews(pool, [endpointId])).get(endpointId));
+async function requireActive(pool: Pool, signer: Signer): Promise<void> {
+  const objection = inactive(signer, (await readPollViews(pool, [signer.endpointId])).get(signer.endpointId));
   if (objection !== null) throw objection;
 }
 
-function inactive(view: PollView | undefined): Problem | null {
-  if (view?.state === 'active') return null;
+/** Why this endpoint gets nothing; null: it is active, and the key that signed is its own. */
+function inactive(signer: Signer, view: PollView | undefined): Problem | null {
+  const foreign = view === undefined ? null : foreignKey(signer, view);
+  if (foreign !== null || view?.state === 'active') return foreign;
   return forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
 }
 
 /** Inventories in one transaction; each may be big. */
 const SCANS_TOGETHER = 50;
 
-/** Stores inventories that come together in one go. `run` throws Problem 403 for an endpoint that is not active. */
-function createScans(deps: GatewayDeps): Gatherer<ScanOf, void> {
+/** Stores inventories that come together in one go. `run` throws Problem 401 or 403 for an endpoint that is not active. */
+function createScans(deps: GatewayDeps): Gatherer<{ readonly signer: Signer; readonly scan: InventoryRequest }, void> {
   return createGatherer({
     work: async (scans) => {
       const views = await readPollViews(
         deps.pool,
-        scans.map(({ endpointId }) => endpointId),
+        scans.map(({ signer }) => signer.endpointId),
       );
-      const objections = scans.map(({ endpointId }) => inactive(views.get(endpointId)));
-      const welcome = scans.filter((_, i) => objections[i] === null);
-      await storeScans(deps.pool, { scans: welcome, now: deps.clock() });
+      const objections = scans.map(({ signer }) => inactive(signer, views.get(signer.endpointId)));
+      await storeScans(deps.pool, {
+        scans: scans.flatMap(({ signer, scan }, i) =>
+          objections[i] === null ? [{ endpointId: signer.endpointId, scan }] : [],
+        ),
+        now: deps.clock(),
+      });
       return objections.map((error) => (error === null ? { ok: true, value: undefined } : { ok: false, error }));
     },
-    key: ({ endpointId }) => endpointId,
+    key: ({ signer }) => signer.endpointId,
     atOnce: 2,
     most: SCANS_TOGETHER,
   });

@@ -16,3 +16,13 @@ export const scheduleReply = z.object({
   name: z.string(),
   nextStarts: z.array(z.iso.datetime()),
 });
+
+export const scheduleDetail = scheduleReply.extend({
+  calendar: z.record(z.string(), z.unknown()),
+  overlap: z.enum(['skip', 'bufferOne', 'allowAll']),
+  spec: z.record(z.string(), z.unknown()),
+  createdBy: z.string(),
+  createdAt: z.iso.datetime(),
+  /** Whether the worker has taken it up as it is. */
+  applied: z.boolean(),
+});

@@ -1,14 +1,7 @@
-import type { EpochMs } from '../../domain/time.js';
+import type { SourceFix } from '../../domain/patch/model.js';
 import type { Queryable } from '../pool.js';
 
-/** What one version of a source package fixed, by its own changelog. */
-export interface SourceFix {
-  readonly source: string;
-  readonly version: string;
-  readonly cves: readonly string[];
-  readonly urgency: string | null;
-  readonly releasedAt: EpochMs | null;
-}
+export type { SourceFix };
 
 /** Everything known of these sources, by source. */
 export async function loadSourceFixes(db: Queryable, sources: readonly string[]): Promise<Map<string, SourceFix[]>> {

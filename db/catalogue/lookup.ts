@@ -1,32 +1,9 @@
-import type { Pocket } from '../../domain/content/index.js';
-import type { EpochMs } from '../../domain/time.js';
+import type { KnownPackage } from '../../domain/patch/model.js';
+import { packageKey } from '../../domain/patch/model.js';
 import type { Queryable } from '../pool.js';
 
-/** What verified indexes say, or said, of one package version. */
-export interface KnownPackage {
-  readonly name: string;
-  readonly arch: string;
-  readonly version: string;
-  readonly source: string;
-  readonly sourceVersion: string;
-  readonly sha256: string;
-  readonly size: number;
-  readonly pocket: Pocket;
-  /** The origin its index claims: 'Debian', … */
-  readonly vendor: string | null;
-  /** When an index first named it. */
-  readonly firstSeen: EpochMs;
-  /** No index names it any more; it may still be good for a way back. */
-  readonly withdrawn: boolean;
-  /** Indexes disagree about its bytes: then nothing about it can be trusted. */
-  readonly ambiguous: boolean;
-  /** Why the file could not be had when it was last tried; null when that did not fail. */
-  readonly refusal: string | null;
-}
-
-/** `name arch version`. */
-export const packageKey = (p: { readonly name: string; readonly arch: string; readonly version: string }): string =>
-  `${p.name} ${p.arch} ${p.version}`;
+export type { KnownPackage };
+export { packageKey };
 
 /**
  * What the catalogue knows of these versions, by {@link packageKey}. Named by several suites, a version counts as security

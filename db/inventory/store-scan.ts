@@ -2,6 +2,8 @@
 import type { Pool, PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
 import type { InventoryRequest } from '../../protocol/messages.js';
+import { selectableFacts } from '../endpoints/selectable.js';
+import { refreshQuorumMembers } from '../groups/groups.js';
 import { inTransaction } from '../pool.js';
 import { recordMissing, settleConfirmed } from './update-facts.js';
 
@@ -23,9 +25,15 @@ export async function storeScans(
   await inTransaction(pool, async (client) => {
     const { now } = args;
     // Two scans of one endpoint take turns; rows are locked in one order, as everywhere.
-    await client.query('SELECT FROM endpoint WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE', [
-      args.scans.map(({ endpointId }) => endpointId),
-    ]);
+    const { rows: locked } = await client.query<{ id: string; moved: boolean }>(
+      `SELECT e.id, NOT e.facts @> s.facts AS moved
+         FROM endpoint e JOIN unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) ON s.id = e.id
+        ORDER BY e.id FOR NO KEY UPDATE OF e`,
+      [
+        args.scans.map(({ endpointId }) => endpointId),
+        args.scans.map(({ scan }) => JSON.stringify(selectableFacts(scan.facts))),
+      ],
+    );
     const scans = await insertScans(client, args.scans, now);
     if (scans.length === 0) return;
     // Also after a scan that failed: asking again at every poll would only load a host that can't answer.
@@ -34,6 +42,8 @@ export async function storeScans(
          FROM unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) WHERE e.id = s.id`,
       [scans.map(({ endpointId }) => endpointId), scans.map(({ scan }) => JSON.stringify(scan.facts))],
     );
+    const moved = new Set(locked.flatMap((row) => (row.moved ? [row.id] : [])));
+    for (const { endpointId } of scans) if (moved.has(endpointId)) await refreshQuorumMembers(client, endpointId);
     const complete = scans.filter(({ scan }) => scan.complete);
     if (complete.length === 0) return;
     await replacePackages(client, complete);

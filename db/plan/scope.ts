@@ -1,4 +1,5 @@
 import type { ScopeEndpoint } from '../../domain/change/scope.js';
+import { SELECTABLE_COLUMNS, toSelectable } from '../endpoints/selectable.js';
 import { wakeEndpoints } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 
@@ -8,22 +9,22 @@ export async function loadScopeEndpoints(
   args: { readonly endpointIds?: readonly string[] } = {},
 ): Promise<ScopeEndpoint[]> {
   const { rows } = await db.query(
-    `SELECT e.id, e.name, e.labels, e.state, e.state_reason, e.scan_only, e.simulated, e.hold_until, e.hold_reason,
+    `SELECT ${SELECTABLE_COLUMNS}, e.state_reason, e.hold_until, e.hold_reason,
             done.received_at AS scanned_at, done.provider,
             CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
        FROM endpoint e
        LEFT JOIN LATERAL (SELECT complete, incomplete_reason FROM scan s
-                           WHERE s.endpoint_id = e.id ORDER BY received_at DESC LIMIT 1) last ON true
+                           WHERE s.endpoint_id = e.id AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                          ORDER BY received_at DESC LIMIT 1) last ON true
        LEFT JOIN LATERAL (SELECT received_at, provider FROM scan s
-                           WHERE s.endpoint_id = e.id AND complete ORDER BY received_at DESC LIMIT 1) done ON true
+                           WHERE s.endpoint_id = e.id AND complete AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                          ORDER BY received_at DESC LIMIT 1) done ON true
       WHERE $1::uuid[] IS NULL OR e.id = ANY ($1)
       ORDER BY e.id`,
     [args.endpointIds ?? null],
   );
   return rows.map((row) => ({
-    id: row.id,
-    name: row.name,
-    labels: row.labels,
+    ...toSelectable(row),
     state: row.state,
     stateReason: row.state_reason,
     scanOnly: row.scan_only,

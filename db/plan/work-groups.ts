@@ -1,22 +1,8 @@
-import type { InstalledPackage } from '../../domain/content/index.js';
+import { type InstalledPackage, readOwnersPatterns } from '../../domain/content/index.js';
+import type { WorkGroup } from '../../domain/patch/model.js';
 import type { Queryable } from '../pool.js';
 
-/** Endpoints that would make the same upgrades from the same state, and so share one decision. */
-export interface WorkGroup {
-  readonly endpointIds: readonly string[];
-  /** Of their last complete scan: 'apt', … */
-  readonly provider: string;
-  /** Patterns the owners of these endpoints list as never to touch. */
-  readonly neverTouch: readonly string[];
-  readonly proposed: readonly {
-    readonly name: string;
-    readonly arch: string;
-    readonly installed: string | null;
-    readonly candidate: string;
-  }[];
-  /** Installed binaries that matter for reversibility: of the updated sources, and families like postgresql-15. */
-  readonly installed: readonly InstalledPackage[];
-}
+export type { WorkGroup };
 
 /**
  * Groups endpoints by what they would upgrade and what is installed around it. Endpoints with nothing to upgrade are in
@@ -53,7 +39,7 @@ export async function loadWorkGroups(db: Queryable, endpointIds: readonly string
     return {
       endpointIds: group.endpoint_ids,
       provider: group.provider,
-      neverTouch: textList(group.never_touch),
+      neverTouch: readOwnersPatterns(group.never_touch),
       proposed: proposed.get(speaker) ?? [],
       installed: installed.get(speaker) ?? [],
     };
@@ -96,6 +82,3 @@ function byEndpoint<R extends { endpoint_id: string }, T>(rows: readonly R[], pi
   }
   return map;
 }
-
-const textList = (value: unknown): string[] =>
-  Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];

@@ -1,38 +1,9 @@
-import type { PlanHeader, Reversibility, TriageDecision, UpdateSet } from '../../domain/content/index.js';
+import type { PlanRow, PlanWork, TriageNote } from '../../domain/change/kind-plan.js';
+import type { PlanHeader } from '../../domain/content/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
-import type { OldPackage } from './documents.js';
 
-/** What is decided for endpoints that are alike. */
-export interface PlanWork {
-  readonly set: UpdateSet;
-  readonly previous: readonly OldPackage[];
-  readonly provider: string;
-  readonly reversibility: Reversibility;
-  /** Deferred and declined updates, and included ones that are not plainly reversible. */
-  readonly triage: readonly TriageNote[];
-}
-
-/** One line of `plan_endpoint.triage`: why an update is not in the plan, or what is special about one that is. */
-export type TriageNote = Omit<TriageDecision, 'pocket'> & {
-  readonly pocket: string | null;
-  /** Set for included updates that can't plainly be undone. */
-  readonly reversibility?: Reversibility;
-};
-
-export interface PlanRow {
-  readonly endpointId: string;
-  /** Null: in no ring, and `reason` says why. */
-  readonly ring: number | null;
-  readonly wave: number;
-  /** Index into the works; null: nothing was decided for it. */
-  readonly work: number | null;
-  readonly policyId: string | null;
-  readonly policyVersion: number | null;
-  readonly policyReason: string | null;
-  readonly reason: string | null;
-  readonly skippedBy: string | null;
-}
+export type { PlanRow, PlanWork, TriageNote };
 
 /**
  * Replaces the plan of the rings that have yet to open; rows of `keepRings` stay as they were frozen. Set-based: three

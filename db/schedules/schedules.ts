@@ -28,11 +28,25 @@ export async function retireSchedule(client: PoolClient, id: string, now: EpochM
   return rowCount === 1;
 }
 
-export async function listSchedules(db: Queryable): Promise<object[]> {
-  const { rows } = await db.query<object>(
+export interface ScheduleRow {
+  readonly id: string;
+  readonly name: string;
+  readonly spec: ChangeSpec;
+  readonly calendar: Cadence;
+  readonly overlap: Overlap;
+  readonly createdBy: string;
+  readonly createdAt: Date;
+  /** Whether the worker has told Temporal of it as it is. */
+  readonly applied: boolean;
+}
+
+/** Schedules in force, by name; or the one with this id. */
+export async function listSchedules(db: Queryable, id: string | null = null): Promise<ScheduleRow[]> {
+  const { rows } = await db.query<ScheduleRow>(
     `SELECT id, name, spec, calendar, overlap, created_by AS "createdBy", created_at AS "createdAt",
             applied_version = version AS applied
-       FROM schedule WHERE retired_at IS NULL ORDER BY name`,
+       FROM schedule WHERE retired_at IS NULL AND ($1::uuid IS NULL OR id = $1) ORDER BY name`,
+    [id],
   );
   return rows;
 }

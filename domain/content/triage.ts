@@ -5,6 +5,7 @@
 import { DAY, type EpochMs } from '../time.js';
 import type { Pocket } from './catalogue.js';
 import { compareDebVersionTexts } from './deb-version.js';
+import { matchesNamePattern } from './name-pattern.js';
 import { type PackageUpdate, updateKey } from './update-set.js';
 
 /** What the endpoint's own package manager would do to one package. */
@@ -31,7 +32,7 @@ export interface VerifiedPackage {
   readonly publishedAt: EpochMs | null;
 }
 
-/** Names of packages or sources; `*` stands for any run of characters. */
+/** Names of packages or sources; `*` stands for any run of characters, `?` for one. */
 export type NamePattern = string;
 
 export interface TriageException {
@@ -39,6 +40,15 @@ export interface TriageException {
   /** Null: without end. */
   readonly until: EpochMs | null;
   readonly reason: string;
+}
+
+/** An update somebody answers for leaving out for a while. */
+export interface ExceptedUpdate {
+  readonly name: string;
+  readonly arch: string;
+  readonly until: EpochMs;
+  /** "until … by …: reason". */
+  readonly words: string;
 }
 
 export interface TriageRules {
@@ -52,6 +62,10 @@ export interface TriageRules {
   /** The same for updates from a security pocket. */
   readonly minAgeDaysSecurity: number;
   readonly exceptions: readonly TriageException[];
+  /** `name:arch` of updates that can't be undone and must not be carried out here, with the reason. */
+  readonly noWayBack?: ReadonlyMap<string, string>;
+  /** Updates under an exception: declined while it lasts. */
+  readonly excepted?: readonly ExceptedUpdate[];
   /** The endpoint owner's own list, which no server overrides. */
   readonly localNeverTouch: readonly NamePattern[];
 }
@@ -149,6 +163,12 @@ function judge(update: ProposedUpdate, source: string, found: VerifiedPackage | 
   if (order !== null && order.order >= 0) return decline('version', `${update.to} is not newer than ${update.from}`);
   const denied = rules.deny.find(matches);
   if (denied !== undefined) return decline('deny', `the policy denies ${denied}`);
+  const excepted = rules.excepted?.find(
+    (one) => one.name === update.name && one.arch === update.arch && one.until > now,
+  );
+  if (excepted !== undefined) {
+    return { outcome: 'declined', rule: 'excepted', reason: `excepted ${excepted.words}`, until: excepted.until };
+  }
   // New packages come with those that need them: what selects updates does not select these.
   if (update.from !== null) {
     if (rules.allow.length > 0 && !rules.allow.some(matches)) return decline('allow', 'the policy does not list it');
@@ -162,6 +182,8 @@ function judge(update: ProposedUpdate, source: string, found: VerifiedPackage | 
       exception.until === null ? 'until further notice' : `until ${new Date(exception.until).toISOString()}`;
     return defer('exception', `excepted ${until}: ${exception.reason}`, exception.until);
   }
+  const lasting = rules.noWayBack?.get(updateKey(update));
+  if (lasting !== undefined) return defer('noWayBack', lasting, null);
   const days = found.pocket === 'security' ? rules.minAgeDaysSecurity : rules.minAgeDays;
   if (days > 0) {
     if (found.publishedAt === null) return defer('minAge', `must be ${days} days old, and its age is not known`, null);
@@ -218,10 +240,9 @@ function settleTogether(items: readonly Item[]): void {
   }
 }
 
-/** Whether any of the names matches; everything but `*` is taken literally. */
+/** Whether any of the names matches; everything but `*` and `?` is taken literally. */
 export function namesMatch(pattern: NamePattern, names: readonly string[]): boolean {
-  const expression = new RegExp(`^${pattern.replace(/[\\^$.|?+()[\]{}]/g, '\\$&').replace(/\*+/g, '.*')}$`);
-  return names.some((name) => expression.test(name));
+  return names.some((name) => matchesNamePattern(pattern, name));
 }
 
 const decline = (rule: string, reason: string): Verdict => ({ outcome: 'declined', rule, reason, until: null });

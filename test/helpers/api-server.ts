@@ -12,8 +12,10 @@ import { parseParameters } from '../../api/changes/parameters.js';
 import type { OrdersPort } from '../../api/gateway/orders-port.js';
 import { createSeenBuffer, type SeenBuffer } from '../../api/gateway/seen-buffer.js';
 import { createVerifier } from '../../api/gateway/signed.js';
-import { createWakeHub } from '../../api/gateway/wake.js';
+import { createWakeHub, WAKE_CHANNEL } from '../../api/gateway/wake.js';
+import { createLiveHub, LIVE_CHANNELS } from '../../api/live/hub.js';
 import { ensureBootstrapToken } from '../../db/identity/bootstrap.js';
+import { createListener } from '../../db/listen.js';
 import { haltAll, haltChange, retireEndpoint } from '../../db/orders/index.js';
 import { createPool } from '../../db/pool.js';
 import {
@@ -69,7 +71,9 @@ export async function startApi(args: {
 
   const verifier = createVerifier({ pool, clock });
   const seen = createSeenBuffer({ pool, logger });
-  const wake = createWakeHub({ databaseUrl: args.apiUrl, verifier, logger });
+  const listener = createListener({ url: args.apiUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });
+  const wake = createWakeHub({ listener, verifier, logger });
+  const live = createLiveHub({ pool, listener, clock, logger });
   const orders: { offers: readonly HandedOut[]; reports: unknown[] } = {
     offers: [],
     reports: [],
@@ -99,10 +103,12 @@ export async function startApi(args: {
       random: () => 0.5,
       contentDirectory,
     },
+    live,
     logger,
     version: 'test',
     webSecret: randomUUID() + randomUUID(),
     isStopping: () => false,
+    wakeable: wake.count,
     trustProxy: false,
     plugs: args.plugs ?? [],
   });
@@ -138,7 +144,9 @@ export async function startApi(args: {
       return { status: reply.status, headers: reply.headers, body: json ? JSON.parse(text) : text };
     },
     close: async () => {
+      live.close();
       await wake.close();
+      await listener.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await seen.close();

@@ -1,10 +1,9 @@
 import type { PatchParameters } from '../../../domain/change/patch-parameters.js';
 import { parsePatchParameters } from '../../../domain/change/patch-parameters.js';
 import { compareDebVersionTexts } from '../../../domain/content/index.js';
+import { planPatches } from '../../../domain/patch/plan.js';
 import { MINUTE } from '../../../domain/time.js';
-import type { ChangeKind, KindContext, KindPlan, UpdateFacts } from '../change-kind.js';
-import { fixBook } from './fix-book.js';
-import { planGroup } from './plan-group.js';
+import type { ChangeKind, KindContext, KindPlan } from '../change-kind.js';
 import { studyChangelogs } from './study-changelogs.js';
 
 /** Package updates: what each endpoint would upgrade itself, less what is triaged away, by verified digest. */
@@ -16,7 +15,7 @@ export const patchKind: ChangeKind<PatchParameters> = {
     discoverMinutes,
     confirmMinutes,
   }),
-  plan: planPatches,
+  plan: readAndPlan,
   study: studyChangelogs,
   judge(update, installed) {
     if (installed === null) return 'is not installed';
@@ -27,38 +26,11 @@ export const patchKind: ChangeKind<PatchParameters> = {
   },
 };
 
-async function planPatches(context: KindContext<PatchParameters>, endpointIds: readonly string[]): Promise<KindPlan> {
+async function readAndPlan(
+  context: KindContext<PatchParameters>,
+  endpointIds: readonly string[],
+  undoable?: ReadonlySet<string>,
+): Promise<KindPlan> {
   const { db, client, parameters, now } = context;
-  const groups = await db.loadWorkGroups(client, endpointIds);
-  const versions = new Map<string, { name: string; arch: string; version: string }>();
-  for (const { name, arch, installed, candidate } of groups.flatMap((group) => group.proposed)) {
-    for (const version of installed === null ? [candidate] : [candidate, installed]) {
-      versions.set(db.packageKey({ name, arch, version }), { name, arch, version });
-    }
-  }
-  const catalogue = await db.lookUpPackages(client, [...versions.values()]);
-  const sources = [...new Set([...catalogue.values()].map((found) => found.source))];
-  const fixes = fixBook(await db.loadSourceFixes(client, sources));
-  const known = (p: { name: string; arch: string; version: string }) => catalogue.get(db.packageKey(p));
-  const works = groups.map((group) => planGroup({ group, known, fixes, parameters, now }));
-
-  const facts = new Map<string, UpdateFacts>();
-  for (const update of works.flatMap((work) => work.set.updates)) {
-    const key = db.packageKey({ ...update, version: update.to });
-    const found = catalogue.get(key);
-    if (found === undefined) continue;
-    const fixed = fixes.between(update.source, update.from, found.sourceVersion);
-    const released = fixes.releasedAt(update.source, found.sourceVersion);
-    facts.set(key, {
-      name: update.name,
-      arch: update.arch,
-      version: update.to,
-      source: update.source,
-      vendor: found.vendor,
-      severity: fixed.urgency,
-      cves: [...new Set([...(facts.get(key)?.cves ?? []), ...fixed.cves])].sort(),
-      publishedAt: Math.min(found.firstSeen, released ?? found.firstSeen),
-    });
-  }
-  return { works, facts: [...facts.values()] };
+  return planPatches({ ...(await db.loadPatchInputs(client, { endpointIds, now })), parameters, now, undoable });
 }

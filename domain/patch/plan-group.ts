@@ -1,32 +1,60 @@
 /** What endpoints that are alike get, decided without any IO. */
-import type { KnownPackage } from '../../../db/catalogue/lookup.js';
-import type { OldPackage } from '../../../db/plan/documents.js';
-import type { WorkGroup } from '../../../db/plan/work-groups.js';
-import type { TriageNote } from '../../../db/plan/write.js';
-import type { PatchParameters } from '../../../domain/change/patch-parameters.js';
-import type { PackageUpdate, TriageDecision, TriageException, TriageRules } from '../../../domain/content/index.js';
+import type { KindWork, OldPackage, TriageNote } from '../change/kind-plan.js';
+import type { PatchParameters } from '../change/patch-parameters.js';
+import { SNAPSHOT_HOOK } from '../change/way-back.js';
+import type { ExceptedUpdate, PackageUpdate, TriageDecision, TriageException, TriageRules } from '../content/index.js';
 import {
   classifyUpdates,
   EMPTY_UPDATE_SET,
+  NO_WAY_BACK,
   triageUpdates,
   updateKey,
   updateSet,
   worstOf,
-} from '../../../domain/content/index.js';
-import type { EpochMs } from '../../../domain/time.js';
-import type { KindWork } from '../change-kind.js';
+} from '../content/index.js';
+import { type Exception, exceptionFor, exceptionInWords } from '../exception/exception.js';
+import type { EpochMs } from '../time.js';
 import type { FixBook } from './fix-book.js';
+import type { KnownPackage, WorkGroup } from './model.js';
 
 export interface PlanGroupInput {
   readonly group: WorkGroup;
+  /** In force on every endpoint of the group. */
+  readonly exceptions: readonly Exception[];
   readonly known: (p: { name: string; arch: string; version: string }) => KnownPackage | undefined;
   readonly fixes: FixBook;
   readonly parameters: PatchParameters;
   readonly now: EpochMs;
+  /** `name:arch` of updates these endpoints must not get, for they can't be undone, with the reason. */
+  readonly noWayBack?: ReadonlyMap<string, string>;
 }
 
 /** Matches no package: a list that came to nothing must not turn into "everything". */
 const NOTHING = '';
+
+/**
+ * The group's work; and, for those of its endpoints that must be able to go back, the same without what can't be undone.
+ * @param undoable ids of such endpoints, of this group or another
+ */
+export function planGroups(input: PlanGroupInput, undoable: ReadonlySet<string>): readonly KindWork[] {
+  const whole = planGroup(input);
+  const careful = input.group.endpointIds.filter((id) => undoable.has(id));
+  if (whole.noWayBack === null || careful.length === 0) return [whole];
+  const reasons = whole.triage.flatMap((note): [string, string][] =>
+    note.outcome === 'included' && NO_WAY_BACK.includes(note.rule)
+      ? [
+          [
+            updateKey(note),
+            `${note.reason}; it needs the hook “${SNAPSHOT_HOOK}” in its policy, or approvals in its ring`,
+          ],
+        ]
+      : [],
+  );
+  const of = (endpointIds: readonly string[]) => ({ ...input, group: { ...input.group, endpointIds } });
+  const rest = input.group.endpointIds.filter((id) => !undoable.has(id));
+  const without = planGroup({ ...of(careful), noWayBack: new Map(reasons) });
+  return rest.length === 0 ? [without] : [planGroup(of(rest)), without];
+}
 
 export function planGroup(input: PlanGroupInput): KindWork {
   const { group, known } = input;
@@ -71,6 +99,7 @@ export function planGroup(input: PlanGroupInput): KindWork {
     set: result.ok ? result.set : EMPTY_UPDATE_SET,
     previous,
     reversibility: worstOf(verdicts.values()),
+    noWayBack: [...verdicts.values()].find(({ rule }) => NO_WAY_BACK.includes(rule))?.reason ?? null,
     triage,
     idle: idleReason(result.ok ? null : result.reason, decisions),
   };
@@ -111,8 +140,26 @@ function rulesFor(
     minAgeDays: parameters.minAgeDays,
     minAgeDaysSecurity: parameters.minAgeDaysSecurity,
     exceptions: [...parameters.defer, ...troubles],
+    excepted: exceptedOf(input, proposed),
     localNeverTouch: group.neverTouch,
+    ...(input.noWayBack === undefined ? {} : { noWayBack: input.noWayBack }),
   };
+}
+
+function exceptedOf(
+  input: PlanGroupInput,
+  proposed: readonly { name: string; arch: string; from: string | null; to: string; source: string }[],
+): ExceptedUpdate[] {
+  const { exceptions, known, fixes } = input;
+  if (exceptions.length === 0) return [];
+  return proposed.flatMap((update) => {
+    const to = known({ name: update.name, arch: update.arch, version: update.to })?.sourceVersion ?? update.to;
+    const { cves } = fixes.between(update.source, update.from, to);
+    const exception = exceptionFor({ update: { ...update, cves }, exceptions });
+    if (exception === null) return [];
+    const { name, arch } = update;
+    return [{ name, arch, until: exception.expiresAt, words: exceptionInWords(exception) }];
+  });
 }
 
 /** New packages come only with what pulls them in; with every upgrade left out, nothing can. */

@@ -1,6 +1,6 @@
-import type { SourceFix } from '../../../db/catalogue/fixes.js';
-import { compareDebVersionTexts } from '../../../domain/content/index.js';
-import type { EpochMs } from '../../../domain/time.js';
+import { compareDebVersionTexts } from '../content/index.js';
+import type { EpochMs } from '../time.js';
+import type { SourceFix } from './model.js';
 
 /** What changelogs said, asked by span of versions. */
 export interface FixBook {

@@ -1,0 +1,25 @@
+import { Command } from 'commander';
+import { registerApply } from './commands/apply.js';
+import { registerAudit } from './commands/audit.js';
+import { registerBackup } from './commands/backup.js';
+import { registerCompletion } from './commands/completion.js';
+import { registerCycle } from './commands/cycle.js';
+import { registerEndpoints } from './commands/endpoints.js';
+import { registerMigrate } from './commands/migrate.js';
+import { registerUp } from './commands/up.js';
+
+/** The whole command tree; what commands need is loaded only when one of them runs. */
+export function createProgram(): Command {
+  const program = new Command('ringmaster')
+    .description('From "a patch exists" to "proven installed, or undone"')
+    .showHelpAfterError('(--help tells more)');
+  registerUp(program);
+  registerEndpoints(program);
+  registerCycle(program);
+  registerApply(program);
+  registerAudit(program);
+  registerBackup(program);
+  registerMigrate(program);
+  registerCompletion(program);
+  return program;
+}
