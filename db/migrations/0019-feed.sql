@@ -139,4 +139,4 @@ GRANT SELECT ON feed_event, feed_pruned TO ringmaster_api, ringmaster_worker;
 
 -- Pages ask for what happened to one thing.
 CREATE INDEX audit_entry_subject ON audit_entry (subject, id DESC);
-CREATE INDEX order_endpoint ON order_state (endpoint_id);
+CREATE INDEX IF NOT EXISTS order_endpoint ON order_state (endpoint_id);
