@@ -51,7 +51,8 @@ describe('an agent of the release before', () => {
     await server?.close();
     await database?.drop();
   });
-  const joinToken = async (): Promise<string> => (await server.call('POST', '/v1/join-tokens', { body: {} })).body.token;
+  const joinToken = async (): Promise<string> =>
+    (await server.call('POST', '/v1/join-tokens', { body: {} })).body.token;
 
   test('enrols, polls, scans and reports as ever; newer fields it never sends stay unknown', async () => {
     const agent = simulatedAgent({ url: server.url });

@@ -77,8 +77,7 @@ const begins = (host: string) =>
 test('an hour-old backup applies nothing twice, and its changes end', async () => {
   // Ring 1 is done, two's order is under way, three and four have not begun when the backup is made.
   for (const name of ['two']) stack.host(name).behave({ hold: 'both' });
-  const ring = (name: string, host: string, over = {}) =>
-    ringOf({ name, select: { labels: { host } }, ...over });
+  const ring = (name: string, host: string, over = {}) => ringOf({ name, select: { labels: { host } }, ...over });
   const changeId = await stack.createChange(
     changeOf({
       name: 'half way',
