@@ -50,12 +50,6 @@ export function foreignKey(signer: Signer, endpoint: { readonly publicKey: strin
   return refused('unknown-key', 'another machine has taken this endpoint over; this key is worth nothing any more');
 }
 
-/** @throws what {@link foreignKey} finds */
-export function requireOwnKey(signer: Signer, endpoint: { readonly publicKey: string }): void {
-  const problem = foreignKey(signer, endpoint);
-  if (problem !== null) throw problem;
-}
-
 export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Verifier {
   const keys = new Map<string, KnownKey>();
 
