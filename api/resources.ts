@@ -1,11 +1,14 @@
 /** Every resource below /v1. One folder each; a new one is one line here. */
 import { accountRoutes } from './accounts/routes.js';
+import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import type { ApiDeps } from './deps.js';
 import { endpointRoutes } from './endpoints/routes.js';
+import { exceptionRoutes } from './exceptions/routes.js';
+import { quorumRoutes } from './groups/quorum-routes.js';
 import { groupRoutes } from './groups/routes.js';
 import type { Route } from './http/route.js';
 import { joinTokenRoutes } from './join-tokens/routes.js';
@@ -17,15 +20,18 @@ import { scheduleRoutes } from './schedules/routes.js';
 export function resourceRoutes(deps: ApiDeps): Route[] {
   return [
     accountRoutes,
+    approvalRoutes,
     auditRoutes,
     changePlanRoutes,
     changeRoutes,
     commandRoutes,
     endpointRoutes,
+    exceptionRoutes,
     groupRoutes,
     joinTokenRoutes,
     orderRoutes,
     policySetRoutes,
+    quorumRoutes,
     repositoryRoutes,
     scheduleRoutes,
   ].flatMap((routes) => routes(deps));

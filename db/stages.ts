@@ -10,6 +10,8 @@ export { projectChange } from './change/project.js';
 export { loadRings, upsertRings } from './change/rings.js';
 export { findOpenChangeOf, lockSchedule } from './change/scheduled.js';
 export { countExcluded, loadEnds } from './change/summary.js';
+export { loadSelectables } from './endpoints/selectable.js';
+export { loadExceptions } from './exceptions/exceptions.js';
 export { closeOrders } from './orders/withdraw.js';
 export { recordPlannedFacts } from './plan/facts.js';
 export * from './plan/load.js';

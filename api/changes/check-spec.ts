@@ -4,7 +4,7 @@ import { unknownGroups } from '../../db/groups/groups.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
 import type { Approvers } from '../../domain/approval/rule.js';
 import type { ChangeSpec } from '../../domain/change/spec.js';
-import type { Selector } from '../../domain/fleet/selector.js';
+import { groupsNamed, type Selector } from '../../domain/fleet/selector.js';
 import type { ApiDeps } from '../deps.js';
 import { type FieldError, invalid } from '../http/problem.js';
 
@@ -41,7 +41,7 @@ async function checkGroups(pool: Pool, spec: ChangeSpec, found: Report): Promise
     ]),
   ];
   const named = selectors.flatMap(([field, selector]) =>
-    (selector.groups ?? []).map((name, i) => ({ name, field: `${field}.groups[${i}]` })),
+    groupsNamed(selector).map((one) => ({ name: one.name, field: `${field}.${one.field}` })),
   );
   const unknown = new Set(await unknownGroups(pool, [...new Set(named.map(({ name }) => name))]));
   for (const { name, field } of named) if (unknown.has(name)) found(field, `no such group: ${name}`);

@@ -48,7 +48,7 @@ async function planOf({ pool }: ApiDeps, spec: ChangeSpec, now: EpochMs) {
   const ids = scope.included.map(({ endpoint }) => endpoint.id);
   const calendarNames = new Set(scope.included.flatMap(({ policy }) => policy.document.freezeCalendars));
   const [inputs, facts, texts] = await Promise.all([
-    loadPatchInputs(pool, ids),
+    loadPatchInputs(pool, { endpointIds: ids, now }),
     loadProjectionFacts(pool, ids),
     loadFreezeTexts(pool, [...calendarNames]),
   ]);

@@ -1,10 +1,12 @@
 import { appendAudit } from '../../db/audit/append.js';
 import { editEndpoint, setStakeholders, wantScan } from '../../db/endpoints/edit.js';
 import { readmit } from '../../db/endpoints/identity.js';
-import { refreshQuorumMembers } from '../../db/groups/groups.js';
+import { refreshQuorumMembers, unknownGroups } from '../../db/groups/groups.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
 import { inTransaction } from '../../db/pool.js';
 import { listEndpoints, readEndpoint } from '../../db/read/endpoints.js';
+import { listSelected } from '../../db/read/selected.js';
+import { groupsNamed } from '../../domain/fleet/selector.js';
 import type { ApiDeps } from '../deps.js';
 import { cursorParts, idParams, pageSchema } from '../http/paging.js';
 import { conflict, invalidField, notFound } from '../http/problem.js';
@@ -35,8 +37,22 @@ export function endpointRoutes({ pool, retireEndpoint }: ApiDeps): Route[] {
       responses: { 200: { description: 'A page', schema: pageSchema(endpointSummary) } },
       handler: async ({ query }) => {
         const after = cursorParts(query.cursor, ['string', 'string']) as [string, string] | null;
-        const filter = { name: query.name ?? null, state: query.state ?? null, label: query.label ?? null };
-        return { status: 200, body: await listEndpoints(pool, { filter, after, limit: query.limit }) };
+        const { cursor: _, limit, group, where, offlineSince, ...rest } = query;
+        const since = offlineSince === undefined ? undefined : Date.parse(offlineSince);
+        const filter = { ...rest, offlineSince: since };
+        if (group === undefined && where === undefined) {
+          return { status: 200, body: await listEndpoints(pool, { filter, after, limit }) };
+        }
+        const selectors = [
+          ...(group === undefined ? [] : [{ groups: [group] }]),
+          ...(where === undefined ? [] : [{ where }]),
+        ];
+        const named = selectors.flatMap((selector) => groupsNamed(selector));
+        const unknown = await unknownGroups(pool, [...new Set(named.map(({ name }) => name))]);
+        if (unknown.length > 0) {
+          throw invalidField(unknown[0] === group ? 'group' : 'where', `no such group: ${unknown.join(', ')}`, 'query');
+        }
+        return { status: 200, body: await listSelected(pool, { selectors, filter, after, limit }) };
       },
     }),
     route({
@@ -51,7 +67,7 @@ export function endpointRoutes({ pool, retireEndpoint }: ApiDeps): Route[] {
     route({
       method: 'patch',
       path: '/v1/endpoints/:id',
-      summary: 'Set labels, zone, or a hold',
+      summary: 'Set labels, zone, what the survey says, or a hold',
       permission: 'endpoint.edit',
       params: idParams,
       body: endpointPatch,
@@ -61,9 +77,10 @@ export function endpointRoutes({ pool, retireEndpoint }: ApiDeps): Route[] {
         if (body.hold && until <= now) throw invalidField('hold.until', 'is in the past');
         const hold = body.hold ? { until, reason: body.hold.reason } : body.hold;
         await inTransaction(pool, async (client) => {
-          const found = await editEndpoint(client, params.id, { labels: body.labels, zone: body.zone, hold });
+          const found = await editEndpoint(client, params.id, { ...body, hold });
           if (!found) throw notFound('endpoint');
-          if (body.labels !== undefined) await refreshQuorumMembers(client, params.id);
+          // Anything a selector may ask for may move it into a quorum group or out of one.
+          await refreshQuorumMembers(client, params.id);
           await appendAudit(client, [
             { actor: person.actor, action: 'endpoint.edited', subject: `endpoint/${params.id}`, detail: { ...body } },
           ]);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { stakeholderKindSchema } from '../../domain/approval/rule-schema.js';
-import { labelsSchema } from '../../domain/fleet/selector-schema.js';
+import { LEVELS } from '../../domain/fleet/selector-condition.js';
+import { labelsSchema, selectorTextSchema } from '../../domain/fleet/selector-schema.js';
 import { isIanaZone } from '../../domain/schedule/index.js';
 import { paging } from '../http/paging.js';
 
@@ -10,6 +11,17 @@ export const endpointQuery = z.strictObject({
   ...paging,
   name: z.string().max(256).optional(),
   state: z.enum(['active', 'quarantined', 'retired']).optional(),
+  /** Anywhere in name, labels or operating system. */
+  q: z.string().trim().min(1).max(256).optional(),
+  group: z.string().min(1).max(200).optional(),
+  /** Selector text: docs/selectors.md. */
+  where: selectorTextSchema.optional(),
+  /** Not heard of since then. */
+  offlineSince: z.iso.datetime({ offset: true }).optional(),
+  hasUpdates: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional(),
   /** `key=value`, any number of times. */
   label: z
     .union([z.string(), z.array(z.string())])
@@ -27,6 +39,10 @@ export const endpointPatch = z
   .strictObject({
     labels: labelsSchema.optional(),
     zone: zoneSchema.optional(),
+    /** The survey: what it is for, how sensitive, how likely attacked. Null: not known. */
+    function: z.string().trim().min(1).max(200).nullable().optional(),
+    sensitivity: z.enum(LEVELS).nullable().optional(),
+    attackLikelihood: z.enum(LEVELS).nullable().optional(),
     /** While it holds, the endpoint gets no change; null lifts it. */
     hold: z
       .strictObject({ until: z.iso.datetime({ offset: true }), reason: z.string().trim().min(1).max(500) })
@@ -59,6 +75,11 @@ export const endpointSummary = z.object({
 });
 
 export const endpointDetail = endpointSummary.extend({
+  function: z.string().nullable(),
+  sensitivity: z.enum(LEVELS).nullable(),
+  attackLikelihood: z.enum(LEVELS).nullable(),
+  machineId: z.string().nullable(),
+  enrolledAt: z.iso.datetime(),
   facts: z.record(z.string(), z.unknown()),
   packages: z.array(
     z.object({

@@ -9,6 +9,7 @@ import {
   unknownCalendars,
 } from '../../db/policy/put.js';
 import { inTransaction } from '../../db/pool.js';
+import { groupsNamed } from '../../domain/fleet/selector.js';
 import { parseFreezeCalendar } from '../../domain/schedule/index.js';
 import type { ApiDeps } from '../deps.js';
 import { nameParams } from '../http/paging.js';
@@ -50,10 +51,17 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ params, body, person, now }) => {
         const { document, precedence } = body;
         const [groups, calendars] = await Promise.all([
-          unknownGroups(pool, document.appliesTo.groups ?? []),
+          unknownGroups(
+            pool,
+            groupsNamed(document.appliesTo).map(({ name }) => name),
+          ),
           unknownCalendars(pool, document.freezeCalendars),
         ]);
-        if (groups.length > 0) throw invalidField('document.appliesTo.groups', `no such group: ${groups.join(', ')}`);
+        const unknown = groupsNamed(document.appliesTo).find(({ name }) => groups.includes(name));
+        if (unknown !== undefined) {
+          const field = `document.appliesTo.${unknown.field.replace(/\[.*/, '')}`;
+          throw invalidField(field, `no such group: ${groups.join(', ')}`);
+        }
         // A freeze nobody has imported would keep nothing shut.
         if (calendars.length > 0)
           throw invalidField('document.freezeCalendars', `no such calendar: ${calendars.join(', ')}`);

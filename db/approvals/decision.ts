@@ -6,7 +6,7 @@ import type { Queryable } from '../pool.js';
 import type { ApprovalRequest, CodeWay } from './request.js';
 import { findRequest } from './request.js';
 
-/** What the locator of a mailed link finds. */
+/** A request as one of the people asked sees it. */
 export interface Located {
   readonly request: ApprovalRequest;
   readonly accountId: string;
@@ -25,11 +25,24 @@ export interface Located {
   }[];
 }
 
+/** What the locator of a mailed link finds: that person's view of the request. */
 export async function locate(db: Queryable, locator: string): Promise<Located | null> {
+  return locatedBy(db, { sql: 'p.locator = $1', values: [locator] });
+}
+
+/** The request as this person sees it, who was asked; null for anybody else. */
+export async function locateFor(
+  db: Queryable,
+  args: { readonly requestId: string; readonly accountId: string },
+): Promise<Located | null> {
+  return locatedBy(db, { sql: 'p.request_id = $1 AND p.account_id = $2', values: [args.requestId, args.accountId] });
+}
+
+async function locatedBy(db: Queryable, who: { sql: string; values: readonly string[] }): Promise<Located | null> {
   const { rows } = await db.query(
     `SELECT p.request_id, p.account_id, p.via, a.name, a.zone, p.code_way
-     FROM approval_person p JOIN account a ON a.id = p.account_id WHERE p.locator = $1 AND a.disabled_at IS NULL`,
-    [locator],
+     FROM approval_person p JOIN account a ON a.id = p.account_id WHERE ${who.sql} AND a.disabled_at IS NULL`,
+    [...who.values],
   );
   const person = rows[0];
   if (person === undefined) return null;

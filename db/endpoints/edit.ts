@@ -1,11 +1,16 @@
 /** What people say about endpoints. Each in the caller's transaction, beside its audit entry. */
 import type { PoolClient } from 'pg';
 import type { StakeholderKind } from '../../domain/approval/rule.js';
+import type { Level } from '../../domain/fleet/selector-condition.js';
 import type { EpochMs } from '../../domain/time.js';
 
 export interface EndpointEdit {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   readonly zone?: string | undefined;
+  /** Null: not known any more. */
+  readonly function?: string | null | undefined;
+  readonly sensitivity?: Level | null | undefined;
+  readonly attackLikelihood?: Level | null | undefined;
   /** Null lifts the hold. */
   readonly hold?: { readonly until: EpochMs; readonly reason: string } | null | undefined;
 }
@@ -15,7 +20,10 @@ export async function editEndpoint(client: PoolClient, id: string, edit: Endpoin
   const { rowCount } = await client.query(
     `UPDATE endpoint SET labels = coalesce($2::jsonb, labels), zone = coalesce($3, zone),
             hold_until = CASE WHEN $4 THEN to_timestamp($5::float8 / 1000.0) ELSE hold_until END,
-            hold_reason = CASE WHEN $4 THEN $6 ELSE hold_reason END
+            hold_reason = CASE WHEN $4 THEN $6 ELSE hold_reason END,
+            function = CASE WHEN $7 THEN $8 ELSE function END,
+            sensitivity = CASE WHEN $9 THEN $10 ELSE sensitivity END,
+            attack_likelihood = CASE WHEN $11 THEN $12 ELSE attack_likelihood END
       WHERE id = $1`,
     [
       id,
@@ -24,6 +32,12 @@ export async function editEndpoint(client: PoolClient, id: string, edit: Endpoin
       edit.hold !== undefined,
       edit.hold?.until ?? null,
       edit.hold?.reason ?? null,
+      edit.function !== undefined,
+      edit.function ?? null,
+      edit.sensitivity !== undefined,
+      edit.sensitivity ?? null,
+      edit.attackLikelihood !== undefined,
+      edit.attackLikelihood ?? null,
     ],
   );
   return rowCount === 1;

@@ -1,7 +1,8 @@
 /** Groups of endpoints, and quorum groups with their members worked out. */
 import { randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
-import { matches, type Selectable, type Selector } from '../../domain/fleet/selector.js';
+import { groupsNamed, matches, type Selector } from '../../domain/fleet/selector.js';
+import { loadSelectables } from '../endpoints/selectable.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
 
@@ -39,6 +40,67 @@ export async function unknownGroups(db: Queryable, names: readonly string[]): Pr
   return rows.map((row) => row.name);
 }
 
+/** Serialises whoever changes which group names which: two at once could close a loop neither of them sees. */
+export async function lockGroups(client: PoolClient): Promise<void> {
+  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('endpoint_group', 0))`);
+}
+
+/** Something stored that names a group. */
+export interface GroupUser {
+  readonly what: 'group' | 'quorum group' | 'policy set' | 'schedule' | 'open change' | 'exception';
+  readonly name: string;
+}
+
+/** Everything in force that names the group: it would select less, or nothing, without it. */
+export async function usersOfGroup(db: Queryable, name: string): Promise<GroupUser[]> {
+  const { rows } = await db.query<{ what: GroupUser['what']; name: string; selectors: Selector[] }>(
+    `SELECT 'group' AS what, name, jsonb_build_array(selector) AS selectors FROM endpoint_group
+     UNION ALL SELECT 'quorum group', name, jsonb_build_array(selector) FROM quorum_group
+     UNION ALL SELECT 'policy set', name, jsonb_build_array(document -> 'appliesTo') FROM policy_set WHERE retired_at IS NULL
+     UNION ALL SELECT 'exception', reason, jsonb_build_array(selector) FROM exception
+                WHERE revoked_at IS NULL AND expires_at > now()
+     UNION ALL SELECT 'schedule', name, ${SPEC_SELECTORS} FROM schedule WHERE retired_at IS NULL
+     UNION ALL SELECT 'open change', name, ${SPEC_SELECTORS} FROM change WHERE closed_at IS NULL
+      ORDER BY 1, 2`,
+  );
+  return rows
+    .filter(({ selectors }) => selectors.some((one) => groupsNamed(one).some((named) => named.name === name)))
+    .map(({ what, name: user }) => ({ what, name: user }));
+}
+
+/** Every selector of a change's `spec`, as one list. */
+const SPEC_SELECTORS = `jsonb_build_array(spec -> 'scope') || jsonb_path_query_array(spec, '$.rings[*].select')
+       || jsonb_path_query_array(spec, '$.rings[*].hostOrder[*]')`;
+
+/** @returns its id; null when there is none of that name */
+export async function deleteGroup(client: PoolClient, name: string): Promise<string | null> {
+  const { rows } = await client.query<{ id: string }>('DELETE FROM endpoint_group WHERE name = $1 RETURNING id', [
+    name,
+  ]);
+  return rows[0]?.id ?? null;
+}
+
+export interface QuorumRow extends GroupRow {
+  readonly maxUnavailable: number;
+  readonly members: number;
+}
+
+export async function listQuorumGroups(db: Queryable, name: string | null = null): Promise<QuorumRow[]> {
+  const { rows } = await db.query<QuorumRow>(
+    `SELECT id, name, selector, max_unavailable AS "maxUnavailable",
+            (SELECT count(*) FROM quorum_member m WHERE m.quorum_id = q.id) AS members
+       FROM quorum_group q WHERE $1::text IS NULL OR name = $1 ORDER BY name`,
+    [name],
+  );
+  return rows;
+}
+
+/** @returns its id; null when there is none of that name */
+export async function deleteQuorumGroup(client: PoolClient, name: string): Promise<string | null> {
+  const { rows } = await client.query<{ id: string }>('DELETE FROM quorum_group WHERE name = $1 RETURNING id', [name]);
+  return rows[0]?.id ?? null;
+}
+
 /** Makes the quorum group, or changes it, and works out its members. @returns id and number of members */
 export async function putQuorumGroup(
   client: PoolClient,
@@ -68,10 +130,7 @@ export async function refreshQuorumMembers(client: PoolClient, endpointId: strin
   );
   if (quorums.length === 0) return;
   const groups = await loadGroups(client);
-  const { rows: endpoints } = await client.query<Selectable>(
-    'SELECT id, name, labels FROM endpoint WHERE $1::uuid IS NULL OR id = $1',
-    [endpointId],
-  );
+  const endpoints = await loadSelectables(client, endpointId === null ? {} : { endpointIds: [endpointId] });
   const pairs = quorums.flatMap(({ id, selector }) =>
     endpoints
       .filter((endpoint) => matches({ endpoint, selector, groups }))

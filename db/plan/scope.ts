@@ -1,4 +1,5 @@
 import type { ScopeEndpoint } from '../../domain/change/scope.js';
+import { SELECTABLE_COLUMNS, toSelectable } from '../endpoints/selectable.js';
 import type { Queryable } from '../pool.js';
 
 /** Every endpoint but the retired ones nobody scans any more, with what planning needs to know of it. */
@@ -7,7 +8,7 @@ export async function loadScopeEndpoints(
   args: { readonly endpointIds?: readonly string[] } = {},
 ): Promise<ScopeEndpoint[]> {
   const { rows } = await db.query(
-    `SELECT e.id, e.name, e.labels, e.state, e.state_reason, e.scan_only, e.simulated, e.hold_until, e.hold_reason,
+    `SELECT ${SELECTABLE_COLUMNS}, e.state_reason, e.hold_until, e.hold_reason,
             done.received_at AS scanned_at, done.provider,
             CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
        FROM endpoint e
@@ -20,9 +21,7 @@ export async function loadScopeEndpoints(
     [args.endpointIds ?? null],
   );
   return rows.map((row) => ({
-    id: row.id,
-    name: row.name,
-    labels: row.labels,
+    ...toSelectable(row),
     state: row.state,
     stateReason: row.state_reason,
     scanOnly: row.scan_only,

@@ -1,3 +1,4 @@
+import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from './cursor.js';
 
@@ -25,38 +26,69 @@ const COLUMNS = `e.id, e.name, e.state, e.state_reason AS "stateReason", e.scan_
   (SELECT max(received_at) FROM scan s WHERE s.endpoint_id = e.id AND s.complete) AS "lastScan",
   (SELECT count(*) FROM available_update u WHERE u.endpoint_id = e.id) AS "availableUpdates"`;
 
+/** What is not given is not asked for. */
 export interface EndpointFilter {
-  readonly name: string | null;
-  readonly state: string | null;
-  readonly label: Readonly<Record<string, string>> | null;
+  /** Anywhere in the name. */
+  readonly name?: string | undefined;
+  readonly state?: string | undefined;
+  readonly label?: Readonly<Record<string, string>> | undefined;
+  /** Not heard of since then, or never. */
+  readonly offlineSince?: EpochMs | undefined;
+  readonly hasUpdates?: boolean | undefined;
+  /** Anywhere in name, labels or operating system; upper and lower case are the same. */
+  readonly q?: string | undefined;
 }
 
-/** Endpoints by name, then id. `name` matches anywhere in it. */
+/** The filter as SQL over `endpoint e`, and its parameters from `$1`. */
+export function endpointConditions(filter: EndpointFilter): { readonly sql: string; readonly values: unknown[] } {
+  const sql = `($1::text IS NULL OR position(lower($1) IN lower(e.name)) > 0)
+    AND ($2::text IS NULL OR e.state = $2)
+    AND ($3::jsonb IS NULL OR e.labels @> $3)
+    AND ($4::float8 IS NULL OR e.last_seen IS NULL OR e.last_seen < to_timestamp($4 / 1000.0))
+    AND ($5::boolean IS NULL OR EXISTS (SELECT FROM available_update u WHERE u.endpoint_id = e.id) = $5)
+    AND ($6::text IS NULL OR position(lower($6) IN lower(e.name)) > 0
+         OR position(lower($6) IN lower(coalesce(e.facts ->> 'os', ''))) > 0
+         OR EXISTS (SELECT FROM jsonb_each_text(e.labels) l WHERE position(lower($6) IN lower(l.key || '=' || l.value)) > 0))`;
+  return {
+    sql,
+    values: [
+      filter.name ?? null,
+      filter.state ?? null,
+      filter.label === undefined ? null : JSON.stringify(filter.label),
+      filter.offlineSince ?? null,
+      filter.hasUpdates ?? null,
+      filter.q ?? null,
+    ],
+  };
+}
+
+/** Endpoints by name, then id. */
 export async function listEndpoints(
   db: Queryable,
   args: { filter: EndpointFilter; after: readonly [string, string] | null; limit: number },
 ): Promise<Page<EndpointSummary>> {
-  const { filter, after, limit } = args;
+  const { after, limit } = args;
+  const { sql, values } = endpointConditions(args.filter);
   // The page is cut first; what is counted per endpoint is counted for the page only.
   const { rows } = await db.query<EndpointSummary>(
     `SELECT ${COLUMNS} FROM (
-       SELECT * FROM endpoint
-        WHERE ($1::text IS NULL OR position(lower($1) IN lower(name)) > 0)
-          AND ($2::text IS NULL OR state = $2)
-          AND ($3::jsonb IS NULL OR labels @> $3)
-          AND ($4::text IS NULL OR (name, id) > ($4, $5::uuid))
-        ORDER BY name, id LIMIT $6) e
+       SELECT * FROM endpoint e
+        WHERE ${sql} AND ($7::text IS NULL OR (e.name, e.id) > ($7, $8::uuid))
+        ORDER BY e.name, e.id LIMIT $9) e
       ORDER BY e.name, e.id`,
-    [
-      filter.name,
-      filter.state,
-      filter.label === null ? null : JSON.stringify(filter.label),
-      after?.[0] ?? null,
-      after?.[1] ?? null,
-      limit + 1,
-    ],
+    [...values, after?.[0] ?? null, after?.[1] ?? null, limit + 1],
   );
   return pageOf(rows, limit, (row) => [row.name, row.id]);
+}
+
+/** These endpoints, by name, then id. */
+export async function readSummaries(db: Queryable, ids: readonly string[]): Promise<EndpointSummary[]> {
+  if (ids.length === 0) return [];
+  const { rows } = await db.query<EndpointSummary>(
+    `SELECT ${COLUMNS} FROM endpoint e WHERE e.id = ANY ($1) ORDER BY e.name, e.id`,
+    [ids],
+  );
+  return rows;
 }
 
 /** One endpoint with all it has installed and all it would upgrade; null when there is none. */

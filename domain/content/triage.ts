@@ -41,6 +41,15 @@ export interface TriageException {
   readonly reason: string;
 }
 
+/** An update somebody answers for leaving out for a while. */
+export interface ExceptedUpdate {
+  readonly name: string;
+  readonly arch: string;
+  readonly until: EpochMs;
+  /** "until … by …: reason". */
+  readonly words: string;
+}
+
 export interface TriageRules {
   /** `security`: only what comes from a security pocket. */
   readonly include: 'all' | 'security';
@@ -52,6 +61,8 @@ export interface TriageRules {
   /** The same for updates from a security pocket. */
   readonly minAgeDaysSecurity: number;
   readonly exceptions: readonly TriageException[];
+  /** Updates under an exception: declined while it lasts. */
+  readonly excepted?: readonly ExceptedUpdate[];
   /** The endpoint owner's own list, which no server overrides. */
   readonly localNeverTouch: readonly NamePattern[];
 }
@@ -149,6 +160,12 @@ function judge(update: ProposedUpdate, source: string, found: VerifiedPackage | 
   if (order !== null && order.order >= 0) return decline('version', `${update.to} is not newer than ${update.from}`);
   const denied = rules.deny.find(matches);
   if (denied !== undefined) return decline('deny', `the policy denies ${denied}`);
+  const excepted = rules.excepted?.find(
+    (one) => one.name === update.name && one.arch === update.arch && one.until > now,
+  );
+  if (excepted !== undefined) {
+    return { outcome: 'declined', rule: 'excepted', reason: `excepted ${excepted.words}`, until: excepted.until };
+  }
   // New packages come with those that need them: what selects updates does not select these.
   if (update.from !== null) {
     if (rules.allow.length > 0 && !rules.allow.some(matches)) return decline('allow', 'the policy does not list it');

@@ -15,6 +15,7 @@ export const PERMISSIONS = {
   'change.read': 'Operator',
   'order.read': 'Operator',
   'schedule.read': 'Operator',
+  'exception.read': 'Operator',
   'endpoint.scan': 'Manager',
   'endpoint.edit': 'Manager',
   'group.edit': 'Manager',
@@ -25,9 +26,13 @@ export const PERMISSIONS = {
   'change.command': 'Manager',
   'change.stopAll': 'Manager',
   'schedule.edit': 'Manager',
+  'exception.edit': 'Manager',
   'audit.read': 'Manager',
+  'joinToken.read': 'Manager',
   'repository.edit': 'Administrator',
   'joinToken.create': 'Administrator',
+  'joinToken.revoke': 'Administrator',
+  'endpoint.reEnrol': 'Administrator',
   'account.edit': 'Administrator',
 } as const satisfies Readonly<Record<string, Role>>;
 

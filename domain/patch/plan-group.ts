@@ -1,14 +1,17 @@
 /** What endpoints that are alike get, decided without any IO. */
 import type { KindWork, OldPackage, TriageNote } from '../change/kind-plan.js';
 import type { PatchParameters } from '../change/patch-parameters.js';
-import type { PackageUpdate, TriageDecision, TriageException, TriageRules } from '../content/index.js';
+import type { ExceptedUpdate, PackageUpdate, TriageDecision, TriageException, TriageRules } from '../content/index.js';
 import { classifyUpdates, EMPTY_UPDATE_SET, triageUpdates, updateKey, updateSet, worstOf } from '../content/index.js';
+import { type Exception, exceptionFor, exceptionInWords } from '../exception/exception.js';
 import type { EpochMs } from '../time.js';
 import type { FixBook } from './fix-book.js';
 import type { KnownPackage, WorkGroup } from './model.js';
 
 export interface PlanGroupInput {
   readonly group: WorkGroup;
+  /** In force on every endpoint of the group. */
+  readonly exceptions: readonly Exception[];
   readonly known: (p: { name: string; arch: string; version: string }) => KnownPackage | undefined;
   readonly fixes: FixBook;
   readonly parameters: PatchParameters;
@@ -101,8 +104,25 @@ function rulesFor(
     minAgeDays: parameters.minAgeDays,
     minAgeDaysSecurity: parameters.minAgeDaysSecurity,
     exceptions: [...parameters.defer, ...troubles],
+    excepted: exceptedOf(input, proposed),
     localNeverTouch: group.neverTouch,
   };
+}
+
+function exceptedOf(
+  input: PlanGroupInput,
+  proposed: readonly { name: string; arch: string; from: string | null; to: string; source: string }[],
+): ExceptedUpdate[] {
+  const { exceptions, known, fixes } = input;
+  if (exceptions.length === 0) return [];
+  return proposed.flatMap((update) => {
+    const to = known({ name: update.name, arch: update.arch, version: update.to })?.sourceVersion ?? update.to;
+    const { cves } = fixes.between(update.source, update.from, to);
+    const exception = exceptionFor({ update: { ...update, cves }, exceptions });
+    if (exception === null) return [];
+    const { name, arch } = update;
+    return [{ name, arch, until: exception.expiresAt, words: exceptionInWords(exception) }];
+  });
 }
 
 /** New packages come only with what pulls them in; with every upgrade left out, nothing can. */

@@ -1,14 +1,21 @@
 /** What a patch cycle would bring to each endpoint, from what was read; the freeze and the dry run share it. */
 import type { KindPlan, UpdateFacts } from '../change/kind-plan.js';
 import type { PatchParameters } from '../change/patch-parameters.js';
+import type { Exception } from '../exception/exception.js';
 import type { EpochMs } from '../time.js';
 import { fixBook } from './fix-book.js';
 import { type KnownPackage, packageKey, type SourceFix, type WorkGroup } from './model.js';
 import { planGroup } from './plan-group.js';
 
+/** A group of endpoints with the exceptions in force on all of them. */
+export interface ExceptedGroup {
+  readonly group: WorkGroup;
+  readonly exceptions: readonly Exception[];
+}
+
 /** Everything planning has to read. */
 export interface PatchInputs {
-  readonly groups: readonly WorkGroup[];
+  readonly groups: readonly ExceptedGroup[];
   /** By {@link packageKey}. */
   readonly catalogue: ReadonlyMap<string, KnownPackage>;
   /** By source. */
@@ -32,7 +39,7 @@ export function planPatches(
   const { groups, catalogue, parameters, now } = args;
   const fixes = fixBook(args.fixes);
   const known = (p: { name: string; arch: string; version: string }) => catalogue.get(packageKey(p));
-  const works = groups.map((group) => planGroup({ group, known, fixes, parameters, now }));
+  const works = groups.map((part) => planGroup({ ...part, known, fixes, parameters, now }));
 
   const facts = new Map<string, UpdateFacts>();
   for (const update of works.flatMap((work) => work.set.updates)) {

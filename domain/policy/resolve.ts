@@ -50,6 +50,7 @@ export function describeMatch(args: {
     const labels = Object.entries(selector.labels).map(([key, value]) => `${key}=${value}`);
     parts.push(labels.length === 0 ? 'any labels' : `label ${labels.join(', ')}`);
   }
+  if (selector.where !== undefined) parts.push(`endpoints where ${selector.where}`);
   if (selector.names !== undefined || selector.ids !== undefined) parts.push(`endpoint ${endpoint.name}`);
   if (parts.length === 0 && selector.all === true) parts.push('every endpoint');
   return parts.join(' and ');

@@ -28,5 +28,5 @@ export const patchKind: ChangeKind<PatchParameters> = {
 
 async function readAndPlan(context: KindContext<PatchParameters>, endpointIds: readonly string[]): Promise<KindPlan> {
   const { db, client, parameters, now } = context;
-  return planPatches({ ...(await db.loadPatchInputs(client, endpointIds)), parameters, now });
+  return planPatches({ ...(await db.loadPatchInputs(client, { endpointIds, now })), parameters, now });
 }

@@ -1,0 +1,142 @@
+/** Exceptions as rows. Revoked and expired ones stay: they explain what was left out, and until when. */
+import { randomUUID } from 'node:crypto';
+import type { PoolClient } from 'pg';
+import type { Exception, ExceptionState } from '../../domain/exception/exception.js';
+import type { Selector } from '../../domain/fleet/selector.js';
+import type { EpochMs } from '../../domain/time.js';
+import type { Queryable } from '../pool.js';
+import { type Page, pageOf } from '../read/cursor.js';
+
+export interface ExceptionRow {
+  readonly id: string;
+  readonly selector: Selector;
+  readonly package: string | null;
+  readonly cve: string | null;
+  readonly reason: string;
+  readonly owner: string;
+  readonly ownerName: string;
+  readonly approvedBy: string;
+  readonly createdAt: Date;
+  readonly expiresAt: Date;
+  readonly revokedAt: Date | null;
+  readonly revokedBy: string | null;
+}
+
+const COLUMNS = `x.id, x.selector, x.package, x.cve, x.reason, x.owner, a.name AS "ownerName", x.approved_by AS "approvedBy",
+  x.created_at AS "createdAt", x.expires_at AS "expiresAt", x.revoked_at AS "revokedAt", x.revoked_by AS "revokedBy"`;
+const FROM = 'exception x JOIN account a ON a.id = x.owner';
+const STATE = `CASE WHEN x.revoked_at IS NOT NULL THEN 'revoked' WHEN x.expires_at > to_timestamp($1 / 1000.0) THEN 'inForce'
+  ELSE 'expired' END`;
+
+/** Exceptions, newest first. */
+export async function listExceptions(
+  db: Queryable,
+  args: {
+    readonly now: EpochMs;
+    readonly state: ExceptionState | null;
+    readonly cve: string | null;
+    readonly package: string | null;
+    readonly after: readonly [number, string] | null;
+    readonly limit: number;
+  },
+): Promise<Page<ExceptionRow>> {
+  const { rows } = await db.query<ExceptionRow & { micros: number }>(
+    `SELECT ${COLUMNS}, (extract(epoch FROM x.created_at) * 1000000)::bigint AS micros FROM ${FROM}
+      WHERE ($2::text IS NULL OR ${STATE} = $2) AND ($3::text IS NULL OR x.cve = $3) AND ($4::text IS NULL OR x.package = $4)
+        AND ($5::bigint IS NULL OR ((extract(epoch FROM x.created_at) * 1000000)::bigint, x.id) < ($5, $6::uuid))
+      ORDER BY (extract(epoch FROM x.created_at) * 1000000)::bigint DESC, x.id DESC LIMIT $7`,
+    [args.now, args.state, args.cve, args.package, args.after?.[0] ?? null, args.after?.[1] ?? null, args.limit + 1],
+  );
+  const page = pageOf(rows, args.limit, (row) => [row.micros, row.id]);
+  return { next: page.next, items: page.items.map(({ micros: _, ...row }) => row) };
+}
+
+/** @param args.lock take the row's lock until the transaction ends */
+export async function readException(
+  db: Queryable,
+  args: { readonly id: string; readonly lock?: boolean },
+): Promise<ExceptionRow | null> {
+  const { rows } = await db.query<ExceptionRow>(
+    `SELECT ${COLUMNS} FROM ${FROM} WHERE x.id = $1 ${args.lock === true ? 'FOR UPDATE OF x' : ''}`,
+    [args.id],
+  );
+  return rows[0] ?? null;
+}
+
+export interface NewException {
+  readonly selector: Selector;
+  readonly package: string | null;
+  readonly cve: string | null;
+  readonly reason: string;
+  readonly owner: string;
+  readonly approvedBy: string;
+  readonly expiresAt: EpochMs;
+  readonly now: EpochMs;
+}
+
+/** @returns its id */
+export async function insertException(client: PoolClient, exception: NewException): Promise<string> {
+  const id = randomUUID();
+  await client.query(
+    `INSERT INTO exception (id, selector, package, cve, reason, owner, approved_by, created_at, expires_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8 / 1000.0), to_timestamp($9 / 1000.0))`,
+    [
+      id,
+      JSON.stringify(exception.selector),
+      exception.package,
+      exception.cve,
+      exception.reason,
+      exception.owner,
+      exception.approvedBy,
+      exception.now,
+      exception.expiresAt,
+    ],
+  );
+  return id;
+}
+
+/** What is not given stays; who edits has approved it as it is then. */
+export async function editException(
+  client: PoolClient,
+  args: {
+    readonly id: string;
+    readonly reason?: string | undefined;
+    readonly owner?: string | undefined;
+    readonly expiresAt?: EpochMs | undefined;
+    readonly approvedBy: string;
+  },
+): Promise<void> {
+  await client.query(
+    `UPDATE exception SET reason = coalesce($2, reason), owner = coalesce($3, owner), approved_by = $5,
+            expires_at = coalesce(to_timestamp($4::float8 / 1000.0), expires_at) WHERE id = $1`,
+    [args.id, args.reason ?? null, args.owner ?? null, args.expiresAt ?? null, args.approvedBy],
+  );
+}
+
+export async function revokeException(
+  client: PoolClient,
+  args: { readonly id: string; readonly by: string; readonly now: EpochMs },
+): Promise<void> {
+  await client.query(
+    `UPDATE exception SET revoked_at = to_timestamp($3 / 1000.0), revoked_by = $2 WHERE id = $1 AND revoked_at IS NULL`,
+    [args.id, args.by, args.now],
+  );
+}
+
+/** Every exception in force, oldest first. */
+export async function loadExceptions(db: Queryable, now: EpochMs): Promise<Exception[]> {
+  const { rows } = await db.query<ExceptionRow>(
+    `SELECT ${COLUMNS} FROM ${FROM} WHERE ${STATE} = 'inForce' ORDER BY x.created_at, x.id`,
+    [now],
+  );
+  return rows.map((row) => ({
+    id: row.id,
+    selector: row.selector,
+    target: row.cve === null ? { package: row.package ?? '' } : { cve: row.cve },
+    reason: row.reason,
+    ownerName: row.ownerName,
+    createdAt: row.createdAt.getTime(),
+    expiresAt: row.expiresAt.getTime(),
+    revokedAt: row.revokedAt?.getTime() ?? null,
+  }));
+}
