@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { inTransaction } from '../../db/pool.js';
-import { createSchedule, listSchedules, retireSchedule } from '../../db/schedules/schedules.js';
+import { changeSchedule, createSchedule, listSchedules, retireSchedule } from '../../db/schedules/schedules.js';
 import { type Cadence, nextScheduledStart } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { checkSpec } from '../changes/check-spec.js';
 import type { ApiDeps } from '../deps.js';
-import { idParams } from '../http/paging.js';
+import { idParams, nameParams } from '../http/paging.js';
 import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { schedulePost, scheduleReply } from './schema.js';
+import { schedulePost, schedulePut, scheduleReply } from './schema.js';
 
 /** The next starts, for people to see that it is what they meant. */
 function nextStarts(cadence: Cadence, now: EpochMs): string[] {
@@ -64,6 +64,29 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
           return made;
         });
         return { status: 201, body: { id, name: body.name, nextStarts: starts } };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/v1/schedules/:name',
+      summary: 'Make a schedule, or change what it starts and when',
+      permission: 'schedule.edit',
+      params: nameParams,
+      body: schedulePut,
+      responses: { 200: { description: 'The schedule', schema: scheduleReply } },
+      handler: async ({ params, body, person, now }) => {
+        await checkSpec(deps, body.spec, 'spec.');
+        const starts = nextStarts(body.calendar, now);
+        const wanted = { ...body, name: params.name };
+        const id = await inTransaction(pool, async (client) => {
+          const found = await changeSchedule(client, wanted);
+          const made = found ?? (await createSchedule(client, { ...wanted, createdBy: person.actor }));
+          const action = found === null ? 'schedule.created' : 'schedule.changed';
+          const detail = { name: params.name, calendar: body.calendar, overlap: body.overlap };
+          await appendAudit(client, [{ actor: person.actor, action, subject: `schedule/${made}`, detail }]);
+          return made;
+        });
+        return { status: 200, body: { id, name: params.name, nextStarts: starts } };
       },
     }),
     route({

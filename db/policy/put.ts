@@ -65,3 +65,12 @@ export async function listFreezeCalendars(db: Queryable): Promise<object[]> {
   );
   return rows;
 }
+
+/** One calendar with its text as imported; null when there is none. */
+export async function readFreezeCalendar(db: Queryable, name: string): Promise<object | null> {
+  const { rows } = await db.query<object>(
+    `SELECT id, name, imported_by AS "importedBy", imported_at AS "importedAt", icalendar FROM freeze_calendar WHERE name = $1`,
+    [name],
+  );
+  return rows[0] ?? null;
+}

@@ -36,3 +36,16 @@ export async function listSchedules(db: Queryable): Promise<object[]> {
   );
   return rows;
 }
+
+/** Gives the schedule of this name another content; its next starts follow it. @returns its id, null when there is none */
+export async function changeSchedule(
+  client: PoolClient,
+  args: { name: string; spec: ChangeSpec; calendar: Cadence; overlap: Overlap },
+): Promise<string | null> {
+  const { rows } = await client.query<{ id: string }>(
+    `UPDATE schedule SET spec = $2, calendar = $3, overlap = $4, version = version + 1
+      WHERE name = $1 AND retired_at IS NULL RETURNING id`,
+    [args.name, JSON.stringify(args.spec), JSON.stringify(args.calendar), args.overlap],
+  );
+  return rows[0]?.id ?? null;
+}
