@@ -6,7 +6,7 @@ const only = (name, from, allowed) => ({
   severity: 'error',
   from: { path: `^${from}/`, pathNot: tests },
   to: {
-    path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|test|bench)/',
+    path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|sim|test|bench)/',
     pathNot: allowed,
     ...value,
   },
@@ -25,9 +25,11 @@ module.exports = {
       to: { path: '^adapters/([^/]+)/', pathNot: '^adapters/$1/', ...value },
     },
     only('db-imports-domain', 'db', '^(db|domain)/'),
-    only('api-imports', 'api', '^(api|domain|db|protocol|web|workflows/(messages|ids)\\.ts)'),
+    only('api-imports', 'api', '^(api|domain|db|protocol|web|adapters/telemetry|workflows/(messages|ids)\\.ts)'),
     only('protocol-imports-domain', 'protocol', '^(protocol|domain)/'),
     only('agent-imports', 'agent', '^(agent|protocol|domain)/'),
+    // The simulated fleet is made of the agent's own rules; its repository is made as the lab's is.
+    only('sim-imports', 'sim', '^((sim|agent|protocol|domain)/|lab/repo\\.ts$)'),
     only('web-imports', 'web', '^(web|domain)/'),
     only('worker-imports', 'worker', '^(worker|workflows|activities|adapters|db|domain|protocol)/'),
     {

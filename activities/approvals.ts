@@ -7,6 +7,7 @@ import type { Approver } from '../db/approvals/people.js';
 import type { ApprovalRequest, CodeWay, Invited } from '../db/approvals/request.js';
 import type { Mail } from '../db/mail/outbox.js';
 import type { Queryable } from '../db/pool.js';
+import { endpointsInWords } from '../domain/approval/evidence.js';
 import { codeMatches, oneTimeCode } from '../domain/approval/one-time-code.js';
 import { tally } from '../domain/approval/quorum.js';
 import {
@@ -17,6 +18,7 @@ import {
   WRONG_CODE,
 } from '../domain/approval/refusal.js';
 import type { Approvers } from '../domain/approval/rule.js';
+import { quorumFor } from '../domain/change/way-back.js';
 import { type EpochMs, MINUTE } from '../domain/time.js';
 import type { ApprovalActivities } from './contract.js';
 
@@ -110,13 +112,16 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
       const people = await stores.inTransaction(pool, async (client) => {
         const known = await stores.findRequest(client, requestId);
         if (known === null) {
-          const evidence = { ...(await stores.readEvidence(client, { changeId, ring })), when, planDigest };
+          const read = await stores.readEvidence(client, { changeId, ring });
+          const { rules, withoutNet } = await stores.readWithoutNet(client, { changeId, ring });
+          const quorum = quorumFor({ quorum: rule.quorum, rules, withoutNet });
+          const evidence = { ...read, when, planDigest, risk: [...riskWithoutNet(withoutNet), ...read.risk] };
           const expiresAt = now + rule.expireAfterMinutes * MINUTE;
           await stores.insertRequest(client, {
             id: requestId,
             changeId,
             ring,
-            rule,
+            rule: { ...rule, quorum },
             planDigest,
             highRisk: rule.highRisk,
             evidence,
@@ -128,14 +133,14 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
               actor: 'workflow',
               action: 'approval.opened',
               subject: `approval/${requestId}`,
-              detail: { changeId, ring, planDigest, quorum: rule.quorum },
+              detail: { changeId, ring, planDigest, quorum, ...(withoutNet > 0 ? { withoutNet } : {}) },
             },
           ]);
         }
         return ask(client, await need(client, requestId), rule.from);
       });
       deps.wakeMail();
-      const { openedAt, expiresAt } = await need(pool, requestId);
+      const { openedAt, expiresAt, rule: asked } = await need(pool, requestId);
       const every = rule.remindEveryMinutes * MINUTE;
       const reminders = every > 0 ? Math.min(100, Math.floor((expiresAt - openedAt - 1) / every)) : 0;
       return {
@@ -143,6 +148,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
         remindAt: Array.from({ length: reminders }, (_, n) => openedAt + (n + 1) * every),
         escalateAt: Math.min(openedAt + rule.escalateAfterMinutes * MINUTE, expiresAt),
         people,
+        quorum: asked.quorum,
       };
     },
 
@@ -259,3 +265,10 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     return codeMatches({ key: deps.codesKey, subject, typed: decision.code }) ? null : WRONG_CODE;
   }
 }
+
+const riskWithoutNet = (withoutNet: number): string[] =>
+  withoutNet === 0
+    ? []
+    : [
+        `no snapshot is taken before what can't be undone, on ${endpointsInWords(withoutNet)}: one person's word is not enough`,
+      ];

@@ -109,6 +109,8 @@ export interface ApprovalActivities {
     readonly escalateAt: EpochMs;
     /** Who was asked, by name; empty when nobody may approve: the request then waits for its escalation. */
     readonly people: readonly string[];
+    /** How many must approve: the rule's number, or more where what is asked for can't be undone. */
+    readonly quorum?: number;
   }>;
   judgeDecision(args: { readonly requestId: string; readonly decisionId: string }): Promise<{
     readonly verdict: 'counted' | 'refused';

@@ -5,8 +5,8 @@ import { stragglersSpec } from '../domain/change/stragglers.js';
 import { isNarrowing } from '../domain/content/index.js';
 import type { FrozenPlanResult } from './contract.js';
 import type { Draft } from './freeze-draft.js';
-import { draftPlan } from './freeze-draft.js';
 import { planTotals } from './freeze-totals.js';
+import { draftUndoable } from './freeze-undoable.js';
 import type { KindPlan } from './kinds/change-kind.js';
 import type { LoadedChange, StageDeps } from './stage-deps.js';
 import { again, hopeless, loadForStage, paceOf } from './stage-deps.js';
@@ -48,14 +48,15 @@ export async function freezeChangePlan(
   const keptDigests = beforeRows.flatMap((row) =>
     row.ring !== null && openedRings.has(row.ring) ? (row.updateSetDigest ?? []) : [],
   );
-  const [kindPlan, keptSets] = await Promise.all([
-    loaded.kind.plan(
-      loaded.context(pool),
-      seen.included.map(({ endpoint }) => endpoint.id),
-    ),
-    db.loadUpdateSets(pool, [...new Set(keptDigests)]),
-  ]);
-  const draft = draftPlan({ loaded, seen, kindPlan, before: beforeRows, openedRings, keptSets });
+  const keptSets = await db.loadUpdateSets(pool, [...new Set(keptDigests)]);
+  const { kindPlan, draft } = await draftUndoable({
+    loaded,
+    client: pool,
+    seen,
+    before: beforeRows,
+    openedRings,
+    keptSets,
+  });
   const planning: Planning = { loaded, seen, kindPlan, before, beforeRows, draft };
   const after = await db.inTransaction(pool, (client) =>
     write(deps, client, { planning, openedRings, reason: args.reason, key }),

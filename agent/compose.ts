@@ -14,6 +14,7 @@ import { openOrders } from './orders/book.js';
 import { createExecutor } from './orders/executor.js';
 import { tidy } from './orders/housekeeping.js';
 import { createLedger } from './orders/ledger.js';
+import { createSelfProvider, selfPlace } from './providers/self/index.js';
 import { createScanner } from './scanner.js';
 import { writeStatus } from './status.js';
 import { run } from './system/run.js';
@@ -36,6 +37,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   mkdirSync(config.stateDir, { recursive: true, mode: 0o711 });
   const machine = await openMachine(config, log);
   const { provider, bootId } = machine;
+  const place = selfPlace(process.env);
   const clock = createServerClock(machine.now);
   const key = loadOrMakeKey(config.stateDir);
   let identity: Identity | null = loadIdentity(config.stateDir);
@@ -77,9 +79,24 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     // While orders are worked on, their reports gather; `settled` sends what there is when nothing moves any more.
     changed: () => poller.say(config.reportBatchSeconds * 1_000),
   });
+  const self =
+    place === null
+      ? null
+      : createSelfProvider({
+          place,
+          version: AGENT_VERSION,
+          program: process.argv[1] ?? '',
+          sleep,
+          log,
+          restart: async () => {
+            await poller.flush(REBOOT_FLUSH_MS);
+            process.exit(0);
+          },
+        });
   const scanner = createScanner({
     config,
     provider,
+    self: self !== null,
     refresh: machine.mayChange && !config.scanOnly,
     now: () => clock.estimate(),
     busy: () => executor.busy,
@@ -90,6 +107,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   const executor = createExecutor({
     ledger,
     provider: provider ?? (await import('./providers/none.js')).noProvider,
+    providers: new Map(self === null ? [] : [[self.name, self]]),
     content,
     clock,
     limits,
@@ -134,12 +152,21 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       }
       const latest = clock.latest() ?? Date.now();
       const trusted = trustedKeys(me.identity.keySet, latest);
-      return { endpointId: me.identity.endpointId, trusted, latest, provider: provider?.name ?? 'none' };
+      const providers = self === null ? [] : [self.name];
+      return { endpointId: me.identity.endpointId, trusted, latest, provider: provider?.name ?? 'none', providers };
     },
     observations: () => ({ ...scanner.observations(), ...observe() }),
     localLimits: () => ({ ...limits() }),
+    agent: () => ({
+      version: AGENT_VERSION,
+      slot: place?.slot ?? 'unmanaged',
+      providers: [...(provider === null ? [] : [provider.name]), ...(self === null ? [] : [self.name])],
+    }),
     scanNow: scanner.soon,
-    polled: () => writeStatus(config, status()),
+    polled: () => {
+      if (poller.state.lastContactAt !== null && poller.state.lastError === null) self?.checkedIn();
+      writeStatus(config, status());
+    },
     fatal,
     log,
   });
@@ -172,6 +199,8 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     };
   };
   const status = () => ({
+    agentVersion: AGENT_VERSION,
+    slot: place?.slot ?? 'unmanaged',
     state: ledger.book.quarantine === null ? 'running' : 'quarantined',
     reason: ledger.book.quarantine ?? poller.state.lastError,
     endpointId: me.identity.endpointId,

@@ -2,14 +2,15 @@
 import { chmodSync, copyFileSync, existsSync, mkdirSync, realpathSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { type AgentConfig, DEFAULT_CONFIG_FILE, loadConfig, parseConfig } from './config.js';
+import { launcherText } from './self/launcher.js';
+import { PACKAGE_DIR, SLOTS_DIR, UNIT, unitText } from './self/unit.js';
 import { writeFileDurably } from './system/files.js';
 import { run, tail } from './system/run.js';
 import { loadIdentity, parseJoinToken } from './transport/identity.js';
 
-export const UNIT = 'ringmaster-agent.service';
 const PROGRAM_DIR = '/opt/ringmaster-agent';
-/** Small heaps: the agent idles nearly always. The time an inventory takes is no matter. */
-const RUNTIME_FLAGS = ['--max-semi-space-size=1', '--max-old-space-size=128', '--lite-mode', '--expose-gc'];
+/** Programs and unit came with the distribution's package: they are its to place and to update. */
+const isPackaged = (): boolean => realpathSync(process.execPath).startsWith(`${PACKAGE_DIR}/`);
 
 export interface InstallArgs {
   /** Null: for later, or only newer programs for an agent that has its configuration. */
@@ -27,8 +28,7 @@ export interface InstallArgs {
 export async function install(args: InstallArgs): Promise<void> {
   if (process.getuid?.() !== 0) throw new Error('install needs root');
   const config = args.server === null ? null : configure(args, args.server);
-  const programs = placePrograms();
-  writeFileDurably(join('/etc/systemd/system', UNIT), unitText(programs), 0o644);
+  if (!isPackaged()) writeUnit(placePrograms());
   if (!existsSync('/run/systemd/system')) return;
   await must(['systemctl', 'daemon-reload']);
   if (!args.start) return;
@@ -73,30 +73,11 @@ function copied(from: string, name: string, mode: number): string {
   return to;
 }
 
-/**
- * `KillMode=process`: the package manager runs in the unit's control group and must outlive a restart of the agent.
- * The umask is the usual one, because packages' scripts inherit it.
- */
-export function unitText(programs: { readonly node: string; readonly bundle: string }): string {
-  return `[Unit]
-Description=Ringmaster agent
-Wants=network-online.target
-After=network-online.target
-ConditionPathExists=${DEFAULT_CONFIG_FILE}
-
-[Service]
-ExecStart=${programs.node} ${RUNTIME_FLAGS.join(' ')} ${programs.bundle} run --config ${DEFAULT_CONFIG_FILE}
-Restart=always
-RestartSec=2
-KillMode=process
-TimeoutStopSec=20
-OOMPolicy=continue
-Environment=MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=2
-UMask=0022
-
-[Install]
-WantedBy=multi-user.target
-`;
+function writeUnit(programs: { readonly node: string; readonly bundle: string }): void {
+  const launcher = join(PROGRAM_DIR, 'launch');
+  writeFileDurably(launcher, launcherText({ ...programs, slots: SLOTS_DIR }), 0o755);
+  chmodSync(launcher, 0o755);
+  writeFileDurably(join('/etc/systemd/system', UNIT), unitText({ launcher }), 0o644);
 }
 
 /** So that `install` says when the token is not good, rather than a log nobody reads. */

@@ -35,6 +35,7 @@ const BUSY_MS = 60_000;
 export function createScanner(deps: {
   readonly config: AgentConfig;
   readonly provider: Provider | null;
+  readonly self: boolean;
   readonly refresh: boolean;
   readonly now: () => number;
   readonly busy: () => boolean;
@@ -50,7 +51,7 @@ export function createScanner(deps: {
 
   const scan: Scanner['scan'] = async (request) => {
     const inventory = await collectInventory(
-      { run, provider: deps.provider, refresh: deps.refresh, now: deps.now },
+      { run, provider: deps.provider, self: deps.self, refresh: deps.refresh, now: deps.now },
       request,
     );
     await deps.send(inventory);

@@ -17,6 +17,9 @@ import { mountRoutes } from './http/mount.js';
 import { openApiDocument } from './http/openapi.js';
 import { webDirectory } from './http/pages.js';
 import type { Route } from './http/route.js';
+import { traceRequests } from './http/tracing.js';
+import type { LiveHub } from './live/hub.js';
+import { liveRoutes } from './live/routes.js';
 import { createAggregateCache } from './ops/aggregates.js';
 import { createMetrics } from './ops/metrics.js';
 import { opsRoutes } from './ops/routes.js';
@@ -42,11 +45,15 @@ export interface Plug {
 export interface AppDeps {
   readonly api: ApiDeps;
   readonly gateway: GatewayDeps;
+  /** What streams of events are told by. */
+  readonly live: LiveHub;
   readonly logger: Logger;
   readonly version: string;
   /** Signs cookies and forms. */
   readonly webSecret: string;
   readonly isStopping: () => boolean;
+  /** Endpoints that hold a wake-up channel to this process. */
+  readonly wakeable: () => number;
   /** As express takes it: hops, addresses, or false. */
   readonly trustProxy: boolean | number | string;
   /** Approvals and whatever else brings routes or pages of its own. */
@@ -58,17 +65,24 @@ export function createApp(deps: AppDeps): Express {
   const { pool, clock } = api;
   const forms = createFormGuard(deps.webSecret);
   const plugs = deps.plugs.map((plug) => plug({ pool, clock, logger, forms }));
-  const routes = [...resourceRoutes(api), ...plugs.flatMap((plug) => plug.routes ?? [])];
+  const routes = [
+    ...resourceRoutes(api),
+    ...liveRoutes({ pool, clock, logger, hub: deps.live }),
+    ...plugs.flatMap((plug) => plug.routes ?? []),
+  ];
 
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', deps.trustProxy);
   app.set('query parser', 'simple');
+  const cache = createAggregateCache({ pool, clock });
+  const metrics = createMetrics({ cache, pool, clock, wakeable: deps.wakeable });
+  app.use(metrics.measure);
+  app.use(traceRequests());
   app.use(requestLog(logger));
   app.use(securityHeaders());
 
-  const metrics = createMetrics(createAggregateCache({ pool, clock }));
   app.use(opsRoutes({ pool, metrics, clock, isStopping: deps.isStopping }));
   app.use('/agent/v1', gatewayRoutes(deps.gateway));
 

@@ -1,17 +1,21 @@
 /** The web tier's composition root: reads the environment, constructs everything, serves, and stops cleanly. */
 import { createServer } from 'node:http';
 import { join } from 'node:path';
+import { startTracing } from '../adapters/telemetry/tracing.js';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
-import { haltAll, haltChange, retireEndpoint, takeOffers, takeReports } from '../db/orders/index.js';
+import { createListener } from '../db/listen.js';
+import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
+import { withSecretFiles } from '../db/secret-files.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
 import { webSecret } from './auth/sessions.js';
 import { parseParameters } from './changes/parameters.js';
 import { createSeenBuffer } from './gateway/seen-buffer.js';
 import { createVerifier } from './gateway/signed.js';
-import { createWakeHub } from './gateway/wake.js';
+import { createWakeHub, WAKE_CHANNEL } from './gateway/wake.js';
 import { createLogger } from './http/logger.js';
+import { createLiveHub, LIVE_CHANNELS } from './live/hub.js';
 import { readSettings } from './settings.js';
 
 const VERSION = '0.1.0';
@@ -19,6 +23,7 @@ const VERSION = '0.1.0';
 const DRAIN_MS = 8_000;
 
 const settings = settingsOrExit();
+const tracing = startTracing({ service: 'ringmaster-api', version: VERSION, env: process.env });
 const logger = createLogger({ level: settings.logLevel, name: 'api' });
 const clock = (): number => Date.now();
 let stopping = false;
@@ -32,7 +37,9 @@ const pool = createPool({
 });
 const verifier = createVerifier({ pool, clock });
 const seen = createSeenBuffer({ pool, logger });
-const wake = createWakeHub({ databaseUrl: settings.databaseUrl, verifier, logger });
+const listener = createListener({ url: settings.databaseUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });
+const wake = createWakeHub({ listener, verifier, logger });
+const live = createLiveHub({ pool, listener, clock, logger });
 
 const app = createApp({
   api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
@@ -42,16 +49,18 @@ const app = createApp({
     logger,
     verifier,
     seen,
-    orders: { takeReports, takeOffers },
+    orders: { takeReportBatch, takeOfferBatch },
     isWakeable: wake.isWakeable,
     idlePollSeconds: settings.idlePollSeconds,
     random: Math.random,
     contentDirectory: join(settings.dataDirectory, 'content'),
   },
+  live,
   logger,
   version: VERSION,
   webSecret: webSecret({ fromEnvironment: settings.webSecret, dataDirectory: settings.dataDirectory }),
   isStopping: () => stopping,
+  wakeable: wake.count,
   trustProxy: settings.trustProxy,
   plugs: [(context) => ({ pages: approvalPages(context) })],
 });
@@ -73,7 +82,7 @@ void putBootstrapToken(settings.bootstrapToken);
 /** A program that is told something wrong says what, without a stack. */
 function settingsOrExit() {
   try {
-    return readSettings(process.env);
+    return readSettings(withSecretFiles(process.env));
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
     process.exit(1);
@@ -103,7 +112,9 @@ async function stop(reason: string): Promise<void> {
     process.exit(process.exitCode ?? 0);
   }, DRAIN_MS);
   hard.unref();
+  live.close();
   await wake.close();
+  await listener.close();
   if (server.listening) {
     const closed = new Promise<void>((resolve) => server.close(() => resolve()));
     server.closeIdleConnections();
@@ -111,6 +122,9 @@ async function stop(reason: string): Promise<void> {
   }
   await seen.close();
   await pool.end();
+  await tracing
+    ?.shutdown()
+    .catch((error: Error) => logger.warn({ reason: error.message }, 'the last spans were not sent'));
   logger.info('stopped');
   process.exit(process.exitCode ?? 0);
 }

@@ -13,7 +13,7 @@ import { groupRoutes } from './groups/routes.js';
 import type { Route } from './http/route.js';
 import { joinTokenRoutes } from './join-tokens/routes.js';
 import { orderRoutes } from './orders/routes.js';
-import { calendarRoutes } from './policy-sets/calendar-routes.js';
+import { freezeCalendarRoutes } from './policy-sets/calendar-routes.js';
 import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
@@ -28,10 +28,10 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     commandRoutes,
     endpointRoutes,
     exceptionRoutes,
+    freezeCalendarRoutes,
     groupRoutes,
     joinTokenRoutes,
     orderRoutes,
-    calendarRoutes,
     policySetRoutes,
     quorumRoutes,
     repositoryRoutes,

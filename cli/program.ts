@@ -2,9 +2,11 @@ import { Command } from 'commander';
 import { registerApply } from './commands/apply.js';
 import { registerApprove } from './commands/approve.js';
 import { registerAudit } from './commands/audit.js';
+import { registerBackup } from './commands/backup.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
+import { registerMigrate } from './commands/migrate.js';
 import { registerUp } from './commands/up.js';
 
 /** The whole command tree; what commands need is loaded only when one of them runs. */
@@ -18,6 +20,8 @@ export function createProgram(): Command {
   registerApprove(program);
   registerApply(program);
   registerAudit(program);
+  registerBackup(program);
+  registerMigrate(program);
   registerCompletion(program);
   return program;
 }

@@ -27,6 +27,8 @@ export type MigrateOptions = Readonly<{
   databaseUrl: string;
   /** Folder of `0001-name.sql`, `0002-name.sql`, …; default: this project's. */
   directory?: string;
+  /** The last migration to run, by name; default: all. */
+  upTo?: string;
   /** Longest wait for another starter's migration, in milliseconds. */
   lockTimeoutMs?: number;
 }>;
@@ -63,11 +65,15 @@ export async function migrate(options: MigrateOptions): Promise<string[]> {
     const unknown = (await appliedMigrations(client)).filter((name) => !known.includes(name));
     if (unknown.length > 0) throw new SchemaTooNewError(unknown);
     if (known.length === 0) return [];
+    const wanted = options.upTo === undefined ? known.length : known.indexOf(options.upTo) + 1;
+    const count = wanted - (await appliedMigrations(client)).length;
+    if (count <= 0) return [];
     const ran = await runner({
       dbClient: client,
       dir: directory,
       ignorePattern: '(?!.*\\.sql$).*',
       direction: 'up',
+      count,
       migrationsTable: MIGRATIONS_TABLE,
       checkOrder: true,
       singleTransaction: true,

@@ -1,4 +1,5 @@
 /** What the stages' activities may ask of the database; injected by the composition root. */
+export { loadAgentGroups, loadAgentReleases } from './agents/releases.js';
 export { appendAudit } from './audit/append.js';
 export * from './catalogue/content.js';
 export * from './catalogue/fixes.js';

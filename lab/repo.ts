@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import * as openpgp from 'openpgp';
 import { buildDeb, type DebSpec } from './deb.js';
@@ -18,6 +18,8 @@ export const repoSourceLine = `deb [signed-by=${repoKeyringInHost}] http://${rep
 
 export type PublishedDeb = { name: string; version: string; sha256: string; size: number; file: string };
 type Entry = PublishedDeb & { control: string };
+/** A package's file with its control fields, as an index lists them. */
+export type BuiltDeb = { name: string; version: string; architecture: string; control: string; bytes: Buffer };
 
 /** A repository in a folder: `public/` is what is served, the rest its maker's. */
 export class LabRepository {
@@ -59,21 +61,23 @@ export class LabRepository {
    * Builds packages and adds them to what is there (the same name and version is replaced), then signs anew. Hosts see
    * them at their next `apt-get update`.
    */
-  publish(specs: readonly DebSpec[]): Promise<PublishedDeb[]> {
+  async publish(specs: readonly DebSpec[]): Promise<PublishedDeb[]> {
+    const built: BuiltDeb[] = [];
+    for (const spec of specs) {
+      const { file, control } = await buildDeb(spec, join(this.publicDir, 'pool'));
+      built.push({ name: spec.name, version: spec.version, architecture: 'all', control, bytes: readFileSync(file) });
+    }
+    return this.add(built);
+  }
+
+  /** The same for packages built elsewhere. */
+  add(debs: readonly BuiltDeb[]): Promise<PublishedDeb[]> {
     return this.change(async (entries) => {
-      const added: Entry[] = [];
-      for (const spec of specs) {
-        const { file, control } = await buildDeb(spec, join(this.publicDir, 'pool'));
-        const bytes = readFileSync(file);
-        added.push({
-          name: spec.name,
-          version: spec.version,
-          sha256: sha256(bytes),
-          size: bytes.length,
-          file: `pool/${basename(file)}`,
-          control,
-        });
-      }
+      const added = debs.map(({ name, version, architecture, control, bytes }): Entry => {
+        const file = `pool/${name}_${version.replace(/^\d+:/, '')}_${architecture}.deb`;
+        write(join(this.publicDir, file), bytes);
+        return { name, version, sha256: sha256(bytes), size: bytes.length, file, control };
+      });
       const same = (a: Entry, b: Entry) => a.name === b.name && a.version === b.version;
       return { entries: [...entries.filter((e) => !added.some((a) => same(a, e))), ...added], result: added };
     });

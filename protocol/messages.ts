@@ -1,10 +1,15 @@
 /**
- * What agent and gateway say to each other, version 1. Every request is signed by the endpoint (RFC 9421); every reply
+ * What agent and gateway say to each other, version 2 (docs/order-protocol.md says what differs from 1). Every request is signed by the endpoint (RFC 9421); every reply
  * carries the server's time. Times are epoch milliseconds, digests lower-case hex SHA-256.
  */
 import { z } from 'zod';
 
-export const PROTOCOL_VERSION = 1;
+export const PROTOCOL_VERSION = 2;
+/** The oldest version still spoken: an agent and a server one release apart understand each other, whichever is newer. */
+export const OLDEST_PROTOCOL = PROTOCOL_VERSION - 1;
+
+/** How the agent's own program is called in inventories and in orders that update it. */
+export const SELF_PACKAGE = 'ringmaster-agent-program';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
 const epochMs = z.number().int().nonnegative();
@@ -55,6 +60,9 @@ export type KeySetReply = z.infer<typeof keySetReply>;
 export const errorReply = z.object({ serverTime: epochMs, error: z.string().max(2_000) });
 export type ErrorReply = z.infer<typeof errorReply>;
 
+/** A reply of status 426 also says which versions are spoken. */
+export const versionReply = z.object({ speaks: z.object({ from: z.number().int(), to: z.number().int() }) });
+
 const reason = z.string().max(2_000);
 const stamp = { seq: z.number().int().min(1), at: epochMs };
 
@@ -97,6 +105,8 @@ export const pollRequest = z.strictObject({
   /** Local limits, other hands on the package manager, pending reboot: only when changed. */
   observations: z.record(z.string().max(64), z.unknown()).optional(),
   localLimits: z.record(z.string().max(64), z.unknown()).optional(),
+  /** Since version 2: what the agent is, and what it can carry out. Only when changed. */
+  agent: z.strictObject({ version, slot: short, providers: z.array(short).max(16) }).optional(),
 });
 export type PollRequest = z.infer<typeof pollRequest>;
 

@@ -4,6 +4,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFile
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as esbuild from 'esbuild';
+import { buildAgentBundle } from './agent-bundle.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const out = join(root, 'dist');
@@ -20,6 +21,8 @@ const folders = [
   'web',
   'cli',
   'lab',
+  'sim',
+  'bench',
 ];
 const quiet = process.argv.includes('--quiet');
 const stamp = join(out, '.built');
@@ -35,7 +38,12 @@ function* walk(dir) {
 
 const sources = folders.filter((f) => existsSync(join(root, f))).flatMap((f) => [...walk(join(root, f))]);
 const newest = Math.max(
-  ...[...sources, join(root, 'package-lock.json'), fileURLToPath(import.meta.url)].map((f) => statSync(f).mtimeMs),
+  ...[
+    ...sources,
+    join(root, 'package-lock.json'),
+    join(root, 'scripts/agent-bundle.mjs'),
+    fileURLToPath(import.meta.url),
+  ].map((f) => statSync(f).mtimeMs),
 );
 const fresh = existsSync(stamp) && statSync(stamp).mtimeMs >= newest && !process.argv.includes('--force');
 if (fresh) process.exit(0);
@@ -61,37 +69,9 @@ for (const file of sources.filter((f) => !f.endsWith('.ts'))) {
   cpSync(file, to);
 }
 
-/** zod's messages in all other languages are a third of the agent's memory. */
-const englishOnly = {
-  name: 'english-only',
-  setup(build) {
-    build.onResolve({ filter: /\/locales\/index\.js$/ }, (args) =>
-      args.importer.includes('/zod/')
-        ? { path: join(dirname(args.importer), '../locales/en.js'), namespace: 'english-only' }
-        : undefined,
-    );
-    build.onLoad({ filter: /.*/, namespace: 'english-only' }, (args) => ({
-      contents: `export { default as en } from ${JSON.stringify(args.path)};`,
-      resolveDir: dirname(args.path),
-    }));
-  },
-};
-
 const agentMain = join(root, 'agent/main.ts');
 if (existsSync(agentMain)) {
-  await esbuild.build({
-    entryPoints: [agentMain],
-    outfile: join(out, 'agent-bundle/ringmaster-agent.mjs'),
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node20.19',
-    // An idle agent must stay small: no error messages in 50 languages, no long names.
-    minify: true,
-    plugins: [englishOnly],
-    banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
-    logLevel: 'warning',
-  });
+  await buildAgentBundle({ outfile: join(out, 'agent-bundle/ringmaster-agent.mjs') });
 }
 
 if (existsSync(join(root, 'workflows/index.ts'))) {

@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { createApprovalActivities } from '../activities/approvals.js';
 import type { CatalogueActivities } from '../activities/catalogue.js';
 import type { Activities } from '../activities/contract.js';
+import { agentUpdateKind } from '../activities/kinds/agent-update/index.js';
 import { changeKinds } from '../activities/kinds/change-kind.js';
 import { patchKind } from '../activities/kinds/patch/index.js';
 import { createRingActivities } from '../activities/rings.js';
@@ -40,7 +41,7 @@ export function composeActivities(deps: {
       clock,
       changeWorkflowId,
       db: stagesDb,
-      kinds: changeKinds([patchKind as never]),
+      kinds: changeKinds([patchKind as never, agentUpdateKind as never]),
       content: deps.content,
       refreshCatalogue: async () => {
         await deps.catalogue.refreshCatalogue();

@@ -9,7 +9,7 @@ import {
   syncRepository,
 } from '../adapters/content/apt/index.js';
 import { readChangelog } from '../adapters/content/changelog.js';
-import { openContentStore } from '../adapters/content/store.js';
+import { type ContentStore, openContentStore } from '../adapters/content/store.js';
 import * as catalogueDb from '../db/catalogue/index.js';
 import type { EpochMs } from '../domain/time.js';
 
@@ -18,7 +18,11 @@ export async function composeContent(args: {
   readonly pool: Pool;
   readonly clock: () => EpochMs;
   readonly contentDir: string;
-}): Promise<{ readonly content: ContentSource; readonly catalogue: CatalogueActivities }> {
+}): Promise<{
+  readonly store: ContentStore;
+  readonly content: ContentSource;
+  readonly catalogue: CatalogueActivities;
+}> {
   const { pool, clock } = args;
   const store = await openContentStore({ root: args.contentDir });
   const reader = createRepositoryReader();
@@ -29,6 +33,7 @@ export async function composeContent(args: {
       (await catalogueDb.loadRepositories(pool, { repositoryId }))[0]?.repository ?? null,
   });
   return {
+    store,
     content: {
       fetchPackage: (wanted) => fetcher.fetchPackage(wanted),
       ensureSpace: (bytes) => store.ensureSpace(bytes),

@@ -7,7 +7,7 @@ import { haltChange } from '../db/orders/stop.js';
 import { inTransaction } from '../db/pool.js';
 import { type EpochMs, HOUR, MINUTE, SECOND } from '../domain/time.js';
 import { writeHeartbeat } from './heartbeat.js';
-import type { Duty } from './loops.js';
+import type { Duty, DutyState } from './loops.js';
 import { mailDuty } from './mail-duty.js';
 import { reconcile } from './reconcile.js';
 import { relayOutbox } from './relay.js';
@@ -24,6 +24,8 @@ export function composeDuties(deps: {
   readonly catalogue: CatalogueActivities;
   readonly settings: WorkerSettings;
   readonly clock: () => EpochMs;
+  /** How the duties have been doing, for the heartbeat to tell. */
+  readonly states: () => readonly DutyState[];
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
 }): readonly Duty[] {
   const { pool, client, clock, catalogue, settings, log } = deps;
@@ -33,7 +35,7 @@ export function composeDuties(deps: {
       name: 'heartbeat',
       everyMs: 5 * SECOND,
       run: async () => {
-        await writeHeartbeat({ pool, client, now: clock() });
+        await writeHeartbeat({ pool, client, now: clock(), duties: deps.states() });
         return false;
       },
     },

@@ -3,7 +3,7 @@
  * and permits, `codes.key` makes one-time codes. The web tier holds none of them.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { DAY, type EpochMs } from '../domain/time.js';
@@ -29,16 +29,21 @@ async function readOrMake(path: string, make: () => Buffer): Promise<Buffer> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
   }
+  // Whole before it has its name: a replica that starts at the same moment must not read half a key.
+  const made = `${path}.${randomBytes(6).toString('hex')}.new`;
+  const file = await open(made, 'wx', 0o600);
   try {
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(make());
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await file.writeFile(make());
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  try {
+    await link(made, path);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    await unlink(made);
   }
   return readFile(path);
 }

@@ -3,20 +3,28 @@
 import { fileURLToPath } from 'node:url';
 import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import { pino } from 'pino';
+import { startTracing, traceFields } from '../adapters/telemetry/tracing.js';
 import { createListener } from '../db/listen.js';
 import { createPool } from '../db/pool.js';
+import { withSecretFiles } from '../db/secret-files.js';
 import { TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
+import { createTraceLookup, observeActivities } from './activity-observer.js';
+import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
 import { composeDuties } from './duties.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
+import { orderTracesDuty } from './order-traces.js';
 import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
 import { connectTemporal } from './temporal.js';
 
-const settings = readSettings(process.env);
-const log = pino({ name: 'worker', level: process.env.RINGMASTER_LOG_LEVEL ?? 'info' });
+const VERSION = '0.1.0';
+
+const settings = readSettings(withSecretFiles(process.env));
+const tracing = startTracing({ service: 'ringmaster-worker', version: VERSION, env: process.env });
+const log = pino({ name: 'worker', level: process.env.RINGMASTER_LOG_LEVEL ?? 'info', mixin: traceFields });
 const clock = () => Date.now();
 const stop = new AbortController();
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.abort(signal));
@@ -46,7 +54,14 @@ const keys = await untilItWorks({
   what: 'PostgreSQL',
   work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
 });
-const { content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+await publishOwnAgent({
+  pool,
+  store,
+  file: fileURLToPath(new URL('../agent-bundle/ringmaster-agent.mjs', import.meta.url)),
+  now: clock(),
+  log,
+}).catch((err: unknown) => log.warn({ err }, 'the agent of this release is not published'));
 const temporal = await untilItWorks({
   ...retry,
   what: 'Temporal',
@@ -61,7 +76,10 @@ const temporal = await untilItWorks({
 const duties = startDuties({
   clock,
   log,
-  duties: composeDuties({ pool, client: temporal.client, catalogue, settings, clock, log }),
+  duties: [
+    ...composeDuties({ pool, client: temporal.client, catalogue, settings, clock, log, states: () => duties.states() }),
+    ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
+  ],
 });
 listener.on('rm_outbox', () => duties.poke('outbox'));
 listener.on('rm_mail', () => duties.poke('mail'));
@@ -81,6 +99,9 @@ const worker = await Worker.create({
     listener,
     wakeMail: () => duties.poke('mail'),
   }),
+  interceptors: {
+    activity: [observeActivities({ log, traceOf: tracing === null ? null : createTraceLookup(pool) })],
+  },
   shutdownGraceTime: '5s',
   // A pump holds its slot for as long as its window is open: slots are cheap, waiting for one is not.
   maxConcurrentActivityTaskExecutions: 400,
@@ -96,5 +117,8 @@ try {
   await listener.close();
   await temporal.close();
   await pool.end();
+  await tracing
+    ?.shutdown()
+    .catch((error: Error) => log.warn({ reason: error.message }, 'the last spans were not sent'));
 }
 log.info('stopped');

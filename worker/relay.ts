@@ -17,6 +17,7 @@ import type { EpochMs } from '../domain/time.js';
 import { TASK_QUEUE } from '../workflows/ids.js';
 import type { ChangeInput, CommandReply, DecisionReply } from '../workflows/messages.js';
 import { COMMAND_UPDATE, DECIDE_UPDATE } from '../workflows/messages.js';
+import { inSpan, subjectFields, traceContext } from './activity-observer.js';
 
 interface OutboxRow {
   readonly id: string;
@@ -24,6 +25,7 @@ interface OutboxRow {
   readonly workflow_id: string;
   readonly payload: Readonly<Record<string, unknown>>;
   readonly attempts: number;
+  readonly trace: string | null;
 }
 
 type Delivery =
@@ -48,7 +50,7 @@ export async function relayOutbox(deps: RelayDeps, limit = 50): Promise<number> 
     `UPDATE outbox SET attempts = attempts + 1, next_attempt_at = to_timestamp($2 / 1000.0)
      WHERE id IN (SELECT id FROM outbox WHERE done_at IS NULL AND next_attempt_at <= to_timestamp($1 / 1000.0)
                   ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-     RETURNING id, topic, workflow_id, payload, attempts`,
+     RETURNING id, topic, workflow_id, payload, attempts, trace`,
     [deps.clock(), lease, limit],
   );
   await Promise.all(rows.map((row) => carry(deps, row)));
@@ -57,7 +59,10 @@ export async function relayOutbox(deps: RelayDeps, limit = 50): Promise<number> 
 
 async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
   try {
-    const delivery = await deliver(deps, row);
+    const delivery = await inSpan(
+      { name: `relay ${row.topic}`, under: traceContext(row.trace), attributes: subjectFields(row.workflow_id) },
+      () => deliver(deps, row),
+    );
     if (delivery.kind === 'refused' && row.topic === 'decision') await refuseDecision(deps, row, delivery.reason);
     await deps.pool.query('UPDATE outbox SET done_at = to_timestamp($2 / 1000.0), result = $3 WHERE id = $1', [
       row.id,
@@ -66,7 +71,10 @@ async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
     ]);
   } catch (error) {
     const pause = Math.min(60_000, 500 * 2 ** Math.min(row.attempts, 8));
-    deps.log.warn({ err: error, outbox: row.id, topic: row.topic }, 'outbox entry not delivered; will try again');
+    deps.log.warn(
+      { err: error, outbox: row.id, topic: row.topic, ...subjectFields(row.workflow_id) },
+      'outbox entry not delivered; will try again',
+    );
     await deps.pool
       .query('UPDATE outbox SET next_attempt_at = to_timestamp($2 / 1000.0), last_error = $3 WHERE id = $1', [
         row.id,

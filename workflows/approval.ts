@@ -53,7 +53,7 @@ export async function approval(input: ApprovalInput): Promise<ApprovalResult> {
   opened = true;
   const waitingFor = (people: readonly string[]) =>
     setCurrentDetails(
-      `Waits for ${rule.quorum} of: ${people.length > 0 ? people.join(', ') : 'nobody yet (escalates)'}`,
+      `Waits for ${asked.quorum ?? rule.quorum} of: ${people.length > 0 ? people.join(', ') : 'nobody yet (escalates)'}`,
     );
   waitingFor(asked.people);
 
@@ -62,10 +62,10 @@ export async function approval(input: ApprovalInput): Promise<ApprovalResult> {
     { at: asked.escalateAt, act: async () => waitingFor((await quick.escalateApproval({ requestId })).people) },
   ].sort((a, b) => a.at - b.at);
   for (const { at, act } of agenda) {
-    if (await condition(settled, until(at))) break;
+    if (await condition(settled, until(at), { summary: 'next reminder or escalation' })) break;
     await act();
   }
-  await condition(settled, until(asked.expiresAt));
+  await condition(settled, until(asked.expiresAt), { summary: 'the request expires' });
 
   // A decision being judged as the time ran out still counts; its person was in time.
   await condition(allHandlersFinished);

@@ -92,6 +92,7 @@ export class RingRun {
       await condition(
         () => this.stopFor(target) !== null || this.pokes > seen.pokes,
         Math.min(Math.max(until(next), 1_000), LONGEST_WAIT),
+        { summary: `${this.label()} waits for its next window` },
       );
     }
   }

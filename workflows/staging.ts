@@ -31,6 +31,8 @@ async function stageLane(args: {
     if (result.kind === 'drained' || result.kind === 'deadline') return;
     if (result.kind === 'halted' || result.nextOpen === null || result.nextOpen >= args.giveUp) return;
     await args.tell(`Ring ${ring} waits for staging hours: ${windows.sentence}`);
-    await condition(() => false, Math.max(1_000, until(result.nextOpen)));
+    await condition(() => false, Math.max(1_000, until(result.nextOpen)), {
+      summary: `Ring ${ring} waits for staging hours`,
+    });
   }
 }

@@ -34,8 +34,11 @@ export interface ChangeKind<P = unknown> {
   /** Reads `spec.parameters` strictly. Never throws. */
   parse(parameters: unknown): Parsed<P>;
   timing(parameters: P): KindTiming;
-  /** Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once. */
-  plan(context: KindContext<P>, endpointIds: readonly string[]): Promise<KindPlan>;
+  /**
+   * Decides what each endpoint gets. Reads only; set-based, for tens of thousands of endpoints at once.
+   * @param undoable endpoints that get nothing that can't be taken back: neither a snapshot nor a second person stands behind it
+   */
+  plan(context: KindContext<P>, endpointIds: readonly string[], undoable?: ReadonlySet<string>): Promise<KindPlan>;
   /** Reads what the fetched content says of itself, and keeps it for the plan and the approvers. */
   study(
     context: KindContext<P>,

@@ -43,12 +43,15 @@ const approvalHtml = template('approval.html', true);
 const codeText = template('code.txt', false);
 const codeHtml = template('code.html', true);
 
+/** Line ends of every kind, and what turns the reading direction round: text that shows other than it is. */
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+/gu;
+
 /** Header values hold one line, whatever a change is called. */
-const oneLine = (text: string) => text.replace(/\p{Cc}+/gu, ' ').slice(0, 200);
+const oneLine = (text: string) => text.replace(UNSEEN, ' ').slice(0, 200);
 
 /** The same for every text of the evidence: no name and no endpoint's own words may look like a section of ours. */
 function flat<T>(value: T): T {
-  const replaced = (_: string, one: unknown) => (typeof one === 'string' ? one.replace(/\p{Cc}+/gu, ' ') : one);
+  const replaced = (_: string, one: unknown) => (typeof one === 'string' ? one.replace(UNSEEN, ' ') : one);
   return JSON.parse(JSON.stringify(value, replaced)) as T;
 }
 

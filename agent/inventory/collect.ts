@@ -1,9 +1,9 @@
 /** A whole inventory: the machine, its packages, what it could upgrade, what runs and what listens. */
 import { existsSync } from 'node:fs';
-import { type InventoryRequest, PROTOCOL_VERSION } from '../../protocol/messages.js';
+import { type InventoryRequest, PROTOCOL_VERSION, SELF_PACKAGE } from '../../protocol/messages.js';
 import type { Provider } from '../providers/provider.js';
 import type { Run } from '../system/run.js';
-import { readFacts } from './facts.js';
+import { AGENT_VERSION, readFacts } from './facts.js';
 import { readListeners } from './listeners.js';
 
 export interface ScanRequest {
@@ -16,6 +16,8 @@ export async function collectInventory(
   deps: {
     readonly run: Run;
     readonly provider: Provider | null;
+    /** Whether the agent updates itself, and so is part of what can be planned and proven. */
+    readonly self: boolean;
     readonly refresh: boolean;
     readonly now: () => number;
   },
@@ -35,12 +37,20 @@ export async function collectInventory(
     auditClean,
     rebootRequired: existsSync('/run/reboot-required'),
     facts: { ...(await readFacts(deps.run)), ...(provider === 'simulated' ? { simulated: true } : {}) },
-    packages: packages.packages.slice(0, 20_000),
+    packages: [...(deps.self ? [OWN_PROGRAM] : []), ...packages.packages].slice(0, 20_000),
     updates: packages.updates.slice(0, 20_000),
     services: await readServices(deps.run),
     listeners: readListeners({ withProcesses: true }),
   };
 }
+
+const OWN_PROGRAM = {
+  name: SELF_PACKAGE,
+  arch: 'all',
+  version: AGENT_VERSION,
+  source: 'ringmaster-agent',
+  sourceVersion: AGENT_VERSION,
+};
 
 const NO_PACKAGES = {
   complete: false,

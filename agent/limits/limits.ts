@@ -2,6 +2,7 @@
  * The owner's last word: a local file that no server overrides (design §4). A file that can't be read as it should be
  * counts as a hold, because guessing what its owner meant is the one thing not to do.
  */
+import { matchesNamePattern } from '../../domain/content/name-pattern.js';
 import { readTextIfThere } from '../system/files.js';
 
 export type Weekday = 'mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun';
@@ -86,15 +87,7 @@ export function windowOpen(
 
 /** The pattern that keeps a package from being touched, or null. */
 export function neverTouchPattern(limits: LocalLimits, packageName: string): string | null {
-  return limits.neverTouch.find((pattern) => matchesGlob(pattern, packageName)) ?? null;
-}
-
-function matchesGlob(pattern: string, name: string): boolean {
-  const source = pattern
-    .replace(/[.+^${}()|[\]\\]/g, '\\$&')
-    .replace(/\*+/g, '.*')
-    .replace(/\?/g, '.');
-  return new RegExp(`^${source}$`).test(name);
+  return limits.neverTouch.find((pattern) => matchesNamePattern(pattern, packageName)) ?? null;
 }
 
 const malformed = (why: string): LocalLimits => ({

@@ -23,6 +23,8 @@ export interface AdmissionContext {
   /** The latest the server's clock can show, epoch ms. */
   readonly latest: number;
   readonly provider: string;
+  /** Further ones that orders may name. */
+  readonly providers?: readonly string[];
 }
 
 const MAX_UPDATES = 5_000;
@@ -54,7 +56,7 @@ export function admitOrder(envelope: Envelope, context: AdmissionContext): Admis
 function documentObjection(doc: OrderDocument, context: AdmissionContext): string | null {
   if (context.latest >= doc.expiresAt) return 'the order has expired';
   if (doc.kind === 'scan') return null;
-  if (doc.provider !== context.provider)
+  if (doc.provider !== context.provider && context.providers?.includes(doc.provider) !== true)
     return `provider ${doc.provider} is not available here, only ${context.provider}`;
   if (doc.kind === 'revert' && doc.reverts === null) return 'the order does not say what it reverts';
   if (doc.kind === 'change' && doc.planDigest === null) return 'the order names no plan';

@@ -34,6 +34,8 @@ export type OrderRecord =
   | { readonly type: 'step'; readonly orderId: string; readonly name: string; readonly data: unknown }
   | { readonly type: 'acked'; readonly orderId: string; readonly seq: number }
   | { readonly type: 'drop'; readonly orderId: string; readonly reason: string }
+  /** Offered again after it had been dropped: its server was put back to an earlier time. */
+  | { readonly type: 'undrop'; readonly orderId: string }
   | { readonly type: 'quarantine'; readonly reason: string }
   | { readonly type: 'snapshot'; readonly book: Book };
 
@@ -74,6 +76,7 @@ export function applyRecord(book: Book, record: OrderRecord | RecordBody): Book 
     case 'permit':
     case 'step':
     case 'acked':
+    case 'undrop':
     case 'drop': {
       const entry = book.orders[known.orderId];
       return entry === undefined ? book : withEntry(book, changeEntry(entry, known));
@@ -141,6 +144,8 @@ function changeEntry(
       return { ...entry, acked: record.seq };
     case 'drop':
       return { ...entry, dropped: record.reason };
+    case 'undrop':
+      return { ...entry, dropped: null };
   }
 }
 

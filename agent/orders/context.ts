@@ -11,6 +11,8 @@ import type { Ledger } from './ledger.js';
 export interface ExecutorDeps {
   readonly ledger: Ledger;
   readonly provider: Provider;
+  /** Further ones by name, for orders that name them. */
+  readonly providers?: ReadonlyMap<string, Provider>;
   readonly content: ContentCache;
   readonly clock: Pick<ServerClock, 'latest' | 'skewMs'>;
   readonly limits: () => LocalLimits;

@@ -85,7 +85,8 @@ export function createExecutor(deps: ExecutorDeps): Executor {
   const stepOnce = async (entry: OrderEntry): Promise<StepResult> => {
     const { orderId } = entry;
     try {
-      const result = await step(stepDeps, entry);
+      const provider = deps.providers?.get(entry.doc?.provider ?? '') ?? stepDeps.provider;
+      const result = await step({ ...stepDeps, provider }, entry);
       if (result.kind === 'wait' && !['staged', 'awaitingReboot', 'rebooting'].includes(entry.core.state))
         backOff(entry, result.reason);
       else retries.delete(orderId);

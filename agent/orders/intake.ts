@@ -54,6 +54,8 @@ function takeOrder(ledger: Ledger, doc: OrderDocument): void {
   if (known !== undefined) {
     // Offered again although it is done: the server lost what we said, so all of it is said again.
     if (!isOpen(known) && known.dropped === null && unheard(known).length === 0) ledger.acked(doc.orderId, 0);
+    // It never began, and its server (restored from a backup) does not know that it was taken back: it goes on where it was.
+    if (known.dropped !== null && known.doc !== null) ledger.undrop(doc.orderId);
     return;
   }
   if (knows(ledger.book, doc.orderId)) return;

@@ -23,6 +23,7 @@ export interface Ledger {
   step(orderId: string, name: string, data: unknown): void;
   acked(orderId: string, seq: number): void;
   drop(orderId: string, reason: string): void;
+  undrop(orderId: string): void;
   quarantine(reason: string): void;
 }
 
@@ -90,6 +91,7 @@ export function createLedger(deps: {
       if (entry(orderId).acked !== seq) write({ type: 'acked', orderId, seq });
     },
     drop: (orderId, reason) => write({ type: 'drop', orderId, reason }),
+    undrop: (orderId) => write({ type: 'undrop', orderId }),
     quarantine(reason) {
       if (book.quarantine === null) write({ type: 'quarantine', reason });
     },

@@ -12,9 +12,12 @@ import {
   inventoryReply,
   type KeySetReply,
   keySetReply,
+  OLDEST_PROTOCOL,
   type PollReply,
   type PollRequest,
+  PROTOCOL_VERSION,
   pollReply,
+  versionReply,
 } from '../../protocol/messages.js';
 import type { Moment, ServerClock } from './clock.js';
 import { exchange, type HttpReply, openCall, TransportError } from './http.js';
@@ -31,6 +34,8 @@ export class GatewayRefused extends Error {
 }
 
 export interface GatewayClient {
+  /** The protocol version spoken now. */
+  readonly protocol: number;
   enrol(request: EnrolRequest): Promise<EnrolReply>;
   poll(request: PollRequest): Promise<PollReply>;
   inventory(request: InventoryRequest): Promise<void>;
@@ -43,6 +48,8 @@ export interface GatewayClient {
 
 const TIMEOUT_MS = 30_000;
 const RESIGN_ABOVE_MS = 60_000;
+/** How long an older version is spoken before the newest is tried again. */
+const TRY_NEWEST_MS = 6 * 3_600_000;
 const MAX_REPLY = 64 * 1024 * 1024;
 
 export function createGatewayClient(deps: {
@@ -75,6 +82,11 @@ export function createGatewayClient(deps: {
     return reply;
   };
 
+  /** An older version the server asked for, and when: it may have been updated since. */
+  let older: { readonly version: number; readonly at: number } | null = null;
+  const spoken = (): number =>
+    older === null || deps.now().mono - older.at > TRY_NEWEST_MS ? PROTOCOL_VERSION : older.version;
+
   async function call<T>(args: {
     method: 'GET' | 'POST';
     path: string;
@@ -82,12 +94,19 @@ export function createGatewayClient(deps: {
     reply: ZodType<T>;
   }): Promise<T> {
     const url = new URL(args.path, deps.url);
-    const body = args.body === undefined ? null : Buffer.from(JSON.stringify(args.body), 'utf8');
+    const encoded = () =>
+      args.body === undefined ? null : Buffer.from(JSON.stringify(inVersion(args.body, spoken())), 'utf8');
+    const body = encoded();
     const claimed = deps.clock.claim();
     let reply = await once(args.method, url, body);
     // A clock far off makes the signature look stale; the 401 told us the server's time, so the second try fits.
     const corrected = Math.abs(deps.clock.claim() - claimed) > RESIGN_ABOVE_MS;
     if (reply.status === 401 && corrected) reply = await once(args.method, url, body);
+    const other = reply.status === 426 ? versionFor(reply) : null;
+    if (other !== null && other !== spoken()) {
+      older = { version: other, at: deps.now().mono };
+      reply = await once(args.method, url, encoded());
+    }
     if (reply.status !== 200) throw new GatewayRefused(reply.status, reasonOf(reply));
     const parsed = args.reply.safeParse(jsonOf(reply));
     if (!parsed.success) {
@@ -98,6 +117,9 @@ export function createGatewayClient(deps: {
   }
 
   return {
+    get protocol() {
+      return spoken();
+    },
     enrol: (body) => call({ method: 'POST', path: '/agent/v1/enrol', body, reply: enrolReply }),
     poll: (body) => call({ method: 'POST', path: '/agent/v1/poll', body, reply: pollReply }),
     inventory: async (body) =>
@@ -124,6 +146,21 @@ export function createGatewayClient(deps: {
       return { url, headers };
     },
   };
+}
+
+/** A version both sides speak: ours, or the one before it; null when there is none. */
+function versionFor(reply: HttpReply): number | null {
+  const parsed = versionReply.safeParse(jsonOf(reply));
+  if (!parsed.success) return null;
+  const { from, to } = parsed.data.speaks;
+  return [PROTOCOL_VERSION, OLDEST_PROTOCOL].find((version) => version >= from && version <= to) ?? null;
+}
+
+/** The same message as an older version has it: what that does not know is left out. */
+function inVersion(body: unknown, version: number): unknown {
+  if (version === PROTOCOL_VERSION) return body;
+  const { agent: _, ...known } = body as Record<string, unknown>;
+  return { ...known, protocol: version };
 }
 
 /** Whether a failure may be gone at the next try: no answer, an overloaded or restarting server. */

@@ -39,7 +39,7 @@ export interface Poller {
 }
 
 export interface PollerDeps {
-  readonly client: Pick<GatewayClient, 'poll'>;
+  readonly client: Pick<GatewayClient, 'poll'> & { readonly protocol?: number };
   readonly ledger: Ledger;
   readonly executor: () => Executor;
   readonly clock: ServerClock;
@@ -51,6 +51,8 @@ export interface PollerDeps {
   readonly context: (keySetVersion: number) => Promise<IntakeContext>;
   readonly observations: () => Record<string, unknown>;
   readonly localLimits: () => Record<string, unknown>;
+  /** What this agent is. */
+  readonly agent?: () => NonNullable<PollRequest['agent']>;
   readonly scanNow: () => void;
   readonly polled: () => void;
   readonly fatal: (error: Error) => void;
@@ -59,7 +61,7 @@ export interface PollerDeps {
 
 export function createPoller(deps: PollerDeps): Poller {
   const state = { lastContactAt: null as number | null, lastError: null as string | null, untrusted: [] as string[] };
-  const told = { observations: '', localLimits: '' };
+  const told = { observations: '', localLimits: '', agent: '' };
   let timer: NodeJS.Timeout | null = null;
   let dueAt = Number.POSITIVE_INFINITY;
   let polling: Promise<void> | null = null;
@@ -99,7 +101,15 @@ export function createPoller(deps: PollerDeps): Poller {
     if (timer !== null) clearTimeout(timer);
     timer = null;
     dueAt = Number.POSITIVE_INFINITY;
-    const news = changedOnly(told, { observations: deps.observations(), localLimits: deps.localLimits() });
+    const news = changedOnly(
+      told,
+      {
+        observations: deps.observations(),
+        localLimits: deps.localLimits(),
+        ...(deps.agent === undefined ? {} : { agent: deps.agent() }),
+      },
+      deps.client.protocol,
+    );
     try {
       const reply = await deps.client.poll({ ...buildPoll(deps), ...news.fields });
       news.heard();
@@ -187,8 +197,16 @@ export function buildPoll(deps: Pick<PollerDeps, 'ledger' | 'bootId' | 'now'>): 
 }
 
 /** Fields that differ from what the server heard last; `heard` remembers that it has them now. */
-function changedOnly(told: Record<string, string>, fields: Record<string, Record<string, unknown>>) {
-  const digest = (value: unknown) => createHash('sha256').update(JSON.stringify(value)).digest('hex');
+function changedOnly(
+  told: Record<string, string>,
+  fields: Record<string, Record<string, unknown>>,
+  /** In another version of the protocol everything is said anew: the one before may have left it out. */
+  protocol: number | undefined,
+) {
+  const digest = (value: unknown) =>
+    createHash('sha256')
+      .update(JSON.stringify([protocol, value]))
+      .digest('hex');
   const changed = Object.entries(fields).filter(([name, value]) => told[name] !== digest(value));
   return {
     fields: Object.fromEntries(changed),

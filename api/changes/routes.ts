@@ -1,4 +1,3 @@
-import { z } from 'zod';
 import { createChange } from '../../db/change/create.js';
 import { inTransaction } from '../../db/pool.js';
 import { listChanges, readChange } from '../../db/read/changes.js';
@@ -8,6 +7,7 @@ import type { ApiDeps } from '../deps.js';
 import { cursorParts, idParams, pageSchema } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import { orderSummary } from '../orders/schema.js';
 import { checkSpec } from './check-spec.js';
 import { changeDetail, changePost, changeQuery, changeSummary, orderQuery } from './schema.js';
 
@@ -67,11 +67,11 @@ export function changeRoutes(deps: ApiDeps): Route[] {
       permission: 'order.read',
       params: idParams,
       query: orderQuery,
-      responses: { 200: { description: 'A page', schema: pageSchema(z.object({ id: z.uuid(), state: z.string() })) } },
+      responses: { 200: { description: 'A page', schema: pageSchema(orderSummary) } },
       handler: async ({ params, query }) => {
         const after = (cursorParts(query.cursor, ['string'])?.[0] ?? null) as string | null;
-        const filter = { changeId: params.id, ring: query.ring ?? null, state: query.state ?? null };
-        return { status: 200, body: await listOrders(pool, { ...filter, after, limit: query.limit }) };
+        const filter = { changeId: params.id, ring: query.ring, state: query.state };
+        return { status: 200, body: await listOrders(pool, { filter, after, limit: query.limit }) };
       },
     }),
   ];

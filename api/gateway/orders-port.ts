@@ -5,24 +5,34 @@ import type { Envelope } from '../../protocol/envelope.js';
 import type { PollRequest } from '../../protocol/messages.js';
 
 export interface OrdersPort {
-  /** Takes the reports in; may halt rings in the same transaction. Violations are refused reports, with their reasons. */
-  readonly takeReports: (
+  /**
+   * Takes the reports of these polls in, at most one poll of each endpoint; may halt rings in the same transaction. One entry
+   * per poll, in order. Violations are refused reports, with their reasons.
+   */
+  readonly takeReportBatch: (
     pool: Pool,
     args: {
-      endpointId: string;
-      reports: PollRequest['reports'];
-      open: PollRequest['open'];
-      /** The earliest server time at which the endpoint can have written this: what it says about permits is as old. */
-      heardAt: EpochMs;
-      now: EpochMs;
+      readonly polls: readonly {
+        readonly endpointId: string;
+        readonly reports: PollRequest['reports'];
+        readonly open: PollRequest['open'];
+        /** The earliest server time at which the endpoint can have written this: what it says about permits is as old. */
+        readonly heardAt: EpochMs;
+      }[];
+      readonly now: EpochMs;
     },
-  ) => Promise<{
-    readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
-    readonly violations: readonly unknown[];
-  }>;
-  /** Hands out what the endpoint may have now. */
-  readonly takeOffers: (
+  ) => Promise<
+    readonly {
+      readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
+      readonly violations: readonly unknown[];
+    }[]
+  >;
+  /** Hands out what these endpoints may have now; those that get nothing are left out. */
+  readonly takeOfferBatch: (
     pool: Pool,
-    args: { endpointId: string; open: PollRequest['open']; now: EpochMs },
-  ) => Promise<readonly { readonly order: Envelope; readonly permit: Envelope | null }[]>;
+    args: {
+      readonly polls: readonly { readonly endpointId: string; readonly open: PollRequest['open'] }[];
+      readonly now: EpochMs;
+    },
+  ) => Promise<ReadonlyMap<string, readonly { readonly order: Envelope; readonly permit: Envelope | null }[]>>;
 }

@@ -1,16 +1,18 @@
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { quarantine } from '../../db/endpoints/identity.js';
-import { type PollView, readPollView, storeObservations } from '../../db/endpoints/presence.js';
+import { type PollView, readPollViews, storeObservationBatch, type Told } from '../../db/endpoints/presence.js';
 import { inTransaction } from '../../db/pool.js';
-import { judgeIdentity } from '../../domain/fleet/clone.js';
+import { type IdentityVerdict, judgeIdentity } from '../../domain/fleet/clone.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
+import type { Envelope } from '../../protocol/envelope.js';
 import type { PollReply, PollRequest } from '../../protocol/messages.js';
-import { forbidden } from '../http/problem.js';
+import { forbidden, type Problem } from '../http/problem.js';
+import { createGatherer, type Gatherer, type Outcome } from './gather.js';
 import { nextPollSeconds } from './next-poll.js';
 import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
-import type { Signer } from './signed.js';
+import { foreignKey, type Signer } from './signed.js';
 
 /** Beyond this the endpoint refuses to apply (design §4), so it is worth saying. */
 const MAX_SKEW_MS = 2 * MINUTE;
@@ -32,24 +34,111 @@ export interface PollDeps {
   readonly random: () => number;
 }
 
+export interface Polled {
+  readonly signer: Signer;
+  readonly request: PollRequest;
+  /** When it came in: what it says was true then at the latest. */
+  readonly arrivedAt: EpochMs;
+}
+
+/** A poll whose endpoint may poll, with what is known of it. */
+interface Known extends Polled {
+  readonly endpointId: string;
+  readonly before: PollView;
+  readonly identity: PollView;
+  readonly verdict: IdentityVerdict;
+  readonly active: boolean;
+}
+
+/** How many rounds of polls may be under way: one that waits for a ring's lock must not hold up the rest. */
+const ROUNDS_AT_ONCE = 3;
+const POLLS_IN_A_ROUND = 200;
+
+/** Polls that come at the same time are answered together: a few statements and two commits for all of them. */
+export function createPolls(deps: PollDeps & { readonly clock: () => EpochMs }): Gatherer<Polled, PollReply> {
+  return createGatherer({
+    work: (polls) => answerPolls(deps, polls, deps.clock()),
+    key: ({ signer }) => signer.endpointId,
+    atOnce: ROUNDS_AT_ONCE,
+    most: POLLS_IN_A_ROUND,
+  });
+}
+
 /**
- * One poll: reports in, then orders out. Reports of a quarantined endpoint still count (they settle what it began); it
- * gets no orders.
- * @throws Problem 403 for a retired endpoint
+ * Answers polls of different endpoints: reports in, then orders out. Reports of a quarantined endpoint still count (they
+ * settle what it began); it gets no orders. Done again it changes nothing more.
+ * @returns one outcome per poll, in order: the reply, or Problem 403 for an endpoint that is retired or unknown, 401 for a key that is no longer its own
  */
-export async function poll(
+async function answerPolls(
   deps: PollDeps,
-  args: { signer: Signer; request: PollRequest; now: EpochMs },
-): Promise<PollReply> {
-  const { signer, request, now } = args;
+  polls: readonly Polled[],
+  now: EpochMs,
+): Promise<readonly Outcome<PollReply>[]> {
+  const views = await readPollViews(
+    deps.pool,
+    polls.map(({ signer }) => signer.endpointId),
+  );
+  const known: Known[] = [];
+  const refused = new Map<string, Problem>();
+  for (const poll of polls) {
+    const { endpointId } = poll.signer;
+    const before = views.get(endpointId);
+    const problem = whyRefused(poll.signer, before);
+    if (problem !== null) refused.set(endpointId, problem);
+    else if (before !== undefined) known.push(await identified(deps, poll, before));
+  }
+  const taken = await deps.orders.takeReportBatch(deps.pool, {
+    polls: known.map(({ endpointId, request: { reports, open }, signer, arrivedAt }) => ({
+      endpointId,
+      reports,
+      open,
+      heardAt: Math.min(arrivedAt, signer.signedAt) - CLAIM_MARGIN_MS,
+    })),
+    now,
+  });
+  await storeObservationBatch(
+    deps.pool,
+    known.flatMap((one) => (isStale(one) ? [] : [told(one)])),
+  );
+  const active = known.filter((one) => one.active);
+  const offers = await deps.orders.takeOfferBatch(deps.pool, {
+    polls: active.map(({ endpointId, request }) => ({ endpointId, open: request.open })),
+    now,
+  });
+  const moved = known.filter((one) => one.request.reports.length > 0 || offers.has(one.endpointId));
+  const after = await readPollViews(
+    deps.pool,
+    moved.map((one) => one.endpointId),
+  );
+  const replies = new Map<string, PollReply>();
+  for (const [i, one] of known.entries()) {
+    const { acks = [], violations = [] } = taken[i] ?? {};
+    const { endpointId } = one;
+    if (violations.length > 0) deps.logger.warn({ endpointId, violations }, 'reports refused');
+    const orders = offers.get(endpointId) ?? [];
+    replies.set(endpointId, await reply(deps, one, { acks, orders, after: after.get(endpointId) ?? one.before, now }));
+  }
+  return polls.map(({ signer }) => {
+    const value = replies.get(signer.endpointId);
+    if (value !== undefined) return { ok: true, value };
+    return { ok: false, error: refused.get(signer.endpointId) ?? forbidden('this endpoint is not known here') };
+  });
+}
+
+/** Why this endpoint gets no answer; null when it does. */
+function whyRefused(signer: Signer, view: PollView | undefined): Problem | null {
+  if (view === undefined) return forbidden('this endpoint is not known here');
+  return foreignKey(signer, view) ?? (view.state === 'retired' ? forbidden('this endpoint is retired') : null);
+}
+
+/** Judges whether this is the machine that polled before; a suspect is quarantined here and now. */
+async function identified(deps: PollDeps, poll: Polled, before: PollView): Promise<Known> {
+  const { signer, request } = poll;
   const { endpointId } = signer;
-  const before = await readPollView(deps.pool, endpointId);
-  if (before === null) throw forbidden('this endpoint is not known here');
-  if (before.state === 'retired') throw forbidden('this endpoint is retired');
-  const known = merged(before, deps, endpointId);
+  const identity = merged(before, deps, endpointId);
   const verdict = judgeIdentity(
     { signedAt: signer.signedAt, journalSeq: request.journalSeq, bootId: request.bootId },
-    known,
+    identity,
   );
   let active = before.state === 'active';
   if (verdict.kind === 'suspect' && active) {
@@ -57,18 +146,21 @@ export async function poll(
     await inTransaction(deps.pool, (client) => quarantine(client, { endpointId, reason: verdict.reason }));
     deps.logger.warn({ endpointId, reason: verdict.reason }, 'endpoint quarantined');
   }
+  return { ...poll, endpointId, before, identity, verdict, active };
+}
 
-  const { reports, open } = request;
-  const heardAt = Math.min(now, signer.signedAt) - CLAIM_MARGIN_MS;
-  const taken = await deps.orders.takeReports(deps.pool, { endpointId, reports, open, heardAt, now });
-  if (taken.violations.length > 0) deps.logger.warn({ endpointId, violations: taken.violations }, 'reports refused');
-  if (verdict.kind !== 'old') await storeObservations(deps.pool, { endpointId, ...told(request) });
-  const orders = active ? await deps.orders.takeOffers(deps.pool, { endpointId, open: request.open, now }) : [];
-
-  const after =
-    request.reports.length === 0 && orders.length === 0
-      ? before
-      : ((await readPollView(deps.pool, endpointId)) ?? before);
+async function reply(
+  deps: PollDeps,
+  known: Known,
+  given: {
+    readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
+    readonly orders: readonly { readonly order: Envelope; readonly permit: Envelope | null }[];
+    readonly after: PollView;
+    readonly now: EpochMs;
+  },
+): Promise<PollReply> {
+  const { endpointId, signer, request, before, identity, verdict, active } = known;
+  const { after, now } = given;
   const scanNow = active && after.wantsScan;
   const seconds = nextPollSeconds({
     holding: active ? after.holding : 0,
@@ -79,12 +171,12 @@ export async function poll(
     idleSeconds: deps.idlePollSeconds,
     random: deps.random(),
   });
-  const skew = Math.max(-INT4, Math.min(INT4, Math.round(request.clock - now)));
+  const skew = Math.max(-INT4, Math.min(INT4, Math.round(request.clock - known.arrivedAt)));
   if (Math.abs(skew) > MAX_SKEW_MS && Math.abs(before.clockSkewMs) <= MAX_SKEW_MS) {
     deps.logger.warn({ endpointId, skewMs: skew }, 'endpoint’s clock is off; it will refuse to apply');
   }
   // A boot id that is replaced while still only gathered would never be remembered.
-  if (verdict.kind === 'consistent' && known.bootId !== null && known.bootId !== request.bootId)
+  if (verdict.kind === 'consistent' && identity.bootId !== null && identity.bootId !== request.bootId)
     await deps.seen.flush();
   deps.seen.add({
     endpointId,
@@ -100,8 +192,8 @@ export async function poll(
   return {
     serverTime: now,
     nextPollSeconds: seconds,
-    acks: [...taken.acks],
-    orders: orders.map(({ order, permit }) => ({
+    acks: [...given.acks],
+    orders: given.orders.map(({ order, permit }) => ({
       order: plain(order),
       permit: permit === null ? null : plain(permit),
     })),
@@ -113,6 +205,7 @@ export async function poll(
 /** What is known of the identity, with what this process has heard but not yet written. */
 function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
   const judged = deps.seen.peek(endpointId)?.judged ?? null;
+  if (judged !== null && view.identitySince !== null && judged.signedAt < view.identitySince) return view;
   if (judged === null || (view.lastSignedAt !== null && judged.signedAt <= view.lastSignedAt)) return view;
   const moved = view.bootId !== null && view.bootId !== judged.bootId;
   return {
@@ -124,16 +217,18 @@ function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
   };
 }
 
-function told(request: PollRequest) {
-  return { observations: request.observations, localLimits: request.localLimits };
+/** Signatures count whole seconds: what is said in the same second as the last judged poll is no older than that, and said once. */
+function isStale({ verdict, signer, identity }: Known): boolean {
+  return verdict.kind === 'old' && signer.signedAt !== identity.lastSignedAt;
+}
+
+function told({ endpointId, request }: Known): Told {
+  const { observations, localLimits, agent, protocol } = request;
+  return { endpointId, observations, localLimits, agent: agent === undefined ? undefined : { ...agent, protocol } };
 }
 
 type PlainEnvelope = PollReply['orders'][number]['order'];
 
-function plain(envelope: {
-  payloadType: string;
-  payload: string;
-  signatures: readonly { keyid: string; sig: string }[];
-}): PlainEnvelope {
+function plain(envelope: Envelope): PlainEnvelope {
   return { ...envelope, signatures: [...envelope.signatures] };
 }

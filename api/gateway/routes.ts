@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
 import { readKeySet } from '../../db/endpoints/key-set.js';
-import { readPollView } from '../../db/endpoints/presence.js';
-import { storeScan } from '../../db/inventory/store-scan.js';
+import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
+import { storeScans } from '../../db/inventory/store-scan.js';
 import { readSetting } from '../../db/setting.js';
+import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { keyIdOf } from '../../protocol/envelope.js';
 import {
@@ -13,14 +14,16 @@ import {
   enrolRequest,
   type InventoryRequest,
   inventoryRequest,
+  OLDEST_PROTOCOL,
   PROTOCOL_VERSION,
   pollRequest,
 } from '../../protocol/messages.js';
 import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
 import { validated } from '../http/validate.js';
-import { enrol } from './enrol.js';
-import { type PollDeps, poll } from './poll.js';
-import type { Signer, Verifier } from './signed.js';
+import { createEnrolments } from './enrol.js';
+import { createGatherer, type Gatherer } from './gather.js';
+import { createPolls, type PollDeps } from './poll.js';
+import { foreignKey, type Signer, type Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
   readonly verifier: Verifier;
@@ -29,12 +32,14 @@ export interface GatewayDeps extends PollDeps {
   readonly contentDirectory: string;
 }
 
-const OLDEST_PROTOCOL = Math.max(1, PROTOCOL_VERSION - 1);
 /** 20,000 packages with long names stay below. */
 const BODY_LIMIT = '16mb';
 const ENROL_LIMIT = '256kb';
 
 export function gatewayRoutes(deps: GatewayDeps): Router {
+  const polls = createPolls(deps);
+  const enrolments = createEnrolments(deps);
+  const scans = createScans(deps);
   const router = Router();
   // Nobody's megabytes are read before there is at least the look of a signature. Compressed bodies are refused: the digest
   // that is signed is one over the bytes as sent.
@@ -58,7 +63,8 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     if (keySet === null || typeof rootPublicKey !== 'string')
       throw unavailable('the worker has not published its key set yet');
     const now = deps.clock();
-    const endpointId = await enrol(deps, { request, now });
+    if (!isIanaZone(request.zone)) throw invalidField('zone', 'not an IANA time zone');
+    const endpointId = await enrolments.run({ request, now });
     res.set('cache-control', 'no-store').json({
       endpointId,
       serverTime: deps.clock(),
@@ -72,19 +78,17 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     '/poll',
     signed(async (req, signer) => {
       const request = validated(pollRequest, spoken(parsed(req)), 'body');
-      return poll(deps, { signer, request, now: deps.clock() });
+      return polls.run({ signer, request, arrivedAt: deps.clock() });
     }),
   );
 
   router.post(
     '/inventory',
-    signed(async (req, { endpointId }) => {
+    signed(async (req, signer) => {
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await requireActive(deps.pool, endpointId);
-      const now = deps.clock();
-      await storeScan(deps.pool, { endpointId, scan, now });
-      return { serverTime: now, scanId: scan.scanId };
+      await scans.run({ signer, scan });
+      return { serverTime: deps.clock(), scanId: scan.scanId };
     }),
   );
 
@@ -98,10 +102,10 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
   );
 
   router.get('/content/:sha256', async (req, res, next) => {
-    const { endpointId } = await deps.verifier.verify(asSigned(req));
+    const signer = await deps.verifier.verify(asSigned(req));
     const { sha256 } = req.params;
     if (!/^[0-9a-f]{64}$/.test(sha256)) throw invalidField('sha256', 'not a SHA-256 in lower-case hex', 'path');
-    await requireActive(deps.pool, endpointId);
+    await requireActive(deps.pool, signer);
     const options = {
       root: deps.contentDirectory,
       dotfiles: 'allow' as const,
@@ -160,10 +164,42 @@ function spoken(body: unknown): unknown {
   return body;
 }
 
-async function requireActive(pool: Pool, endpointId: string): Promise<void> {
-  const view = await readPollView(pool, endpointId);
-  if (view?.state !== 'active')
-    throw forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+async function requireActive(pool: Pool, signer: Signer): Promise<void> {
+  const objection = inactive(signer, (await readPollViews(pool, [signer.endpointId])).get(signer.endpointId));
+  if (objection !== null) throw objection;
+}
+
+/** Why this endpoint gets nothing; null: it is active, and the key that signed is its own. */
+function inactive(signer: Signer, view: PollView | undefined): Problem | null {
+  const foreign = view === undefined ? null : foreignKey(signer, view);
+  if (foreign !== null || view?.state === 'active') return foreign;
+  return forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+}
+
+/** Inventories in one transaction; each may be big. */
+const SCANS_TOGETHER = 50;
+
+/** Stores inventories that come together in one go. `run` throws Problem 401 or 403 for an endpoint that is not active. */
+function createScans(deps: GatewayDeps): Gatherer<{ readonly signer: Signer; readonly scan: InventoryRequest }, void> {
+  return createGatherer({
+    work: async (scans) => {
+      const views = await readPollViews(
+        deps.pool,
+        scans.map(({ signer }) => signer.endpointId),
+      );
+      const objections = scans.map(({ signer }) => inactive(signer, views.get(signer.endpointId)));
+      await storeScans(deps.pool, {
+        scans: scans.flatMap(({ signer, scan }, i) =>
+          objections[i] === null ? [{ endpointId: signer.endpointId, scan }] : [],
+        ),
+        now: deps.clock(),
+      });
+      return objections.map((error) => (error === null ? { ok: true, value: undefined } : { ok: false, error }));
+    },
+    key: ({ signer }) => signer.endpointId,
+    atOnce: 2,
+    most: SCANS_TOGETHER,
+  });
 }
 
 /** A package is installed once per architecture; a list that says otherwise is no inventory. */

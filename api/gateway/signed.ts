@@ -10,6 +10,8 @@ import { Problem } from '../http/problem.js';
 
 export interface Signer {
   readonly endpointId: string;
+  /** The key that verified it, perhaps kept since before another machine took the endpoint over. */
+  readonly publicKey: string;
   /** When the request was signed, by the agent's reckoning of our time. */
   readonly signedAt: EpochMs;
 }
@@ -33,10 +35,25 @@ export interface Verifier {
 
 const CACHED_KEYS = 20_000;
 
-export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Verifier {
-  const keys = new Map<string, { endpointId: string; key: KeyObject }>();
+interface KnownKey {
+  readonly endpointId: string;
+  readonly publicKey: string;
+  readonly key: KeyObject;
+}
 
-  const keyOf = async (keyid: string): Promise<{ endpointId: string; key: KeyObject } | null> => {
+/**
+ * Verified keys are kept, by every replica: whether this one is still the endpoint's is asked of its row.
+ * @returns Problem 401 when another machine has taken the endpoint over; null when it is
+ */
+export function foreignKey(signer: Signer, endpoint: { readonly publicKey: string }): Problem | null {
+  if (endpoint.publicKey === signer.publicKey) return null;
+  return refused('unknown-key', 'another machine has taken this endpoint over; this key is worth nothing any more');
+}
+
+export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Verifier {
+  const keys = new Map<string, KnownKey>();
+
+  const keyOf = async (keyid: string): Promise<KnownKey | null> => {
     const cached = keys.get(keyid);
     if (cached !== undefined) {
       // Re-inserted at the end: the first entry is the least recently used one.
@@ -46,7 +63,7 @@ export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Veri
     }
     const found = await findByKeyId(deps.pool, keyid);
     if (found === null) return null;
-    const entry = { endpointId: found.endpointId, key: publicKeyObject(found.publicKey) };
+    const entry = { ...found, key: publicKeyObject(found.publicKey) };
     keys.set(keyid, entry);
     const oldest = keys.keys().next();
     if (keys.size > CACHED_KEYS && !oldest.done) keys.delete(oldest.value);
@@ -83,7 +100,20 @@ export function createVerifier(deps: { pool: Pool; clock: () => EpochMs }): Veri
       if (!read.ok) throw refused('signature', read.reason);
       const entry = await keyOf(read.signature.keyid);
       if (entry === null) throw refused('unknown-key', 'no endpoint has this key');
-      return { endpointId: entry.endpointId, signedAt: check(request, entry.key) };
+      const signerOf = ({ endpointId, publicKey, key }: KnownKey): Signer => ({
+        endpointId,
+        publicKey,
+        signedAt: check(request, key),
+      });
+      try {
+        return signerOf(entry);
+      } catch (error) {
+        // A key id that is an endpoint's id may stand for another key by now.
+        keys.delete(read.signature.keyid);
+        const now = await keyOf(read.signature.keyid);
+        if (now === null || now.publicKey === entry.publicKey) throw error;
+        return signerOf(now);
+      }
     },
     verifyWith: (request, { publicKey, keyid }) => {
       const read = readSignature(request.headers);

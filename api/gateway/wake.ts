@@ -6,22 +6,24 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
-import { createListener } from '../../db/listen.js';
+import type { Listener } from '../../db/listen.js';
 import { problemOf } from '../http/errors.js';
 import type { Verifier } from './signed.js';
 
 export const WAKE_PATH = '/agent/v1/wake';
-const CHANNEL = 'rm_wake';
+export const WAKE_CHANNEL = 'rm_wake';
 const PING_MS = 30_000;
 
 export interface WakeHub {
   readonly isWakeable: (endpointId: string) => boolean;
+  /** Endpoints with a channel. */
+  readonly count: () => number;
   /** Takes over the server's upgrades. */
   readonly attach: (server: Server) => void;
   readonly close: () => Promise<void>;
 }
 
-export function createWakeHub(deps: { databaseUrl: string; verifier: Verifier; logger: Logger }): WakeHub {
+export function createWakeHub(deps: { listener: Listener; verifier: Verifier; logger: Logger }): WakeHub {
   const sockets = new Map<string, Set<WebSocket>>();
   const server = new WebSocketServer({ noServer: true, maxPayload: 1_024, perMessageDeflate: false });
   const alive = new WeakSet<WebSocket>();
@@ -32,8 +34,7 @@ export function createWakeHub(deps: { databaseUrl: string; verifier: Verifier; l
   const wakeAll = (): void => {
     for (const endpointId of sockets.keys()) wake(endpointId);
   };
-  const listener = createListener({ url: deps.databaseUrl, channels: [CHANNEL], log: deps.logger });
-  listener.on(CHANNEL, (payload) => {
+  const deaf = deps.listener.on(WAKE_CHANNEL, (payload) => {
     const endpointIds = readPayload(payload);
     if (endpointIds === null) wakeAll();
     else for (const endpointId of endpointIds) wake(endpointId);
@@ -86,13 +87,14 @@ export function createWakeHub(deps: { databaseUrl: string; verifier: Verifier; l
 
   return {
     isWakeable: (endpointId) => sockets.has(endpointId),
+    count: () => sockets.size,
     attach: (http) => {
       http.on('upgrade', (req, stream, head) => void upgrade(req, stream, head));
     },
     close: async () => {
       clearInterval(ping);
       for (const socket of server.clients) socket.close(1001, 'server is stopping');
-      await listener.close();
+      deaf();
       for (const socket of server.clients) socket.terminate();
       server.close();
     },

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import type { Request } from 'express';
 import pino, { type Logger } from 'pino';
 import { pinoHttp } from 'pino-http';
+import { traceFields } from '../../adapters/telemetry/tracing.js';
+import { subjectOf } from './tracing.js';
 
 /** Headers that are, or lead to, secrets. */
 const SECRETS = [
@@ -12,7 +15,12 @@ const SECRETS = [
 ];
 
 export function createLogger(args: { level: string; name: string }): Logger {
-  return pino({ name: args.name, level: args.level, redact: { paths: SECRETS, censor: '[secret]' } });
+  return pino({
+    name: args.name,
+    level: args.level,
+    redact: { paths: SECRETS, censor: '[secret]' },
+    mixin: traceFields,
+  });
 }
 
 /** One line per request, errors louder; probes and agents' polls only when they fail, or they would drown everything. */
@@ -25,6 +33,7 @@ export function requestLog(logger: Logger) {
       return res.statusCode >= 400 ? 'warn' : 'info';
     },
     autoLogging: { ignore: (req) => /^\/(healthz|readyz|metrics|assets\/|agent\/)/.test(req.url ?? '') },
+    customProps: (req) => subjectOf(req as Request),
     serializers: {
       req: (req: { id: string; method: string; url: string }) => ({
         id: req.id,

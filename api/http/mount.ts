@@ -80,7 +80,7 @@ function answer(route: Route, clock: () => EpochMs): RequestHandler {
     if (route.query === undefined && Object.keys(req.query).length > 0) {
       throw invalid(Object.keys(req.query).map((field) => ({ field, in: 'query', reason: 'unknown parameter' })));
     }
-    send(res, await route.handler(context));
+    send(req, res, await route.handler(context));
   };
 }
 
@@ -88,9 +88,10 @@ function read(schema: Route['params'], value: unknown, where: 'path' | 'query' |
   return (schema === undefined ? undefined : validated(schema, value, where)) as never;
 }
 
-function send(res: Response, reply: Reply): void {
+function send(req: Request, res: Response, reply: Reply): void {
   res.status(reply.status).set({ 'cache-control': 'no-store', ...reply.headers });
-  if (reply.body === undefined) res.end();
+  if (reply.stream !== undefined && req.method !== 'HEAD') reply.stream(res);
+  else if (reply.body === undefined) res.end();
   else if (typeof reply.body === 'string') res.send(reply.body);
   else res.json(reply.body);
 }

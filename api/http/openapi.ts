@@ -62,9 +62,9 @@ function faults(): Responses {
 
 function replies(route: Route): Responses {
   return Object.fromEntries(
-    Object.entries(route.responses).map(([status, { description, schema }]) => [
+    Object.entries(route.responses).map(([status, { description, schema, contentType = 'application/json' }]) => [
       status,
-      schema === undefined ? { description } : { description, content: { 'application/json': { schema } } },
+      schema === undefined ? { description } : { description, content: { [contentType]: { schema } } },
     ]),
   );
 }

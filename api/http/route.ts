@@ -2,7 +2,7 @@
  * One declaration per route feeds the router, validation, the permission check and OpenAPI. Nothing is reachable below
  * /v1 without a permission being named.
  */
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import type { z } from 'zod';
 import type { Permission } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -14,10 +14,14 @@ export interface Reply {
   readonly status: number;
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Instead of a body: takes over once status and headers are set, and ends the response when it likes. */
+  readonly stream?: (res: Response) => void;
 }
 
 export interface ResponseSpec {
   readonly description: string;
+  /** Default `application/json`. */
+  readonly contentType?: string;
   readonly schema?: z.ZodType;
 }
 

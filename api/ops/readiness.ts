@@ -7,6 +7,10 @@ import { type EpochMs, SECOND } from '../../domain/time.js';
 export const workerHeartbeat = z.object({
   at: z.number(),
   temporal: z.object({ reachable: z.boolean(), detail: z.string().nullish() }),
+  /** Absent from a worker of before this was told. */
+  duties: z
+    .array(z.object({ name: z.string(), lastRunAt: z.number().nullable(), lastError: z.string().nullable() }))
+    .optional(),
 });
 export const HEARTBEAT_KEY = 'workerHeartbeat';
 

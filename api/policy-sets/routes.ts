@@ -2,20 +2,20 @@ import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { unknownGroups } from '../../db/groups/groups.js';
 import {
-  listFreezeCalendars,
   listPolicySets,
-  putFreezeCalendar,
+  listPolicyVersions,
   putPolicySet,
+  retirePolicySet,
   unknownCalendars,
 } from '../../db/policy/put.js';
+import { policyReachOf } from '../../db/policy/reach.js';
 import { inTransaction } from '../../db/pool.js';
 import { groupsNamed } from '../../domain/fleet/selector.js';
-import { parseFreezeCalendar } from '../../domain/schedule/index.js';
 import type { ApiDeps } from '../deps.js';
 import { nameParams } from '../http/paging.js';
 import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { calendarReply, policyPut, policyReply } from './schema.js';
+import { policyPut, policyReach, policyReply, policyVersionReply } from './schema.js';
 
 export function policySetRoutes({ pool }: ApiDeps): Route[] {
   return [
@@ -84,41 +84,48 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
     }),
     route({
       method: 'get',
-      path: '/v1/freeze-calendars',
-      summary: 'Freeze calendars',
+      path: '/v1/policy-sets/:name/versions',
+      summary: 'Every version of a policy set, newest first',
       permission: 'policy.read',
-      responses: { 200: { description: 'All calendars', schema: z.object({ items: z.array(calendarReply) }) } },
-      handler: async () => ({ status: 200, body: { items: await listFreezeCalendars(pool) } }),
+      params: nameParams,
+      responses: {
+        200: { description: 'All versions', schema: z.object({ items: z.array(policyVersionReply) }) },
+      },
+      handler: async ({ params }) => {
+        const items = await listPolicyVersions(pool, params.name);
+        if (items.length === 0) throw notFound('policy set');
+        return { status: 200, body: { items } };
+      },
     }),
     route({
-      method: 'put',
-      path: '/v1/freeze-calendars/:name',
-      summary: 'Import a calendar of freezes (iCalendar); what can’t be understood is refused by line',
+      method: 'get',
+      path: '/v1/policy-sets/:name/reach',
+      summary: 'How many endpoints a policy set applies to now, and for how many another one wins or ties',
+      permission: 'policy.read',
+      params: nameParams,
+      responses: { 200: { description: 'Counts of endpoints', schema: policyReach } },
+      handler: async ({ params }) => {
+        const reach = await policyReachOf(pool, params.name);
+        if (reach === null) throw notFound('policy set');
+        return { status: 200, body: reach };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/policy-sets/:name',
+      summary: 'Retire a policy set; its versions stay on record, and endpoints under no other get no change',
       permission: 'policy.edit',
       params: nameParams,
-      body: z.string().min(1).max(1_000_000),
-      bodyType: 'text/calendar',
-      responses: {
-        200: { description: 'The calendar', schema: z.object({ id: z.uuid(), name: z.string(), events: z.number() }) },
-      },
-      handler: async ({ params, body, person, now }) => {
-        const parsed = parseFreezeCalendar(body);
-        if (!parsed.ok)
-          throw invalidField(`line ${parsed.problem.line}: ${parsed.problem.place}`, parsed.problem.reason);
-        const id = await inTransaction(pool, async (client) => {
-          const made = await putFreezeCalendar(client, {
-            name: params.name,
-            icalendar: body,
-            importedBy: person.actor,
-            now,
-          });
-          const detail = { name: params.name, events: parsed.calendar.events.length };
-          await appendAudit(client, [
-            { actor: person.actor, action: 'freezeCalendar.put', subject: `freezeCalendar/${made}`, detail },
-          ]);
-          return made;
+      responses: { 204: { description: 'Retired' } },
+      handler: async ({ params, person, now }) => {
+        await inTransaction(pool, async (client) => {
+          const id = await retirePolicySet(client, params.name, now);
+          if (id === null) throw notFound('policy set');
+          const detail = { name: params.name };
+          const subject = `policySet/${id}`;
+          await appendAudit(client, [{ actor: person.actor, action: 'policySet.retired', subject, detail }]);
         });
-        return { status: 200, body: { id, name: params.name, events: parsed.calendar.events.length } };
+        return { status: 204 };
       },
     }),
   ];

@@ -6,24 +6,21 @@ import { type Cadence, nextScheduledStart } from '../../domain/schedule/index.js
 import type { EpochMs } from '../../domain/time.js';
 import { checkSpec } from '../changes/check-spec.js';
 import type { ApiDeps } from '../deps.js';
-import { idParams, nameParams } from '../http/paging.js';
+import { idParams } from '../http/paging.js';
 import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { schedulePost, schedulePut, scheduleReply } from './schema.js';
+import { scheduleDetail, schedulePost, schedulePut, scheduleReply } from './schema.js';
 
-/** The next starts, for people to see that it is what they meant. */
-function nextStarts(cadence: Cadence, now: EpochMs): string[] {
+/** The next three starts, for people to see that it is what they meant; fewer when it ends. */
+function nextStarts(cadence: Cadence, now: EpochMs): { readonly starts: string[]; readonly never: string | null } {
   const starts: string[] = [];
   for (let after = now; starts.length < 3; ) {
     const next = nextScheduledStart({ cadence, after });
-    if (!('at' in next)) {
-      if (starts.length === 0) throw invalidField('calendar', next.never);
-      break;
-    }
+    if (!('at' in next)) return { starts, never: next.never };
     starts.push(new Date(next.at).toISOString());
     after = next.at;
   }
-  return starts;
+  return { starts, never: null };
 }
 
 export function scheduleRoutes(deps: ApiDeps): Route[] {
@@ -35,9 +32,28 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
       summary: 'Schedules',
       permission: 'schedule.read',
       responses: {
-        200: { description: 'All schedules', schema: z.object({ items: z.array(z.record(z.string(), z.unknown())) }) },
+        200: { description: 'All schedules', schema: z.object({ items: z.array(scheduleDetail) }) },
       },
-      handler: async () => ({ status: 200, body: { items: await listSchedules(pool) } }),
+      handler: async ({ now }) => {
+        const items = (await listSchedules(pool)).map((row) => ({
+          ...row,
+          nextStarts: nextStarts(row.calendar, now).starts,
+        }));
+        return { status: 200, body: { items } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/schedules/:id',
+      summary: 'One schedule, and when it starts next',
+      permission: 'schedule.read',
+      params: idParams,
+      responses: { 200: { description: 'The schedule', schema: scheduleDetail } },
+      handler: async ({ params, now }) => {
+        const [row] = await listSchedules(pool, params.id);
+        if (row === undefined) throw notFound('schedule');
+        return { status: 200, body: { ...row, nextStarts: nextStarts(row.calendar, now).starts } };
+      },
     }),
     route({
       method: 'post',
@@ -48,7 +64,8 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
       responses: { 201: { description: 'The schedule', schema: scheduleReply } },
       handler: async ({ body, person, now }) => {
         await checkSpec(deps, body.spec, 'spec.');
-        const starts = nextStarts(body.calendar, now);
+        const { starts, never } = nextStarts(body.calendar, now);
+        if (starts.length === 0) throw invalidField('calendar', never ?? 'never starts');
         const id = await inTransaction(pool, async (client) => {
           // The unique index decides; asking first would only race with it.
           const made = await createSchedule(client, { ...body, createdBy: person.actor }).catch(
@@ -68,25 +85,26 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
     }),
     route({
       method: 'put',
-      path: '/v1/schedules/:name',
-      summary: 'Make a schedule, or change what it starts and when',
+      path: '/v1/schedules/:id',
+      summary: 'Change what a schedule starts, and when',
       permission: 'schedule.edit',
-      params: nameParams,
+      params: idParams,
       body: schedulePut,
       responses: { 200: { description: 'The schedule', schema: scheduleReply } },
       handler: async ({ params, body, person, now }) => {
         await checkSpec(deps, body.spec, 'spec.');
-        const starts = nextStarts(body.calendar, now);
-        const wanted = { ...body, name: params.name };
-        const id = await inTransaction(pool, async (client) => {
-          const found = await changeSchedule(client, wanted);
-          const made = found ?? (await createSchedule(client, { ...wanted, createdBy: person.actor }));
-          const action = found === null ? 'schedule.created' : 'schedule.changed';
-          const detail = { name: params.name, calendar: body.calendar, overlap: body.overlap };
-          await appendAudit(client, [{ actor: person.actor, action, subject: `schedule/${made}`, detail }]);
-          return made;
+        const { starts, never } = nextStarts(body.calendar, now);
+        if (starts.length === 0) throw invalidField('calendar', never ?? 'never starts');
+        const name = await inTransaction(pool, async (client) => {
+          const changed = await changeSchedule(client, { id: params.id, ...body });
+          if (changed === null) throw notFound('schedule');
+          const detail = { name: changed, calendar: body.calendar, overlap: body.overlap };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'schedule.changed', subject: `schedule/${params.id}`, detail },
+          ]);
+          return changed;
         });
-        return { status: 200, body: { id, name: params.name, nextStarts: starts } };
+        return { status: 200, body: { id: params.id, name, nextStarts: starts } };
       },
     }),
     route({

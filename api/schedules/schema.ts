@@ -11,11 +11,21 @@ export const schedulePost = z.strictObject({
   spec: changeSpecSchema,
 });
 
-/** The name is in the path. */
+/** Its name stays. */
 export const schedulePut = schedulePost.omit({ name: true });
 
 export const scheduleReply = z.object({
   id: z.uuid(),
   name: z.string(),
   nextStarts: z.array(z.iso.datetime()),
+});
+
+export const scheduleDetail = scheduleReply.extend({
+  calendar: z.record(z.string(), z.unknown()),
+  overlap: z.enum(['skip', 'bufferOne', 'allowAll']),
+  spec: z.record(z.string(), z.unknown()),
+  createdBy: z.string(),
+  createdAt: z.iso.datetime(),
+  /** Whether the worker has taken it up as it is. */
+  applied: z.boolean(),
 });

@@ -92,7 +92,10 @@ export const RESOURCE_KINDS: readonly ResourceKind[] = [
         );
       return items.map(({ id, name, calendar, overlap, spec }) => ({ id, name, spec: { calendar, overlap, spec } }));
     },
-    put: (client, { name, spec }) => putJson(client, path('schedules', name), spec),
+    put: async (client, { name, spec, before }) => {
+      if (before === null) await client.post('/v1/schedules', { name, ...(spec as object) });
+      else await putJson(client, path('schedules', before.id), spec);
+    },
   },
 ];
 

@@ -1,18 +1,17 @@
 import { join, relative } from 'node:path';
 import { migrate } from '../../db/migrate.js';
 import { firstAdminToken } from './admin-token.js';
-import { adoptDatabase, type DatabaseUrls, keepPasswords, prepareDatabase } from './database-roles.js';
 import { prepareAgent } from './enrol.js';
 import { reasonOf, UpError } from './errors.js';
 import { firstInventory } from './first-inventory.js';
 import { tryHostLock } from './host-lock.js';
 import { stopLeftover } from './managed-process.js';
 import { readLivePidFile } from './pid-file.js';
-import { clearStalePostgres, preparePostgres, probePostgres } from './postgres.js';
 import { checkPortsFree, probeHttp, probeTcp } from './probes.js';
 import { agentSpec, apiSpec, checkPrograms, PROGRAM_STOP, workerSpec } from './programs.js';
 import { type DataFolders, makeDataFolders, type UpSettings } from './settings.js';
 import { createStack, type Stack } from './stack.js';
+import { startDatabase } from './start-database.js';
 import { ensureSearchAttributes, temporalSpec } from './temporal.js';
 import { findTemporal } from './temporal-binary.js';
 
@@ -115,40 +114,6 @@ async function start(context: StartContext): Promise<void> {
   void firstInventory({ agentDir: folders.agent, givenUp: context.stack.isStopping }).then((found) => {
     if (found !== undefined && !context.stack.isStopping()) say(`  this machine     ${found}`);
   });
-}
-
-async function startDatabase({ settings, folders, stack, say }: StartContext): Promise<DatabaseUrls> {
-  if (settings.databaseUrl !== undefined) {
-    return adoptDatabase({
-      databaseUrl: settings.databaseUrl,
-      apiUrl: settings.apiDatabaseUrl,
-      workerUrl: settings.workerDatabaseUrl,
-      keysDir: folders.keys,
-    });
-  }
-  const passwords = keepPasswords(folders.keys);
-  const port = settings.ports.postgres;
-  const cluster = await preparePostgres({
-    dataDir: folders.data,
-    cacheDir: settings.cacheDir,
-    port,
-    logFile: join(folders.logs, 'postgres.log'),
-    superuserPassword: passwords.superuser,
-    durable: true,
-  });
-  await stack.start({
-    spec: cluster.spec,
-    probe: () => probePostgres(cluster.superuserUrl),
-    // Recovery after a crash reads what was written since the last checkpoint, which can be much.
-    timeoutMs: 120_000,
-    server: true,
-    beforeStart: async () => {
-      await clearStalePostgres(cluster.place);
-      await checkPortsFree([{ host: '127.0.0.1', port, use: 'PostgreSQL' }]);
-    },
-  });
-  if (cluster.place.prefix.length > 0) say('PostgreSQL runs inside a user namespace (see docs/embedded.md)');
-  return prepareDatabase(cluster.superuserUrl, passwords);
 }
 
 async function startTemporal({ settings, folders, stack, say }: StartContext): Promise<string> {

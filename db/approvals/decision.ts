@@ -3,6 +3,7 @@ import type { PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import type { Queryable } from '../pool.js';
+import { currentTrace } from '../trace.js';
 import type { ApprovalRequest, CodeWay } from './request.js';
 import { findRequest } from './request.js';
 
@@ -100,11 +101,10 @@ export async function submitDecision(client: PoolClient, decision: NewDecision):
       decision.now,
     ],
   );
-  await client.query(`INSERT INTO outbox (id, topic, workflow_id, payload) VALUES ($1, 'decision', $2, $3)`, [
-    id,
-    decision.workflowId,
-    JSON.stringify({ decisionId: id, planDigest: decision.planDigest }),
-  ]);
+  await client.query(
+    `INSERT INTO outbox (id, topic, workflow_id, payload, trace) VALUES ($1, 'decision', $2, $3, $4)`,
+    [id, decision.workflowId, JSON.stringify({ decisionId: id, planDigest: decision.planDigest }), currentTrace()],
+  );
   await appendAudit(client, [
     {
       actor: decision.accountId,

@@ -6,3 +6,4 @@ export { readEvidence } from './evidence.js';
 export { judge, lockDecision, markEscalated } from './judge.js';
 export { findApprovers } from './people.js';
 export { closeRequest, countedDecisions, findRequest, insertRequest, invite, invited } from './request.js';
+export { readWithoutNet } from './way-back.js';

@@ -4,6 +4,7 @@ import type { ChangeSpec } from '../../domain/change/spec.js';
 import { type EpochMs, MINUTE } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import { enqueueStart } from '../outbox/enqueue.js';
+import { currentTrace } from '../trace.js';
 
 /**
  * The intent: change, outbox entry and audit in the caller's transaction. Rings and plan are the workflow's to write.
@@ -23,8 +24,8 @@ export async function createChange(
   const { spec, requestedBy, now } = args;
   const id = args.id ?? randomUUID();
   await client.query(
-    `INSERT INTO change (id, kind, name, spec, priority, requested_by, requested_at, deadline)
-     VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7 / 1000.0), to_timestamp($8 / 1000.0))`,
+    `INSERT INTO change (id, kind, name, spec, priority, requested_by, requested_at, deadline, trace)
+     VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7 / 1000.0), to_timestamp($8 / 1000.0), $9)`,
     [
       id,
       spec.kind,
@@ -34,6 +35,7 @@ export async function createChange(
       requestedBy,
       now,
       now + spec.deadlineMinutes * MINUTE,
+      currentTrace(),
     ],
   );
   await enqueueStart(client, { id: randomUUID(), workflowId: args.workflowId(id), changeId: id });

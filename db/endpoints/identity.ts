@@ -38,6 +38,18 @@ export async function findByPublicKey(db: Queryable, publicKey: string): Promise
   return rows[0] ?? null;
 }
 
+/** Other endpoints, not retired, that claim to be this machine. */
+export async function endpointsOfMachine(
+  db: Queryable,
+  args: { readonly machineId: string; readonly except: string },
+): Promise<string[]> {
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT id FROM endpoint WHERE machine_id = $1 AND id <> $2 AND state <> 'retired' ORDER BY enrolled_at DESC LIMIT 20`,
+    [args.machineId, args.except],
+  );
+  return rows.map((row) => row.id);
+}
+
 export interface NewEndpoint {
   readonly publicKey: string;
   readonly keyId: string;

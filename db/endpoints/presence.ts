@@ -1,9 +1,14 @@
 /** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
 import type { EpochMs } from '../../domain/time.js';
+import { prepared } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 import type { EndpointState } from './identity.js';
 
 export interface PollView {
+  /** The key it has now: another machine may have taken the endpoint over. */
+  readonly publicKey: string;
+  /** When one did; null: never. */
+  readonly identitySince: EpochMs | null;
   readonly state: EndpointState;
   readonly stateReason: string | null;
   readonly bootId: string | null;
@@ -23,25 +28,32 @@ export interface PollView {
 
 const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
 
-/** Everything a poll needs to know of its endpoint, in one round trip. */
-export async function readPollView(db: Queryable, endpointId: string): Promise<PollView | null> {
-  const { rows } = await db.query<
-    Omit<PollView, 'lastSignedAt' | 'nextOpen'> & { lastSignedAt: Date | null; nextOpen: Date | null }
-  >(
-    `SELECT e.state, e.state_reason AS "stateReason", e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
-            e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
-            e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion", o.*
-       FROM endpoint e,
-            LATERAL (SELECT count(*) FILTER (WHERE phase = 'holding') AS holding,
-                            count(*) FILTER (WHERE state IN ('staged', 'awaitingReboot', 'stalled')) AS idle,
-                            count(*) FILTER (WHERE phase = 'waiting') AS pending,
-                            min(next_open) FILTER (WHERE phase = 'waiting') AS "nextOpen"
-                       FROM order_state WHERE endpoint_id = e.id AND phase <> 'done') o
-      WHERE e.id = $1`,
-    [endpointId],
+const READ_VIEWS = prepared(`
+  SELECT e.id, e.public_key AS "publicKey", e.identity_since AS "identitySince", e.state, e.state_reason AS "stateReason",
+         e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
+         e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
+         e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion", o.*
+    FROM endpoint e,
+         LATERAL (SELECT count(*) FILTER (WHERE phase = 'holding') AS holding,
+                         count(*) FILTER (WHERE state IN ('staged', 'awaitingReboot', 'stalled')) AS idle,
+                         count(*) FILTER (WHERE phase = 'waiting') AS pending,
+                         min(next_open) FILTER (WHERE phase = 'waiting') AS "nextOpen"
+                    FROM order_state WHERE endpoint_id = e.id AND phase <> 'done') o
+   WHERE e.id = ANY ($1::uuid[])`);
+
+/** Everything polls need to know of their endpoints, in one round trip; unknown ones are left out. */
+export async function readPollViews(
+  db: Queryable,
+  endpointIds: readonly string[],
+): Promise<ReadonlyMap<string, PollView>> {
+  if (endpointIds.length === 0) return new Map();
+  const { rows } = await db.query({ ...READ_VIEWS, values: [endpointIds] });
+  return new Map(
+    rows.map(({ id, ...row }) => {
+      const { lastSignedAt, nextOpen, identitySince } = row;
+      return [id, { ...row, lastSignedAt: ms(lastSignedAt), nextOpen: ms(nextOpen), identitySince: ms(identitySince) }];
+    }),
   );
-  const row = rows[0];
-  return row === undefined ? null : { ...row, lastSignedAt: ms(row.lastSignedAt), nextOpen: ms(row.nextOpen) };
 }
 
 export interface Seen {
@@ -77,7 +89,9 @@ export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<
          ELSE (array_append(e.earlier_boot_ids, e.boot_id))[greatest(1, cardinality(e.earlier_boot_ids) + 2 - $8)::int : ]
        END,
        boot_id = coalesce(s.boot, e.boot_id)
-     FROM seen s, locked l WHERE e.id = s.id AND l.id = s.id`,
+     FROM seen s, locked l WHERE e.id = s.id AND l.id = s.id
+       -- What was heard of a machine that has been replaced since says nothing of the one that is there now.
+       AND (e.identity_since IS NULL OR coalesce(to_timestamp(s.signed / 1000.0), to_timestamp(s.at / 1000.0)) >= e.identity_since)`,
     [
       sorted.map((s) => s.endpointId),
       sorted.map((s) => s.at),
@@ -91,23 +105,32 @@ export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<
   );
 }
 
-/** What an agent tells only when it changes. */
-export async function storeObservations(
-  db: Queryable,
-  args: {
-    endpointId: string;
-    observations: Readonly<Record<string, unknown>> | undefined;
-    localLimits: Readonly<Record<string, unknown>> | undefined;
-  },
-): Promise<void> {
-  if (args.observations === undefined && args.localLimits === undefined) return;
-  await db.query(
-    `UPDATE endpoint SET observations = coalesce($2::jsonb, observations), local_limits = coalesce($3::jsonb, local_limits)
-      WHERE id = $1`,
-    [
-      args.endpointId,
-      args.observations === undefined ? null : JSON.stringify(args.observations),
-      args.localLimits === undefined ? null : JSON.stringify(args.localLimits),
-    ],
+const STORE_OBSERVATIONS = prepared(`
+  WITH told AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS t(id uuid, observations jsonb, limits jsonb, agent jsonb)),
+  locked AS (SELECT e.id FROM endpoint e JOIN told t ON t.id = e.id ORDER BY e.id FOR NO KEY UPDATE OF e)
+  UPDATE endpoint e SET observations = coalesce(t.observations, e.observations), local_limits = coalesce(t.limits, e.local_limits),
+         agent = coalesce(t.agent, e.agent)
+    FROM told t, locked l WHERE e.id = t.id AND l.id = t.id`);
+
+export interface Told {
+  readonly endpointId: string;
+  readonly observations: Readonly<Record<string, unknown>> | undefined;
+  readonly localLimits: Readonly<Record<string, unknown>> | undefined;
+  /** Which agent it is: version, slot, protocol. */
+  readonly agent: Readonly<Record<string, unknown>> | undefined;
+}
+
+/** What agents tell only when it changes; undefined: nothing new. At most one entry per endpoint. */
+export async function storeObservationBatch(db: Queryable, batch: readonly Told[]): Promise<void> {
+  const told = batch.filter(
+    (one) => one.observations !== undefined || one.localLimits !== undefined || one.agent !== undefined,
   );
+  if (told.length === 0) return;
+  const rows = told.map(({ endpointId: id, observations, localLimits: limits, agent }) => ({
+    id,
+    observations,
+    limits,
+    agent,
+  }));
+  await db.query({ ...STORE_OBSERVATIONS, values: [JSON.stringify(rows)] });
 }

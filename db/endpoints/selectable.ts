@@ -40,6 +40,22 @@ export function toSelectable(row: Record<string, unknown>): Selectable & { reado
 /** An agent may tell anything: what is no text, or empty, is unknown. */
 const texts = (value: unknown): string[] => (typeof value === 'string' && value !== '' ? [value] : []);
 
+/** Of what an agent told, the part that may move its endpoint from one group to another. */
+export function selectableFacts(facts: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(facts).filter(([name]) => SELECTABLE_FACTS.has(name)));
+}
+
+const SELECTABLE_FACTS: ReadonlySet<string> = new Set([
+  'os',
+  'osId',
+  'osVersion',
+  'kernel',
+  'architecture',
+  'codename',
+  'virtualization',
+  'agentVersion',
+]);
+
 /** Endpoints by id; all of them, or those asked for. */
 export async function loadSelectables(
   db: Queryable,

@@ -78,3 +78,9 @@ export async function findCredentials(
   const row = rows[0];
   return row === undefined ? null : { accountId: row.id, passwordHash: row.password_hash };
 }
+
+/** Whether a browser's session is still there: signing out, or a new password, ends it. */
+export async function sessionLives(db: Queryable, sessionId: string): Promise<boolean> {
+  const { rowCount } = await db.query('SELECT FROM web_session WHERE sid = $1 AND expire > now()', [sessionId]);
+  return rowCount === 1;
+}

@@ -6,7 +6,7 @@ export type { PollReports, PollTaken, Violation } from './judge-polls.js';
 export { UNSTAMPED_POLL_AGE_MS } from './judge-polls.js';
 export { beginPump } from './lane.js';
 export { type Offer, type PollOpen, takeOfferBatch, takeOffers } from './offers.js';
-export { PERMIT_VALID_MS, permitRebootsOf } from './permits.js';
+export { permitRebootsOf } from './permits.js';
 export { RELEASE_BATCH, type ReleaseDeps, releaseTick } from './release.js';
 export { takeReportBatch, takeReports } from './reports.js';
 export { evaluateRing, finishRing, openRing, type RingState, retryFailed, ringCounts } from './rings.js';

@@ -1,8 +1,9 @@
 /** What polls do to orders: pure, so that it can be judged again after more locks were taken. */
 import type { OrderState } from '../../domain/order/index.js';
-import { reduceOrder } from '../../domain/order/index.js';
+import { type OrderCore, reduceOrder, STATE_TRAITS } from '../../domain/order/index.js';
+import { PERMIT_VALID_MS } from '../../domain/order/permit.js';
 import { type EpochMs, MINUTE } from '../../domain/time.js';
-import type { PollRequest } from '../../protocol/messages.js';
+import type { AgentReport, PollRequest } from '../../protocol/messages.js';
 import { type Folded, foldReports, makesFailure, needsRing, type ViolationKind } from './fold-reports.js';
 import type { OrderRow } from './rows.js';
 import type { OrderChange } from './write-reports.js';
@@ -45,6 +46,8 @@ const NOT_BEGUN: readonly string[] = ['offered', 'accepted', 'staged'];
 
 export interface Row extends OrderRow {
   readonly updatedAt: EpochMs;
+  /** Open when the installation was restored from a backup, and so perhaps further on its endpoint. */
+  readonly restoredAt: EpochMs | null;
 }
 
 export interface Judged {
@@ -79,7 +82,11 @@ export function judgePolls(rows: ReadonlyMap<string, Row>, polls: readonly PollR
       }
       // The same order may be reported twice in one batch, by a poll and its retry.
       const before = changes.get(orderId);
-      const folded: Folded = foldReports(before?.order ?? row, events);
+      const folded: Folded | null = foldKnowing(row.restoredAt, before?.order ?? row, events);
+      if (folded === null) {
+        acks.set(orderId, row.seq);
+        continue;
+      }
       for (const { kind, detail } of folded.violations) violate(orderId, kind, detail);
       acks.set(orderId, folded.order.seq);
       if (folded.steps.length === 0) continue;
@@ -93,12 +100,32 @@ export function judgePolls(rows: ReadonlyMap<string, Row>, polls: readonly PollR
       acks.set(orderId, row !== undefined && row.endpointId === poll.endpointId ? row.seq : seq);
     }
     for (const row of ofEndpoint.get(poll.endpointId) ?? []) {
+      // The endpoint's journal is asked for: told what we hold of an order it has finished, it says the rest again.
+      if (row.restoredAt !== null && !acks.has(row.id) && row.phase !== 'done') acks.set(row.id, row.seq);
       const change = heard({ row, poll, now, change: changes.get(row.id) });
       if (change !== null) changes.set(row.id, change);
     }
     return { endpointId: poll.endpointId, acks: [...acks].map(([orderId, seq]) => ({ orderId, seq })), violations };
   });
   return { taken, changes: [...changes.values()], ringsOf: [...ringsOf], failed: [...failed] };
+}
+
+/**
+ * Folds reports, knowing that the row may be of before a restore: a permit may have been handed out that we know nothing of, and
+ * an order we hold as pending may have been let out. If that one is done, it is done here, too; if it is still under way it waits
+ * here to be let out again, which hands it what it needs from us, and its reports are left for then (null).
+ */
+function foldKnowing(restoredAt: EpochMs | null, order: OrderCore, events: readonly AgentReport[]): Folded | null {
+  if (restoredAt === null) return foldReports(order, events);
+  const permitUntil = Math.max(order.permitUntil ?? 0, restoredAt + PERMIT_VALID_MS);
+  if (order.state !== 'pending') {
+    const folded = foldReports({ ...order, permitUntil }, events);
+    return folded.order.permitUntil === permitUntil
+      ? { ...folded, order: { ...folded.order, permitUntil: order.permitUntil } }
+      : folded;
+  }
+  const letOut = foldReports({ ...order, state: 'offered', seq: 0, permitUntil }, events);
+  return STATE_TRAITS[letOut.order.state].phase === 'done' ? letOut : null;
 }
 
 /**

@@ -1,14 +1,13 @@
 import type { Pool, PoolClient } from 'pg';
 import { BEFORE_APPLY } from '../../domain/order/index.js';
-import { type EpochMs, MINUTE } from '../../domain/time.js';
+import { PERMIT_VALID_MS } from '../../domain/order/permit.js';
+import type { EpochMs } from '../../domain/time.js';
 import type { PermitDocument } from '../../protocol/messages.js';
 import { type Lane, withLane } from './lane.js';
 import { quoted } from './move-set.js';
 import { at, prepared, toEpoch } from './rows.js';
 import type { OrderSigner } from './types.js';
 
-/** A permit lets its order start for this long (design §4), and never past the last start of its window. */
-export const PERMIT_VALID_MS = 5 * MINUTE;
 /** A permit with less left than this is made anew. */
 const REFRESH_BELOW_MS = PERMIT_VALID_MS / 2;
 const BATCH = 200;

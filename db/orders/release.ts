@@ -14,7 +14,7 @@ import { moveOrders } from './move-set.js';
 import { permitReboots, refreshPermits, writePermits } from './permits.js';
 import { approvedRings, hostOrderGates, pickCandidates } from './pick.js';
 import { queueReverts } from './rollback.js';
-import { toEpoch, wakePayload } from './rows.js';
+import { toEpoch, wakeEndpoints } from './rows.js';
 import { tidyLane } from './stragglers.js';
 import { applyTimeouts } from './timeouts.js';
 import type { DocumentsFor, OrderSigner, OrderTarget, TickResult } from './types.js';
@@ -174,7 +174,10 @@ async function letOut(
       detail: { ring: lane.ring, kind: lane.target, orders: moved.map((m) => m.id) },
     },
   ]);
-  await client.query(`SELECT pg_notify('rm_wake', $1)`, [wakePayload(moved.map((m) => m.endpointId))]);
+  await wakeEndpoints(
+    client,
+    moved.map((m) => m.endpointId),
+  );
   return moved.length;
 }
 

@@ -11,7 +11,7 @@ import { type OrderChange, writeReports } from './write-reports.js';
 
 const MOST_TRIES = 10;
 
-const READ = `SELECT ${ORDER_COLUMNS}, o.updated_at FROM order_state o
+const READ = `SELECT ${ORDER_COLUMNS}, o.updated_at, o.restored_at FROM order_state o
   WHERE (o.id = ANY ($1::uuid[]) AND o.endpoint_id = ANY ($2::uuid[]))
      OR (o.endpoint_id = ANY ($2::uuid[]) AND o.phase IN ('waiting', 'holding'))`;
 const LOOK = prepared(READ);
@@ -92,7 +92,12 @@ async function readOrders(
 ): Promise<ReadonlyMap<string, Row>> {
   const ids = polls.flatMap((poll) => [...poll.reports, ...poll.open].map((entry) => entry.orderId));
   const { rows } = await client.query({ ...statement, values: [ids, polls.map((poll) => poll.endpointId)] });
-  return new Map(rows.map((row) => [row.id, { ...toOrderRow(row), updatedAt: toEpoch(row.updated_at) ?? 0 }]));
+  return new Map(
+    rows.map((row) => [
+      row.id,
+      { ...toOrderRow(row), updatedAt: toEpoch(row.updated_at) ?? 0, restoredAt: toEpoch(row.restored_at) },
+    ]),
+  );
 }
 
 /**

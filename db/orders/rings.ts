@@ -93,13 +93,22 @@ async function demandApprovals(
   }
 }
 
+/**
+ * The id of a change order, as SQL: a function of what it asks for (a UUID of version 8), not chance. An installation restored
+ * from a backup makes the same order again under the same id, and an endpoint that has carried it out answers from its journal.
+ */
+function orderId(changeId: string, endpointId: string, attempt: string, contentDigest: string): string {
+  const text = `concat_ws('/', ${changeId}, ${endpointId}, ${attempt}, ${contentDigest})`;
+  return `overlay(overlay(md5(${text}) placing '8' from 13) placing '8' from 17)::uuid`;
+}
+
 async function insertChangeOrders(
   client: PoolClient,
   args: { readonly changeId: string; readonly ring: number; readonly now: EpochMs },
 ): Promise<number> {
   const { rowCount } = await client.query(
     `INSERT INTO order_state (id, change_id, ring, home_ring, endpoint_id, kind, priority, wave, content_digest, updated_at)
-     SELECT gen_random_uuid(), p.change_id, p.ring, p.ring, p.endpoint_id, 'change', c.priority, p.wave, p.update_set_digest, ${at('$3')}
+     SELECT ${orderId('p.change_id', 'p.endpoint_id', '1', 'p.update_set_digest')}, p.change_id, p.ring, p.ring, p.endpoint_id, 'change', c.priority, p.wave, p.update_set_digest, ${at('$3')}
        FROM plan_endpoint p JOIN change c ON c.id = p.change_id JOIN update_set u ON u.digest = p.update_set_digest
       WHERE p.change_id = $1 AND p.ring = $2 AND p.skipped_by IS NULL AND jsonb_array_length(u.items) > 0
      ON CONFLICT (change_id, endpoint_id, kind, attempt) DO NOTHING`,
@@ -188,7 +197,7 @@ export async function retryFailed(
        retried AS (UPDATE order_state o SET retried = true FROM again a WHERE o.id = a.id RETURNING o.*)
        INSERT INTO order_state (id, change_id, ring, home_ring, endpoint_id, kind, attempt, priority, wave, content_digest,
                                 next_open, next_close, window_closes, window_reason, updated_at)
-       SELECT gen_random_uuid(), change_id, ring, home_ring, endpoint_id, kind, attempt + 1, priority, wave, content_digest,
+       SELECT ${orderId('change_id', 'endpoint_id', '(attempt + 1)', 'content_digest')}, change_id, ring, home_ring, endpoint_id, kind, attempt + 1, priority, wave, content_digest,
               next_open, next_close, window_closes, window_reason, ${at('$3')}
          FROM retried RETURNING id`,
       [changeId, ring, now],

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { OrderCore, OrderKind, OrderPhase, OrderState } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
+import type { Queryable } from '../pool.js';
 
 export interface OrderRow extends OrderCore {
   readonly id: string;
@@ -39,10 +40,20 @@ export function at(parameter: string): string {
   return `('epoch'::timestamptz + ${parameter}::bigint * interval '1 millisecond')`;
 }
 
-/** NOTIFY payloads end at 8,000 bytes; beyond this many endpoints everyone is woken instead. */
-export function wakePayload(endpointIds: readonly string[]): string {
-  const list = JSON.stringify(endpointIds);
-  return list.length <= 7_000 ? list : '*';
+/** Endpoints named in one NOTIFY: its payload ends at 8,000 bytes, and an id takes 39. */
+const WOKEN_AT_ONCE = 180;
+/** Beyond this many at once, everyone is woken instead. */
+const MOST_WOKEN = 100 * WOKEN_AT_ONCE;
+
+/** Hints to these endpoints, once the transaction commits, that a poll is worth it. */
+export async function wakeEndpoints(db: Queryable, endpointIds: readonly string[]): Promise<void> {
+  if (endpointIds.length === 0) return;
+  const payloads: string[] = [];
+  for (let from = 0; from < endpointIds.length; from += WOKEN_AT_ONCE)
+    payloads.push(JSON.stringify(endpointIds.slice(from, from + WOKEN_AT_ONCE)));
+  await db.query(`SELECT pg_notify('rm_wake', p) FROM unnest($1::text[]) AS p`, [
+    endpointIds.length > MOST_WOKEN ? ['*'] : payloads,
+  ]);
 }
 
 /** A prepared statement: named by its text, so that each connection parses and plans it once. */

@@ -7,7 +7,7 @@ import { inTransaction } from '../pool.js';
 import { failedStates, lockRings } from './budget-halt.js';
 import type { Lane } from './lane.js';
 import { moveOrders, quoted } from './move-set.js';
-import { at, wakePayload } from './rows.js';
+import { at, wakeEndpoints } from './rows.js';
 import { NoSuchRow } from './types.js';
 
 const WORKING = quoted(ORDER_STATES.filter((state) => STATE_TRAITS[state].working));
@@ -81,7 +81,7 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
     [...key, now, silentSince, deadline, now - ANSWER_MS],
   );
   const woken = rows.filter((row) => row.ask).map((row) => row.endpoint_id);
-  if (woken.length > 0) await client.query(`SELECT pg_notify('rm_wake', $1)`, [wakePayload(woken)]);
+  await wakeEndpoints(client, woken);
   await moveOrders(client, {
     event: 'recall',
     where: `${ofLane} AND o.state = 'released' AND (o.straggler_reason IS NOT NULL OR coalesce(o.next_close, '-infinity') <= ${at('$4')})`,

@@ -163,13 +163,20 @@ export async function skipEndpoint(
 }
 
 /**
- * Ends everything an endpoint that is retired still has open, in every change: what began is abandoned (failed), the rest
- * skipped, or expired where a permit is out. Failures are judged, and rings halted, in the same transaction.
+ * Ends everything an endpoint still has open, in every change: what began is abandoned (failed), the rest skipped, or expired
+ * where a permit is out. Failures are judged, and rings halted, in the same transaction.
+ * @param args.beforeOrders what else is to happen once the rings are locked and before any order is
  */
-export async function retireEndpoint(
+export async function endOpenOrders<T>(
   client: PoolClient,
-  args: { readonly endpointId: string; readonly by: string; readonly reason: string; readonly now: EpochMs },
-): Promise<void> {
+  args: {
+    readonly endpointId: string;
+    readonly by: string;
+    readonly reason: string;
+    readonly now: EpochMs;
+    readonly beforeOrders: () => Promise<T>;
+  },
+): Promise<T> {
   const { endpointId, by, reason, now } = args;
   const { rows } = await client.query(
     `SELECT DISTINCT change_id FROM order_state WHERE endpoint_id = $1 AND phase <> 'done' AND change_id IS NOT NULL`,
@@ -177,17 +184,35 @@ export async function retireEndpoint(
   );
   const changeIds = rows.map((row) => row.change_id);
   await lockRings(client, changeIds);
-  await client.query(`UPDATE endpoint SET state = 'retired', state_reason = $2 WHERE id = $1`, [endpointId, reason]);
+  const result = await args.beforeOrders();
   const ending = { where: 'o.endpoint_id = $1', values: [endpointId], now, reason, by };
   await lockOrders(client, ending);
   await moveOrders(client, { ...ending, event: 'skip' });
   await moveOrders(client, { ...ending, event: 'expire' });
   const failed = await moveOrders(client, { ...ending, event: 'abandon' });
-  await appendAudit(client, [
-    { actor: by, action: 'endpoint.retired', subject: `endpoint/${endpointId}`, detail: { reason } },
-  ]);
   if (failed.length > 0) await haltSpentRings(client, { changeIds, now });
   await notifyOrders(client, changeIds);
+  return result;
+}
+
+/** Takes an endpoint out for good, and ends everything it still has open ({@link endOpenOrders}). */
+export async function retireEndpoint(
+  client: PoolClient,
+  args: { readonly endpointId: string; readonly by: string; readonly reason: string; readonly now: EpochMs },
+): Promise<void> {
+  const { endpointId, by, reason } = args;
+  await endOpenOrders(client, {
+    ...args,
+    beforeOrders: async () => {
+      await client.query(`UPDATE endpoint SET state = 'retired', state_reason = $2 WHERE id = $1`, [
+        endpointId,
+        reason,
+      ]);
+      await appendAudit(client, [
+        { actor: by, action: 'endpoint.retired', subject: `endpoint/${endpointId}`, detail: { reason } },
+      ]);
+    },
+  });
 }
 
 /** Ends everything a change still has open, when it closes: nobody waits for a report any more. */

@@ -1,6 +1,7 @@
 /** Intents for Temporal, written in the transaction that decides them; the worker's relay carries them there. */
 import type { PoolClient } from 'pg';
 import type { Command } from '../../workflows/messages.js';
+import { currentTrace } from '../trace.js';
 
 /** What starts a change's workflow. */
 export async function enqueueStart(
@@ -29,11 +30,12 @@ async function enqueue(
   client: PoolClient,
   row: { id: string; topic: 'startChange' | 'command' | 'replan'; workflowId: string; payload: object },
 ): Promise<void> {
-  await client.query('INSERT INTO outbox (id, topic, workflow_id, payload) VALUES ($1, $2, $3, $4)', [
+  await client.query('INSERT INTO outbox (id, topic, workflow_id, payload, trace) VALUES ($1, $2, $3, $4, $5)', [
     row.id,
     row.topic,
     row.workflowId,
     JSON.stringify(row.payload),
+    currentTrace(),
   ]);
   // Sent when the transaction commits; equal notifications of one transaction are sent once.
   await client.query(`SELECT pg_notify('rm_outbox', '')`);

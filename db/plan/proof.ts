@@ -37,8 +37,9 @@ const CLAIMS = `
 export async function loadClaims(db: Queryable, changeId: string): Promise<Claim[]> {
   const { rows } = await db.query(
     `WITH ${CLAIMS}
-     SELECT c.endpoint_id, e.name, s.endpoint_id IS NOT NULL AS scanned
-       FROM claims c JOIN endpoint e ON e.id = c.endpoint_id LEFT JOIN scanned s ON s.endpoint_id = c.endpoint_id
+     SELECT c.endpoint_id, e.name,
+            EXISTS (SELECT FROM scan s WHERE s.endpoint_id = c.endpoint_id AND s.complete AND s.received_at > c.settled_at) AS scanned
+       FROM claims c JOIN endpoint e ON e.id = c.endpoint_id
       ORDER BY e.name, c.endpoint_id`,
     [changeId],
   );

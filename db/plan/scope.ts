@@ -1,5 +1,6 @@
 import type { ScopeEndpoint } from '../../domain/change/scope.js';
 import { SELECTABLE_COLUMNS, toSelectable } from '../endpoints/selectable.js';
+import { wakeEndpoints } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 
 /** Every endpoint but the retired ones nobody scans any more, with what planning needs to know of it. */
@@ -13,9 +14,11 @@ export async function loadScopeEndpoints(
             CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
        FROM endpoint e
        LEFT JOIN LATERAL (SELECT complete, incomplete_reason FROM scan s
-                           WHERE s.endpoint_id = e.id ORDER BY received_at DESC LIMIT 1) last ON true
+                           WHERE s.endpoint_id = e.id AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                          ORDER BY received_at DESC LIMIT 1) last ON true
        LEFT JOIN LATERAL (SELECT received_at, provider FROM scan s
-                           WHERE s.endpoint_id = e.id AND complete ORDER BY received_at DESC LIMIT 1) done ON true
+                           WHERE s.endpoint_id = e.id AND complete AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                          ORDER BY received_at DESC LIMIT 1) done ON true
       WHERE $1::uuid[] IS NULL OR e.id = ANY ($1)
       ORDER BY e.id`,
     [args.endpointIds ?? null],
@@ -38,6 +41,5 @@ export async function loadScopeEndpoints(
 export async function askForScans(db: Queryable, endpointIds: readonly string[]): Promise<void> {
   if (endpointIds.length === 0) return;
   await db.query('UPDATE endpoint SET wants_scan = true WHERE id = ANY ($1) AND NOT wants_scan', [endpointIds]);
-  const list = JSON.stringify(endpointIds);
-  await db.query(`SELECT pg_notify('rm_wake', $1)`, [list.length <= 7_000 ? list : '*']);
+  await wakeEndpoints(db, endpointIds);
 }

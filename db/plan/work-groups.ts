@@ -1,4 +1,4 @@
-import type { InstalledPackage } from '../../domain/content/index.js';
+import { type InstalledPackage, readOwnersPatterns } from '../../domain/content/index.js';
 import type { WorkGroup } from '../../domain/patch/model.js';
 import type { Queryable } from '../pool.js';
 
@@ -39,7 +39,7 @@ export async function loadWorkGroups(db: Queryable, endpointIds: readonly string
     return {
       endpointIds: group.endpoint_ids,
       provider: group.provider,
-      neverTouch: textList(group.never_touch),
+      neverTouch: readOwnersPatterns(group.never_touch),
       proposed: proposed.get(speaker) ?? [],
       installed: installed.get(speaker) ?? [],
     };
@@ -82,6 +82,3 @@ function byEndpoint<R extends { endpoint_id: string }, T>(rows: readonly R[], pi
   }
   return map;
 }
-
-const textList = (value: unknown): string[] =>
-  Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];

@@ -9,8 +9,7 @@ export async function putPolicySet(
   client: PoolClient,
   args: { name: string; precedence: number; document: PolicyDocument; createdBy: string; now: EpochMs },
 ): Promise<{ id: string; version: number }> {
-  // One writer per name at a time, also for a name that is not there yet.
-  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('policy_set/' || $1, 0))`, [args.name]);
+  await lockPolicyName(client, args.name);
   const { rows } = await client.query<{ id: string; version: number }>(
     `UPDATE policy_set SET retired_at = to_timestamp($2 / 1000.0) WHERE name = $1 AND retired_at IS NULL RETURNING id, version`,
     [args.name, args.now],
@@ -32,6 +31,65 @@ export async function listPolicySets(db: Queryable, name: string | null = null):
     [name],
   );
   return rows;
+}
+
+/** Every version ever in force under the name, newest first; one that was retired and made anew begins again at 1. */
+export async function listPolicyVersions(db: Queryable, name: string): Promise<object[]> {
+  const { rows } = await db.query<object>(
+    `SELECT id, version, name, precedence, document, created_by AS "createdBy", created_at AS "createdAt",
+            retired_at AS "retiredAt"
+       FROM policy_set WHERE name = $1 ORDER BY created_at DESC, version DESC`,
+    [name],
+  );
+  return rows;
+}
+
+/** Takes the policy set out of force; its versions stay. @returns its id, or null when none of that name is in force */
+export async function retirePolicySet(client: PoolClient, name: string, now: EpochMs): Promise<string | null> {
+  await lockPolicyName(client, name);
+  const { rows } = await client.query<{ id: string }>(
+    'UPDATE policy_set SET retired_at = to_timestamp($2 / 1000.0) WHERE name = $1 AND retired_at IS NULL RETURNING id',
+    [name, now],
+  );
+  return rows[0]?.id ?? null;
+}
+
+/** One writer per name at a time, also for a name that is not there yet. */
+async function lockPolicyName(client: PoolClient, name: string): Promise<void> {
+  await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('policy_set/' || $1, 0))`, [name]);
+}
+
+export interface FreezeCalendarRow {
+  readonly id: string;
+  readonly name: string;
+  readonly icalendar: string;
+  readonly importedBy: string;
+  readonly importedAt: Date;
+}
+
+export async function readFreezeCalendar(db: Queryable, name: string): Promise<FreezeCalendarRow | null> {
+  const { rows } = await db.query<FreezeCalendarRow>(
+    `SELECT id, name, icalendar, imported_by AS "importedBy", imported_at AS "importedAt" FROM freeze_calendar WHERE name = $1`,
+    [name],
+  );
+  return rows[0] ?? null;
+}
+
+/** Policy sets in force that obey the calendar. */
+export async function policySetsOfCalendar(db: Queryable, name: string): Promise<string[]> {
+  const { rows } = await db.query<{ name: string }>(
+    `SELECT name FROM policy_set WHERE retired_at IS NULL AND document -> 'freezeCalendars' ? $1 ORDER BY name`,
+    [name],
+  );
+  return rows.map((row) => row.name);
+}
+
+/** @returns its id; null when there is none of that name */
+export async function deleteFreezeCalendar(client: PoolClient, name: string): Promise<string | null> {
+  const { rows } = await client.query<{ id: string }>('DELETE FROM freeze_calendar WHERE name = $1 RETURNING id', [
+    name,
+  ]);
+  return rows[0]?.id ?? null;
 }
 
 /** Which of the names no freeze calendar has. */
@@ -64,13 +122,4 @@ export async function listFreezeCalendars(db: Queryable): Promise<object[]> {
        FROM freeze_calendar ORDER BY name`,
   );
   return rows;
-}
-
-/** One calendar with its text as imported; null when there is none. */
-export async function readFreezeCalendar(db: Queryable, name: string): Promise<object | null> {
-  const { rows } = await db.query<object>(
-    `SELECT id, name, imported_by AS "importedBy", imported_at AS "importedAt", icalendar FROM freeze_calendar WHERE name = $1`,
-    [name],
-  );
-  return rows[0] ?? null;
 }

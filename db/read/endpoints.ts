@@ -1,4 +1,5 @@
 import type { EpochMs } from '../../domain/time.js';
+import type { EndpointState } from '../endpoints/identity.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from './cursor.js';
 
@@ -91,8 +92,15 @@ export async function readSummaries(db: Queryable, ids: readonly string[]): Prom
   return rows;
 }
 
+export async function endpointExists(db: Queryable, id: string): Promise<boolean> {
+  return (await db.query('SELECT FROM endpoint WHERE id = $1', [id])).rowCount === 1;
+}
+
 /** One endpoint with all it has installed and all it would upgrade; null when there is none. */
-export async function readEndpoint(db: Queryable, id: string): Promise<object | null> {
+export async function readEndpoint(
+  db: Queryable,
+  id: string,
+): Promise<({ readonly id: string; readonly state: EndpointState } & Readonly<Record<string, unknown>>) | null> {
   const [endpoint, packages, updates, services, stakeholders] = await Promise.all([
     db.query(
       `SELECT ${COLUMNS}, e.machine_id AS "machineId", e.facts, e.local_limits AS "localLimits", e.observations,
@@ -116,7 +124,7 @@ export async function readEndpoint(db: Queryable, id: string): Promise<object | 
       [id],
     ),
   ]);
-  const row = endpoint.rows[0] as object | undefined;
+  const row = endpoint.rows[0] as { id: string; state: EndpointState } | undefined;
   if (row === undefined) return null;
   return {
     ...row,

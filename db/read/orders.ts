@@ -21,17 +21,35 @@ export async function readOrder(db: Queryable, id: string): Promise<object | nul
   return row === undefined ? null : { ...row, events: events.rows };
 }
 
-/** A change's orders by id. */
+export interface OrderFilter {
+  readonly changeId?: string | undefined;
+  readonly ring?: number | undefined;
+  readonly endpointId?: string | undefined;
+  readonly state?: string | undefined;
+  readonly kind?: string | undefined;
+}
+
+/** Orders by id, each in its present state. */
 export async function listOrders(
   db: Queryable,
-  args: { changeId: string; ring: number | null; state: string | null; after: string | null; limit: number },
+  args: { filter: OrderFilter; after: string | null; limit: number },
 ): Promise<Page<{ readonly id: string }>> {
+  const { filter } = args;
   const { rows } = await db.query<{ id: string }>(
     `SELECT ${COLUMNS} FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id
-      WHERE o.change_id = $1 AND ($2::int IS NULL OR o.ring = $2) AND ($3::text IS NULL OR o.state = $3)
-        AND ($4::uuid IS NULL OR o.id > $4)
-      ORDER BY o.id LIMIT $5`,
-    [args.changeId, args.ring, args.state, args.after, args.limit + 1],
+      WHERE ($1::uuid IS NULL OR o.change_id = $1) AND ($2::int IS NULL OR o.ring = $2)
+        AND ($3::uuid IS NULL OR o.endpoint_id = $3) AND ($4::text IS NULL OR o.state = $4)
+        AND ($5::text IS NULL OR o.kind = $5) AND ($6::uuid IS NULL OR o.id > $6)
+      ORDER BY o.id LIMIT $7`,
+    [
+      filter.changeId ?? null,
+      filter.ring ?? null,
+      filter.endpointId ?? null,
+      filter.state ?? null,
+      filter.kind ?? null,
+      args.after,
+      args.limit + 1,
+    ],
   );
   return pageOf(rows, args.limit, (row) => [row.id]);
 }

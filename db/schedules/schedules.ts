@@ -28,24 +28,38 @@ export async function retireSchedule(client: PoolClient, id: string, now: EpochM
   return rowCount === 1;
 }
 
-export async function listSchedules(db: Queryable): Promise<object[]> {
-  const { rows } = await db.query<object>(
+export interface ScheduleRow {
+  readonly id: string;
+  readonly name: string;
+  readonly spec: ChangeSpec;
+  readonly calendar: Cadence;
+  readonly overlap: Overlap;
+  readonly createdBy: string;
+  readonly createdAt: Date;
+  /** Whether the worker has told Temporal of it as it is. */
+  readonly applied: boolean;
+}
+
+/** Schedules in force, by name; or the one with this id. */
+export async function listSchedules(db: Queryable, id: string | null = null): Promise<ScheduleRow[]> {
+  const { rows } = await db.query<ScheduleRow>(
     `SELECT id, name, spec, calendar, overlap, created_by AS "createdBy", created_at AS "createdAt",
             applied_version = version AS applied
-       FROM schedule WHERE retired_at IS NULL ORDER BY name`,
+       FROM schedule WHERE retired_at IS NULL AND ($1::uuid IS NULL OR id = $1) ORDER BY name`,
+    [id],
   );
   return rows;
 }
 
-/** Gives the schedule of this name another content; its next starts follow it. @returns its id, null when there is none */
+/** Gives a schedule another content; its next starts follow it. @returns its name, null when there is none in force */
 export async function changeSchedule(
   client: PoolClient,
-  args: { name: string; spec: ChangeSpec; calendar: Cadence; overlap: Overlap },
+  args: { id: string; spec: ChangeSpec; calendar: Cadence; overlap: Overlap },
 ): Promise<string | null> {
-  const { rows } = await client.query<{ id: string }>(
+  const { rows } = await client.query<{ name: string }>(
     `UPDATE schedule SET spec = $2, calendar = $3, overlap = $4, version = version + 1
-      WHERE name = $1 AND retired_at IS NULL RETURNING id`,
-    [args.name, JSON.stringify(args.spec), JSON.stringify(args.calendar), args.overlap],
+      WHERE id = $1 AND retired_at IS NULL RETURNING name`,
+    [args.id, JSON.stringify(args.spec), JSON.stringify(args.calendar), args.overlap],
   );
-  return rows[0]?.id ?? null;
+  return rows[0]?.name ?? null;
 }

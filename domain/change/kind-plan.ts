@@ -45,6 +45,8 @@ export interface PlanRow {
 /** Endpoints that get the same, decided once. */
 export interface KindWork extends PlanWork {
   readonly endpointIds: readonly string[];
+  /** Why `set` can never be taken back by its own means (a kernel), for endpoints with no snapshot; null or left out: it can. */
+  readonly noWayBack?: string | null;
   /** Why these endpoints get nothing; null when they get `set`. */
   readonly idle: string | null;
 }

@@ -8,6 +8,7 @@ export * from './changelog.js';
 export * from './deb-version.js';
 export * from './deb822.js';
 export * from './merkle.js';
+export * from './name-pattern.js';
 export * from './plan.js';
 export * from './release.js';
 export * from './reversibility.js';

@@ -5,6 +5,7 @@
 import { DAY, type EpochMs } from '../time.js';
 import type { Pocket } from './catalogue.js';
 import { compareDebVersionTexts } from './deb-version.js';
+import { matchesNamePattern } from './name-pattern.js';
 import { type PackageUpdate, updateKey } from './update-set.js';
 
 /** What the endpoint's own package manager would do to one package. */
@@ -31,7 +32,7 @@ export interface VerifiedPackage {
   readonly publishedAt: EpochMs | null;
 }
 
-/** Names of packages or sources; `*` stands for any run of characters. */
+/** Names of packages or sources; `*` stands for any run of characters, `?` for one. */
 export type NamePattern = string;
 
 export interface TriageException {
@@ -61,6 +62,8 @@ export interface TriageRules {
   /** The same for updates from a security pocket. */
   readonly minAgeDaysSecurity: number;
   readonly exceptions: readonly TriageException[];
+  /** `name:arch` of updates that can't be undone and must not be carried out here, with the reason. */
+  readonly noWayBack?: ReadonlyMap<string, string>;
   /** Updates under an exception: declined while it lasts. */
   readonly excepted?: readonly ExceptedUpdate[];
   /** The endpoint owner's own list, which no server overrides. */
@@ -179,6 +182,8 @@ function judge(update: ProposedUpdate, source: string, found: VerifiedPackage | 
       exception.until === null ? 'until further notice' : `until ${new Date(exception.until).toISOString()}`;
     return defer('exception', `excepted ${until}: ${exception.reason}`, exception.until);
   }
+  const lasting = rules.noWayBack?.get(updateKey(update));
+  if (lasting !== undefined) return defer('noWayBack', lasting, null);
   const days = found.pocket === 'security' ? rules.minAgeDaysSecurity : rules.minAgeDays;
   if (days > 0) {
     if (found.publishedAt === null) return defer('minAge', `must be ${days} days old, and its age is not known`, null);
@@ -235,10 +240,9 @@ function settleTogether(items: readonly Item[]): void {
   }
 }
 
-/** Whether any of the names matches; everything but `*` is taken literally. */
+/** Whether any of the names matches; everything but `*` and `?` is taken literally. */
 export function namesMatch(pattern: NamePattern, names: readonly string[]): boolean {
-  const expression = new RegExp(`^${pattern.replace(/[\\^$.|?+()[\]{}]/g, '\\$&').replace(/\*+/g, '.*')}$`);
-  return names.some((name) => expression.test(name));
+  return names.some((name) => matchesNamePattern(pattern, name));
 }
 
 const decline = (rule: string, reason: string): Verdict => ({ outcome: 'declined', rule, reason, until: null });

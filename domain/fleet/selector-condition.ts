@@ -156,7 +156,7 @@ function compare(a: number, than: Ordering, b: number): boolean {
 /** Each piece between stars at its first place after the one before: no backtracking, whatever the pattern. */
 export function isLike(text: string, pattern: string): boolean {
   const subject = text.toLowerCase();
-  const pieces = pattern.toLowerCase().split('*');
+  const pieces = pattern.toLowerCase().split(/\*+/);
   const [first = '', ...rest] = pieces;
   const last = rest.pop();
   if (last === undefined) return subject === first;

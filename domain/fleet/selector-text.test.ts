@@ -72,6 +72,7 @@ describe('reading', () => {
     ['simulated = maybe', 13, 'expected true or false'],
     ['name = "web', 8, 'this string has no closing quote'],
     ['name = "a\\n"', 10, 'nothing else follows a backslash'],
+    [`name = ${'x'.repeat(257)}`, 8, 'a value has at most 256 characters'],
     ['name = x; drop', 9, 'did not expect ";" here'],
     ['name = "🙂" and ', 16, 'expected a condition'],
     ['and name = x', 1, 'expected a condition'],

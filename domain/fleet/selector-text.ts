@@ -22,6 +22,8 @@ export const MAX_TEXT = 4_000;
 /** Parentheses and `not` inside one another. */
 export const MAX_DEPTH = 50;
 const MAX_LABEL_KEY = 64;
+/** No label is longer, so no longer value could equal one. */
+const MAX_VALUE = 256;
 const MAX_AGE_DAYS = 3_660;
 
 export type ParsedText =
@@ -210,6 +212,7 @@ class Reader {
       this.refuse(token, `expected a value after "${after}": "${token.text}" is one only in quotes`);
     }
     if (token.kind !== 'word' && token.kind !== 'string') this.refuse(token, `expected a value after "${after}"`);
+    if (token.text.length > MAX_VALUE) this.refuse(token, `a value has at most ${MAX_VALUE} characters`);
     return token.text;
   }
 

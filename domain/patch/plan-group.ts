@@ -1,8 +1,17 @@
 /** What endpoints that are alike get, decided without any IO. */
 import type { KindWork, OldPackage, TriageNote } from '../change/kind-plan.js';
 import type { PatchParameters } from '../change/patch-parameters.js';
+import { SNAPSHOT_HOOK } from '../change/way-back.js';
 import type { ExceptedUpdate, PackageUpdate, TriageDecision, TriageException, TriageRules } from '../content/index.js';
-import { classifyUpdates, EMPTY_UPDATE_SET, triageUpdates, updateKey, updateSet, worstOf } from '../content/index.js';
+import {
+  classifyUpdates,
+  EMPTY_UPDATE_SET,
+  NO_WAY_BACK,
+  triageUpdates,
+  updateKey,
+  updateSet,
+  worstOf,
+} from '../content/index.js';
 import { type Exception, exceptionFor, exceptionInWords } from '../exception/exception.js';
 import type { EpochMs } from '../time.js';
 import type { FixBook } from './fix-book.js';
@@ -16,10 +25,36 @@ export interface PlanGroupInput {
   readonly fixes: FixBook;
   readonly parameters: PatchParameters;
   readonly now: EpochMs;
+  /** `name:arch` of updates these endpoints must not get, for they can't be undone, with the reason. */
+  readonly noWayBack?: ReadonlyMap<string, string>;
 }
 
 /** Matches no package: a list that came to nothing must not turn into "everything". */
 const NOTHING = '';
+
+/**
+ * The group's work; and, for those of its endpoints that must be able to go back, the same without what can't be undone.
+ * @param undoable ids of such endpoints, of this group or another
+ */
+export function planGroups(input: PlanGroupInput, undoable: ReadonlySet<string>): readonly KindWork[] {
+  const whole = planGroup(input);
+  const careful = input.group.endpointIds.filter((id) => undoable.has(id));
+  if (whole.noWayBack === null || careful.length === 0) return [whole];
+  const reasons = whole.triage.flatMap((note): [string, string][] =>
+    note.outcome === 'included' && NO_WAY_BACK.includes(note.rule)
+      ? [
+          [
+            updateKey(note),
+            `${note.reason}; it needs the hook “${SNAPSHOT_HOOK}” in its policy, or approvals in its ring`,
+          ],
+        ]
+      : [],
+  );
+  const of = (endpointIds: readonly string[]) => ({ ...input, group: { ...input.group, endpointIds } });
+  const rest = input.group.endpointIds.filter((id) => !undoable.has(id));
+  const without = planGroup({ ...of(careful), noWayBack: new Map(reasons) });
+  return rest.length === 0 ? [without] : [planGroup(of(rest)), without];
+}
 
 export function planGroup(input: PlanGroupInput): KindWork {
   const { group, known } = input;
@@ -64,6 +99,7 @@ export function planGroup(input: PlanGroupInput): KindWork {
     set: result.ok ? result.set : EMPTY_UPDATE_SET,
     previous,
     reversibility: worstOf(verdicts.values()),
+    noWayBack: [...verdicts.values()].find(({ rule }) => NO_WAY_BACK.includes(rule))?.reason ?? null,
     triage,
     idle: idleReason(result.ok ? null : result.reason, decisions),
   };
@@ -106,6 +142,7 @@ function rulesFor(
     exceptions: [...parameters.defer, ...troubles],
     excepted: exceptedOf(input, proposed),
     localNeverTouch: group.neverTouch,
+    ...(input.noWayBack === undefined ? {} : { noWayBack: input.noWayBack }),
   };
 }
 

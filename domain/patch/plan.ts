@@ -5,7 +5,7 @@ import type { Exception } from '../exception/exception.js';
 import type { EpochMs } from '../time.js';
 import { fixBook } from './fix-book.js';
 import { type KnownPackage, packageKey, type SourceFix, type WorkGroup } from './model.js';
-import { planGroup } from './plan-group.js';
+import { planGroups } from './plan-group.js';
 
 /** A group of endpoints with the exceptions in force on all of them. */
 export interface ExceptedGroup {
@@ -33,13 +33,18 @@ export function versionsToLookUp(groups: readonly WorkGroup[]): { name: string; 
   return [...versions.values()];
 }
 
+/** @param args.undoable endpoints that get nothing that can't be taken back; none where left out */
 export function planPatches(
-  args: PatchInputs & { readonly parameters: PatchParameters; readonly now: EpochMs },
+  args: PatchInputs & {
+    readonly parameters: PatchParameters;
+    readonly now: EpochMs;
+    readonly undoable?: ReadonlySet<string> | undefined;
+  },
 ): KindPlan {
-  const { groups, catalogue, parameters, now } = args;
+  const { groups, catalogue, parameters, now, undoable = new Set<string>() } = args;
   const fixes = fixBook(args.fixes);
   const known = (p: { name: string; arch: string; version: string }) => catalogue.get(packageKey(p));
-  const works = groups.map((part) => planGroup({ ...part, known, fixes, parameters, now }));
+  const works = groups.flatMap((part) => planGroups({ ...part, known, fixes, parameters, now }, undoable));
 
   const facts = new Map<string, UpdateFacts>();
   for (const update of works.flatMap((work) => work.set.updates)) {

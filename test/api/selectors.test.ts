@@ -182,6 +182,19 @@ describe('quorum groups', () => {
   });
 });
 
+test('a scan that tells another kernel moves the endpoint between quorum groups', async () => {
+  const { body } = await api.call('POST', '/v1/join-tokens', { body: {} });
+  const agent = simulatedAgent({ url: api.url });
+  await agent.enrol(body.token, { name: 'kernel-1', facts: { kernel: '6.1.0-1' } });
+  const members = async () => (await api.call('GET', '/v1/quorum-groups/new%20kernel')).body.members;
+  await api.call('PUT', '/v1/quorum-groups/new%20kernel', {
+    body: { selector: { where: 'kernel ~ 6.12.*' }, maxUnavailable: 1 },
+  });
+  expect(await members()).toBe(0);
+  await agent.inventory({ facts: { kernel: '6.12.3' } });
+  expect(await members()).toBe(1);
+});
+
 test('what nobody knows any more is said so by null', async () => {
   const path = `/v1/endpoints/${ids['web-1']}`;
   expect((await api.call('GET', path)).body).toMatchObject({

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { MAX_WRONG_CODES } from '../../domain/approval/refusal.js';
 import { DAY } from '../../domain/time.js';
 import { visibleText } from '../helpers/html.js';
-import { seedStakeholder } from '../helpers/seed-change.js';
+import { seedChange, seedEndpoint, seedPolicy, seedStakeholder } from '../helpers/seed-change.js';
 import { ApprovalRig } from './rig.js';
 
 jest.setTimeout(60_000);
@@ -302,6 +302,41 @@ describe('quorum', () => {
     const page = await rig.decide({ asked, person: bob, browser: await rig.signedIn(bob) });
     expect(visibleText(page.text)).toContain(`${ada.name}: approve`);
     expect(await rig.state(asked)).toBe('approved');
+  });
+
+  it('what can’t be undone needs a second person, whatever the rule says; with a snapshot before it, it does not', async () => {
+    const kernel = {
+      name: 'linux-image-amd64',
+      to: '6.1.2',
+      outcome: 'included',
+      rule: 'kernel',
+      reason: 'a kernel',
+    } as const;
+    const hooks = [{ name: 'snapshot', when: 'before', onFailure: 'fail', timeoutSeconds: 60 }];
+    const covered = await seedPolicy(rig.db.pool, { name: 'With snapshot', document: { hooks } });
+    const [ada, bob, requester] = [await rig.account('Ada'), await rig.account('Bob'), await rig.account('Cy')];
+    const ask = async (policyId?: string) => {
+      const endpoint = await seedEndpoint(rig.db.pool, { name: `host-${policyId ?? 'bare'}` });
+      const ring = { endpoints: [endpoint], triage: [kernel], ...(policyId === undefined ? {} : { policyId }) };
+      const change = await seedChange(rig.db.pool, {
+        requestedBy: requester.id,
+        rings: [
+          { ...ring, name: 'test', endpoints: [] },
+          { ...ring, name: 'web' },
+        ],
+      });
+      return rig.ask({ people: [ada, bob], rule: { quorum: 1 }, change });
+    };
+    const bare = await ask();
+    const browser = await rig.signedIn(ada);
+    const page = await rig.decide({ asked: bare, person: ada, browser });
+    expect(visibleText(page.text)).toContain('on 1 endpoint: one person');
+    expect(await rig.state(bare)).toBe('open');
+    await rig.decide({ asked: bare, person: bob, browser: await rig.signedIn(bob) });
+    expect(await rig.state(bare)).toBe('approved');
+    const safe = await ask(covered);
+    await rig.decide({ asked: safe, person: ada, browser });
+    expect(await rig.state(safe)).toBe('approved');
   });
 
   it('one rejection rejects, whoever approved before', async () => {

@@ -12,8 +12,10 @@ import { parseParameters } from '../../api/changes/parameters.js';
 import type { OrdersPort } from '../../api/gateway/orders-port.js';
 import { createSeenBuffer, type SeenBuffer } from '../../api/gateway/seen-buffer.js';
 import { createVerifier } from '../../api/gateway/signed.js';
-import { createWakeHub } from '../../api/gateway/wake.js';
+import { createWakeHub, WAKE_CHANNEL } from '../../api/gateway/wake.js';
+import { createLiveHub, LIVE_CHANNELS } from '../../api/live/hub.js';
 import { ensureBootstrapToken } from '../../db/identity/bootstrap.js';
+import { createListener } from '../../db/listen.js';
 import { haltAll, haltChange, retireEndpoint } from '../../db/orders/index.js';
 import { createPool } from '../../db/pool.js';
 import {
@@ -27,13 +29,16 @@ import type { Json } from './agent-client.js';
 
 export const ADMIN_TOKEN = 'rmt_test-administrator';
 
+type HandedOut =
+  Awaited<ReturnType<OrdersPort['takeOfferBatch']>> extends ReadonlyMap<string, readonly (infer One)[]> ? One : never;
+
 export interface TestApi {
   readonly url: string;
   readonly root: SigningKey;
   readonly seen: SeenBuffer;
   readonly contentDirectory: string;
   /** What the fake orders port answers next and has been asked. */
-  readonly orders: { offers: Awaited<ReturnType<OrdersPort['takeOffers']>>; readonly reports: unknown[] };
+  readonly orders: { offers: readonly HandedOut[]; readonly reports: unknown[] };
   /** Moves the server's clock, milliseconds. */
   readonly skip: (ms: number) => void;
   readonly call: (
@@ -66,20 +71,23 @@ export async function startApi(args: {
 
   const verifier = createVerifier({ pool, clock });
   const seen = createSeenBuffer({ pool, logger });
-  const wake = createWakeHub({ databaseUrl: args.apiUrl, verifier, logger });
-  const orders: { offers: Awaited<ReturnType<OrdersPort['takeOffers']>>; reports: unknown[] } = {
+  const listener = createListener({ url: args.apiUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });
+  const wake = createWakeHub({ listener, verifier, logger });
+  const live = createLiveHub({ pool, listener, clock, logger });
+  const orders: { offers: readonly HandedOut[]; reports: unknown[] } = {
     offers: [],
     reports: [],
   };
   const fake: OrdersPort = {
-    takeReports: async (_pool, { reports }) => {
-      orders.reports.push(...reports);
-      return {
-        acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
-        violations: [],
-      };
-    },
-    takeOffers: async () => orders.offers,
+    takeReportBatch: async (_pool, { polls }) =>
+      polls.map(({ reports }) => {
+        orders.reports.push(...reports);
+        return {
+          acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
+          violations: [],
+        };
+      }),
+    takeOfferBatch: async (_pool, { polls }) => new Map(polls.map(({ endpointId }) => [endpointId, orders.offers])),
   };
   const app = createApp({
     api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
@@ -95,10 +103,12 @@ export async function startApi(args: {
       random: () => 0.5,
       contentDirectory,
     },
+    live,
     logger,
     version: 'test',
     webSecret: randomUUID() + randomUUID(),
     isStopping: () => false,
+    wakeable: wake.count,
     trustProxy: false,
     plugs: args.plugs ?? [],
   });
@@ -134,7 +144,9 @@ export async function startApi(args: {
       return { status: reply.status, headers: reply.headers, body: json ? JSON.parse(text) : text };
     },
     close: async () => {
+      live.close();
       await wake.close();
+      await listener.close();
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
       await seen.close();

@@ -29,6 +29,7 @@ import {
   type OrderDocument,
   type PermitDocument,
   type PollRequest,
+  PROTOCOL_VERSION,
   pollRequest,
 } from '../../protocol/messages.js';
 
@@ -50,6 +51,8 @@ export interface FakeGateway {
   /** While true every request is answered 503. */
   down: boolean;
   nextPollSeconds: number;
+  /** The newest protocol version it speaks, and the one before. */
+  speaks: number;
   now(): number;
   /** Hands the order out until it is over. `permit` null: none yet. */
   offer(doc: OrderDocument, permit: Partial<PermitDocument> | null): void;
@@ -108,6 +111,7 @@ export async function startFakeGateway(options: { readonly address?: string } = 
     clockOffset: 0,
     down: false,
     nextPollSeconds: 0.5,
+    speaks: PROTOCOL_VERSION,
     now: () => Date.now() + fake.clockOffset,
     offer(doc, permit) {
       const full = permit === null ? null : permitFor(fake, doc, permit);
@@ -170,6 +174,9 @@ export async function startFakeGateway(options: { readonly address?: string } = 
 
   const handle = (method: string, path: string, request: SignableRequest): [number, unknown] | Buffer => {
     const body = request.body === null ? null : JSON.parse(Buffer.from(request.body).toString('utf8'));
+    if (typeof body?.protocol === 'number' && body.protocol > fake.speaks) {
+      return [426, { error: 'not spoken', speaks: { from: Math.max(1, fake.speaks - 1), to: fake.speaks } }];
+    }
     if (path === '/agent/v1/enrol') {
       const enrol = enrolRequest.parse(body);
       const fault = verifyWith(request, enrol.publicKey, fake.now());

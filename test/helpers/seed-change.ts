@@ -98,7 +98,8 @@ export interface SeededUpdate {
 export interface SeededTriage {
   readonly name: string;
   readonly to: string;
-  readonly outcome: 'deferred' | 'declined';
+  readonly outcome: 'included' | 'deferred' | 'declined';
+  readonly rule?: string;
   readonly reason: string;
 }
 

@@ -6,6 +6,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
+import { launcherText } from '../../agent/self/launcher.js';
 import { generatePasswords } from '../../cli/up/database-roles.js';
 import type { ChangeSpec, RingSpec } from '../../domain/change/spec.js';
 import { startOnLifeline } from './lifeline.js';
@@ -28,6 +29,8 @@ export interface HostPlan {
   readonly labels: Readonly<Record<string, string>>;
   /** The agent reaches the web tier through a {@link AgentProxy} of its own. */
   readonly proxied?: boolean;
+  /** Started by the agent's launcher, as a service is: it can update itself. */
+  readonly launched?: boolean;
   /** Of the agent's configuration, in place of what is usual here. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -68,6 +71,8 @@ export async function startStack(options: {
   /** More versions the catalogue knows. */
   readonly more?: readonly SeededPackage[];
   readonly policy?: Record<string, unknown>;
+  /** Of the worker and the web tier, beside what they need. */
+  readonly env?: Readonly<Record<string, string>>;
 }): Promise<Stack> {
   const home = mkdtempSync(join(tmpdir(), 'ringmaster-stack-'));
   const [databasePort, temporalPort, apiPort] = (await freePorts(3)) as [number, number, number];
@@ -113,7 +118,7 @@ export async function startStack(options: {
     (name: string, file: string, env: Record<string, string>, args: readonly string[] = []) =>
     async () => {
       const { serverPid, stop } = await startOnLifeline({
-        argv: [process.execPath, join(programs(), file), ...args],
+        argv: file.startsWith('/') ? [file, ...args] : [process.execPath, join(programs(), file), ...args],
         env: { ...CHILD_ENV, HOME: home, ...env },
         cwd: home,
         signal: 'SIGTERM',
@@ -128,6 +133,7 @@ export async function startStack(options: {
     TEMPORAL_ADDRESS: `127.0.0.1:${temporalPort}`,
     RINGMASTER_DEFAULT_REPOSITORIES: 'off',
     RINGMASTER_LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'info',
+    ...options.env,
   };
   const addWorker = (name: string) =>
     processes.add(
@@ -216,7 +222,7 @@ export async function startStack(options: {
     });
     if (policy.status >= 300) throw new Error(`policy: ${JSON.stringify(policy.body)}`);
     await Promise.all(
-      options.hosts.map(async ({ name, labels, proxied, config: over }) => {
+      options.hosts.map(async ({ name, labels, proxied, launched, config: over }) => {
         const it = host(name);
         it.make({
           packages: options.packages.map((p) => ({ name: p, version: OLD })),
@@ -245,7 +251,9 @@ export async function startStack(options: {
         );
         await processes.add(
           it.process,
-          program(it.process, 'agent-bundle/ringmaster-agent.mjs', {}, ['run', '--config', config]),
+          launched
+            ? program(it.process, writeLauncher(it.stateDir), {}, ['run', '--config', config])
+            : program(it.process, 'agent-bundle/ringmaster-agent.mjs', {}, ['run', '--config', config]),
           { keep: true },
         );
       }),
@@ -315,6 +323,14 @@ export const changeOf = (args: {
   parameters: { include: { packages: [...args.packages] }, confirmMinutes: 1, discoverMinutes: 1 },
   ...args.over,
 });
+
+function writeLauncher(stateDir: string): string {
+  const file = join(stateDir, 'launch');
+  const bundle = join(programs(), 'agent-bundle/ringmaster-agent.mjs');
+  const text = launcherText({ node: process.execPath, bundle, slots: join(stateDir, 'slots'), trialSeconds: 6 });
+  writeFileSync(file, text, { mode: 0o755 });
+  return file;
+}
 
 function tailOf(path: string): string {
   try {

@@ -26,7 +26,11 @@ export const patchKind: ChangeKind<PatchParameters> = {
   },
 };
 
-async function readAndPlan(context: KindContext<PatchParameters>, endpointIds: readonly string[]): Promise<KindPlan> {
+async function readAndPlan(
+  context: KindContext<PatchParameters>,
+  endpointIds: readonly string[],
+  undoable?: ReadonlySet<string>,
+): Promise<KindPlan> {
   const { db, client, parameters, now } = context;
-  return planPatches({ ...(await db.loadPatchInputs(client, { endpointIds, now })), parameters, now });
+  return planPatches({ ...(await db.loadPatchInputs(client, { endpointIds, now })), parameters, now, undoable });
 }

@@ -1,0 +1,162 @@
+// A backup in the middle of a change, the change carried on to its end, the backup restored: hosts are then ahead of the
+// server. Nothing is applied twice, and the change ends. Real processes, real agents on simulated machines.
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import { createBackup, SECRETS_FILE } from '../../cli/backup/backup.js';
+import { findBackup } from '../../cli/backup/manifest.js';
+import { restoreInto, unsealed, verifiedManifest } from '../../cli/backup/restore.js';
+import { collectFiles } from '../../cli/backup/secrets.js';
+import { changeOf, NEW, ringOf, type Stack, startStack } from '../helpers/stack.js';
+
+const PASSPHRASE = 'correct horse battery staple';
+let stack: Stack;
+let dir: string;
+let parts: {
+  readonly ownerUrl: string;
+  readonly contentDir: string;
+  readonly temporalFile: string;
+  readonly keysDir: string;
+};
+
+beforeAll(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'ringmaster-backups-'));
+  stack = await startStack({
+    packages: ['app', 'lib'],
+    hosts: ['one', 'two', 'three', 'four'].map((name) => ({ name, labels: { site: 'backup', host: name } })),
+  });
+  const home = dirname(stack.dataDir);
+  parts = {
+    ownerUrl: (stack.pool as unknown as { options: { connectionString: string } }).options.connectionString,
+    contentDir: join(stack.dataDir, 'content'),
+    temporalFile: join(home, 'temporal.sqlite'),
+    keysDir: join(home, 'keys'),
+  };
+});
+afterAll(async () => {
+  await stack?.end();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+const backUp = () =>
+  createBackup(dir, {
+    ...parts,
+    temporalPid: stack.processes.pid('temporal'),
+    version: 'test',
+    secrets: { files: collectFiles(dirname(parts.keysDir), 'keys'), passphrase: PASSPHRASE },
+  });
+
+/** The server is lost and comes back as the backup has it; agents live on. */
+async function restore(id: string): Promise<readonly string[]> {
+  for (const name of ['api', 'worker', 'temporal']) await stack.processes.kill9(name);
+  const folder = findBackup(dir, id);
+  const manifest = await verifiedManifest(dir, folder);
+  const told = await restoreInto({ dir, folder, manifest, now: Date.now(), target: { ...parts, replace: true } });
+  for (const name of ['temporal', 'worker', 'api']) await stack.processes.start(name);
+  return told;
+}
+
+const states = async (changeId: string) =>
+  Object.fromEntries(
+    (
+      await stack.rows(
+        `SELECT e.name, o.state FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id WHERE o.change_id = $1 AND o.kind = 'change'`,
+        [changeId],
+      )
+    ).map((row) => [row.name, row.state]),
+  );
+const outcomeOf = async (changeId: string) =>
+  (await stack.rows('SELECT outcome FROM change WHERE id = $1', [changeId]))[0]?.outcome;
+const begins = (host: string) =>
+  stack
+    .host(host)
+    .effects()
+    .filter((effect) => effect.action === 'begin');
+
+test('an hour-old backup applies nothing twice, and its changes end', async () => {
+  // Ring 1 is done, two's order is under way, three and four have not begun when the backup is made.
+  for (const name of ['two']) stack.host(name).behave({ hold: 'both' });
+  const ring = (name: string, host: string, over = {}) => ringOf({ name, select: { labels: { host } }, ...over });
+  const changeId = await stack.createChange(
+    changeOf({
+      name: 'half way',
+      labels: { site: 'backup' },
+      packages: ['app'],
+      rings: [ring('first', 'one'), ring('second', 'two'), ringOf({ name: 'rest', select: { sharePercent: 100 } })],
+    }),
+  );
+  await stack.waitFor('two has begun', async () => (await states(changeId)).two === 'applying');
+  const { id } = await backUp();
+  stack.host('two').behave({});
+  await stack.waitFor('the change is closed', async () => (await outcomeOf(changeId)) !== null);
+  expect(await outcomeOf(changeId)).toBe('completed');
+  // What was begun only after the backup was made is unknown to it altogether.
+  const later = await stack.createChange(changeOf({ name: 'later', labels: { site: 'backup' }, packages: ['lib'] }));
+  await stack.waitFor('the later change is closed', async () => (await outcomeOf(later)) === 'completed');
+  const before = stack.hosts.map((host) => begins(host.name).length);
+  expect(before).toEqual([2, 2, 2, 2]);
+
+  const told = await restore(id);
+  expect(told.join('\n')).toContain('1 open changes are halted');
+  await stack.waitFor(
+    'the web tier is back',
+    async () => (await stack.api('GET', `/v1/changes/${changeId}`)).status === 200,
+  );
+  expect(await stack.rows('SELECT halted, halt_verb FROM change WHERE closed_at IS NULL')).toEqual([
+    { halted: true, halt_verb: 'stopAll' },
+  ]);
+  // The journal is asked for: what two did meanwhile is known before anybody resumes.
+  await stack.waitFor('two has told', async () => (await states(changeId)).two === 'succeeded');
+  await stack.waitFor(
+    'every host is scanned anew',
+    async () =>
+      (
+        await stack.rows(`SELECT count(*)::int AS n FROM installed_package WHERE name = 'lib' AND version = $1`, [NEW])
+      )[0].n === 4,
+  );
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  expect(await states(changeId)).toEqual({ one: 'succeeded', two: 'succeeded' });
+
+  const resumed = await stack.api('POST', `/v1/changes/${changeId}/resume`, {});
+  expect(resumed.status).toBe(202);
+  await stack.waitFor('the change is closed again', async () => (await outcomeOf(changeId)) !== null);
+  expect({ outcome: await outcomeOf(changeId), states: await states(changeId) }).toEqual({
+    outcome: 'completed',
+    states: { one: 'succeeded', two: 'succeeded', three: 'succeeded', four: 'succeeded' },
+  });
+  expect(stack.hosts.map((host) => begins(host.name).length)).toEqual(before);
+  for (const host of stack.hosts) expect(host.version('app')).toBe(NEW);
+  // Nobody is accused of a start whose permit only the lost server knew.
+  expect(await stack.rows(`SELECT action, detail FROM audit_entry WHERE action LIKE 'violation.%'`)).toEqual([]);
+  // Agents have followed to the key set that was signed anew.
+  const [newest] = await stack.rows('SELECT max(version) AS version FROM key_set');
+  const identity = JSON.parse(readFileSync(join(stack.host('one').stateDir, 'identity/identity.json'), 'utf8'));
+  expect(identity.keySet.version).toBe(newest.version);
+  // And it works: the next change is carried out.
+  stack.host('one').behave({ available: [{ name: 'app', version: NEW }] });
+  expect(
+    (await stack.rows(`SELECT count(*)::int AS n FROM audit_entry WHERE action = 'installation.restored'`))[0].n,
+  ).toBe(1);
+}, 150_000);
+
+test('a damaged backup is known before anything is replaced, and keys open only with their passphrase', async () => {
+  await backUp();
+  const { id, folder, contentFiles, newContentFiles } = await backUp();
+  // Content is kept once for all backups.
+  expect([contentFiles > 3, newContentFiles]).toEqual([true, 0]);
+  const manifest = await verifiedManifest(dir, folder);
+  expect(manifest.id).toBe(id);
+  expect(Object.keys(unsealed(folder, manifest, PASSPHRASE)).sort()).toEqual([
+    'keys/codes.key',
+    'keys/root.pem',
+    'keys/worker.pem',
+  ]);
+  expect(() => unsealed(folder, manifest, 'another passphrase')).toThrow('the passphrase is not the one');
+  expect(readFileSync(join(folder, SECRETS_FILE), 'utf8')).not.toContain('PRIVATE KEY');
+  const file = join(folder, 'database/endpoint.gz');
+  const bytes = readFileSync(file);
+  bytes[bytes.length - 1] = (bytes.at(-1) ?? 0) ^ 1;
+  writeFileSync(file, bytes);
+  await expect(verifiedManifest(dir, folder)).rejects.toThrow('is not whole');
+});
