@@ -130,6 +130,7 @@ function securityHeaders() {
     },
     // Whoever serves us over TLS decides for how long; saying it over plain HTTP means nothing.
     strictTransportSecurity: false,
-    referrerPolicy: { policy: 'no-referrer' },
+    // Not `no-referrer`: browsers then send `Origin: null` with our own forms, as a foreign page's would.
+    referrerPolicy: { policy: 'same-origin' },
   });
 }

@@ -17,10 +17,13 @@ export interface FormGuard {
   readonly requireFormToken: RequestHandler;
 }
 
-/** Whether the browser says that the request comes from another origin. Programs say nothing. */
+/**
+ * Whether the browser says that the request comes from another origin. Programs say nothing. Where it names the site, that
+ * settles it: no page can set that header, while `Origin` may be `null` for a form of ours (Fetch, "serializing a request origin").
+ */
 export function isForeign(req: Request): boolean {
   const site = req.get('sec-fetch-site');
-  if (site !== undefined && site !== 'same-origin' && site !== 'none') return true;
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
   const origin = req.get('origin');
   if (origin === undefined) return false;
   try {

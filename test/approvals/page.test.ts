@@ -83,7 +83,8 @@ describe.each(NAMES)('the page, %s', (name) => {
     );
     const headers = pages[name]?.headers;
     expect(headers?.get('content-security-policy')).toContain("default-src 'none'");
-    expect(headers?.get('referrer-policy')).toBe('no-referrer');
+    // No other site learns the locator; our own form still says where it comes from.
+    expect(headers?.get('referrer-policy')).toBe('same-origin');
     expect(headers?.get('cache-control')).toBe('no-store');
   });
 });
