@@ -12,6 +12,7 @@ describe('isForeign', () => {
     ['our own form whose page sends no referrer', { 'sec-fetch-site': 'same-origin', origin: 'null' }, false],
     ['typed by the person', { 'sec-fetch-site': 'none' }, false],
     ['another site', { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' }, true],
+    ['contradicting words', { 'sec-fetch-site': 'same-origin', origin: 'https://evil.example' }, true],
     ['another host of our site', { 'sec-fetch-site': 'same-site', origin: 'http://other.example' }, true],
     ['an old browser at our own form', { origin: 'http://ringmaster.example:8420' }, false],
     ['an old browser elsewhere', { origin: 'http://ringmaster.example' }, true],
