@@ -24,9 +24,12 @@ import { liveRoutes } from './live/routes.js';
 import { createAggregateCache } from './ops/aggregates.js';
 import { createMetrics } from './ops/metrics.js';
 import { opsRoutes } from './ops/routes.js';
+import { consolePages } from './pages/index.js';
+import type { TemporalUi } from './pages/shell.js';
 import { resourceRoutes } from './resources.js';
 
 const stylesheet = join(webDirectory, 'page.css');
+const liveScript = join(webDirectory, 'live.js');
 
 /** What pages and routes that live elsewhere are given when they are plugged in. */
 export interface PlugContext {
@@ -57,6 +60,8 @@ export interface AppDeps {
   readonly wakeable: () => number;
   /** As express takes it: hops, addresses, or false. */
   readonly trustProxy: boolean | number | string;
+  /** Where people look at workflows; null: nobody said. */
+  readonly temporalUi: TemporalUi | null;
   /** Approvals and whatever else brings routes or pages of its own. */
   readonly plugs: readonly ((context: PlugContext) => Plug)[];
 }
@@ -88,6 +93,7 @@ export function createApp(deps: AppDeps): Express {
   app.use('/agent/v1', gatewayRoutes(deps.gateway));
 
   app.get('/assets/page.css', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(stylesheet));
+  app.get('/assets/live.js', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(liveScript));
   const document = openApiDocument(routes, deps.version);
   app.get('/v1/openapi.json', (_req, res) => void res.json(document));
 
@@ -97,6 +103,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(sessionAuthentication({ poolFor }));
   app.use(mountRoutes(routes, clock));
   app.use(signInPages({ pool, forms, clock }));
+  app.use(consolePages({ pool, clock, forms, routes, temporalUi: deps.temporalUi }));
   for (const { pages } of plugs) if (pages !== undefined) app.use(pages);
 
   app.use(nothingHere);
@@ -109,7 +116,7 @@ export function createApp(deps: AppDeps): Express {
   return app;
 }
 
-/** Pages load their own style sheet, post to us, and nothing else; they have no scripts. */
+/** Pages load their own style sheet, post to us, and nothing else; only pages that stay up to date allow our one script. */
 function securityHeaders() {
   return helmet({
     contentSecurityPolicy: {
@@ -125,6 +132,7 @@ function securityHeaders() {
     },
     // Whoever serves us over TLS decides for how long; saying it over plain HTTP means nothing.
     strictTransportSecurity: false,
-    referrerPolicy: { policy: 'no-referrer' },
+    // Not `no-referrer`: browsers then send `Origin: null` with our own forms, as a foreign page's would.
+    referrerPolicy: { policy: 'same-origin' },
   });
 }

@@ -70,6 +70,7 @@ const app = createApp({
   isStopping: () => stopping,
   wakeable: wake.count,
   trustProxy: settings.trustProxy,
+  temporalUi: settings.temporalUi,
   plugs: [(context) => ({ pages: approvalPages(context) })],
 });
 

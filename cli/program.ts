@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { registerApply } from './commands/apply.js';
+import { registerApprove } from './commands/approve.js';
 import { registerAudit } from './commands/audit.js';
 import { registerBackup } from './commands/backup.js';
 import { registerCompletion } from './commands/completion.js';
@@ -16,6 +17,7 @@ export function createProgram(): Command {
   registerUp(program);
   registerEndpoints(program);
   registerCycle(program);
+  registerApprove(program);
   registerApply(program);
   registerAudit(program);
   registerBackup(program);

@@ -110,6 +110,7 @@ export async function startApi(args: {
     isStopping: () => false,
     wakeable: wake.count,
     trustProxy: false,
+    temporalUi: { url: 'http://temporal.example.test', namespace: 'default' },
     plugs: args.plugs ?? [],
   });
   const server = createServer(app);
