@@ -1,6 +1,6 @@
 /** Puts the web tier together: who may reach what, in which order. Constructs no connection and reads no environment. */
 import { join } from 'node:path';
-import express, { type Express, type Router } from 'express';
+import express, { type Express, type Request, type Router } from 'express';
 import helmet from 'helmet';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
@@ -17,6 +17,7 @@ import { mountRoutes } from './http/mount.js';
 import { openApiDocument } from './http/openapi.js';
 import { webDirectory } from './http/pages.js';
 import type { Route } from './http/route.js';
+import { isUrgent } from './http/urgent.js';
 import { traceRequests } from './http/tracing.js';
 import type { LiveHub } from './live/hub.js';
 import { liveRoutes } from './live/routes.js';
@@ -96,9 +97,10 @@ export function createApp(deps: AppDeps): Express {
   const document = openApiDocument(routes, deps.version);
   app.get('/v1/openapi.json', (_req, res) => void res.json(document));
 
-  app.use(bearerAuthentication({ pool, clock }));
+  const poolFor = (req: Request) => (isUrgent(req) ? api.reserved : pool);
+  app.use(bearerAuthentication({ poolFor, clock }));
   app.use(sessionMiddleware({ pool, secret: deps.webSecret, logger }));
-  app.use(sessionAuthentication({ pool }));
+  app.use(sessionAuthentication({ poolFor }));
   app.use(mountRoutes(routes, clock));
   app.use(signInPages({ pool, forms, clock }));
   app.use(consolePages({ pool, clock, forms, routes, temporalUi: deps.temporalUi }));
@@ -130,6 +132,7 @@ function securityHeaders() {
     },
     // Whoever serves us over TLS decides for how long; saying it over plain HTTP means nothing.
     strictTransportSecurity: false,
-    referrerPolicy: { policy: 'no-referrer' },
+    // Not `no-referrer`: browsers then send `Origin: null` with our own forms, as a foreign page's would.
+    referrerPolicy: { policy: 'same-origin' },
   });
 }

@@ -17,6 +17,8 @@ import { freezeCalendarRoutes } from './policy-sets/calendar-routes.js';
 import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
+import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
+import { zeroDayRoutes } from './zero-day/routes.js';
 
 export function resourceRoutes(deps: ApiDeps): Route[] {
   return [
@@ -36,5 +38,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     quorumRoutes,
     repositoryRoutes,
     scheduleRoutes,
+    expeditePolicyRoutes,
+    zeroDayRoutes,
   ].flatMap((routes) => routes(deps));
 }

@@ -90,7 +90,7 @@ export async function startApi(args: {
     takeOfferBatch: async (_pool, { polls }) => new Map(polls.map(({ endpointId }) => [endpointId, orders.offers])),
   };
   const app = createApp({
-    api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
+    api: { pool, reserved: pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
     gateway: {
       pool,
       clock,
