@@ -15,6 +15,7 @@ import { createSeenBuffer } from './gateway/seen-buffer.js';
 import { createVerifier } from './gateway/signed.js';
 import { createWakeHub, WAKE_CHANNEL } from './gateway/wake.js';
 import { createLogger } from './http/logger.js';
+import { answerParserErrors } from './http/parser-errors.js';
 import { createLiveHub, LIVE_CHANNELS } from './live/hub.js';
 import { readSettings } from './settings.js';
 
@@ -61,11 +62,13 @@ const app = createApp({
   webSecret: webSecret({ fromEnvironment: settings.webSecret, dataDirectory: settings.dataDirectory }),
   isStopping: () => stopping,
   wakeable: wake.count,
+  rateLimits: settings.rateLimits,
   trustProxy: settings.trustProxy,
   plugs: [(context) => ({ pages: approvalPages(context) })],
 });
 
 const server = createServer(app);
+answerParserErrors(server);
 wake.attach(server);
 server.on('error', (error) => {
   logger.fatal({ err: error }, `can't listen on ${settings.host}:${settings.port}`);

@@ -72,6 +72,7 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
       summary: 'One exception',
       permission: 'exception.read',
       params: idParams,
+      current: (db, { id }) => readException(db, { id }),
       responses: { 200: { description: 'The exception', schema: exceptionReply } },
       handler: async ({ params, now }) => ({ status: 200, body: await one(params.id, now) }),
     }),

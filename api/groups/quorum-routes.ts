@@ -25,6 +25,11 @@ export function quorumRoutes({ pool }: ApiDeps): Route[] {
       summary: 'One quorum group',
       permission: 'group.read',
       params: nameParams,
+      // Members come and go by themselves.
+      current: async (db, { name }) => {
+        const [quorum] = await listQuorumGroups(db, name);
+        return quorum === undefined ? null : { selector: quorum.selector, maxUnavailable: quorum.maxUnavailable };
+      },
       responses: { 200: { description: 'The quorum group', schema: quorumReply } },
       handler: async ({ params }) => {
         const [quorum] = await listQuorumGroups(pool, params.name);

@@ -37,6 +37,7 @@ export function groupRoutes({ pool }: ApiDeps): Route[] {
       summary: 'One group',
       permission: 'group.read',
       params: nameParams,
+      current: async (db, { name }) => (await listGroups(db, name))[0] ?? null,
       responses: { 200: { description: 'The group', schema: groupReply } },
       handler: async ({ params }) => {
         const [group] = await listGroups(pool, params.name);

@@ -33,6 +33,7 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
       summary: 'One policy set',
       permission: 'policy.read',
       params: nameParams,
+      current: async (db, { name }) => (await listPolicySets(db, name))[0] ?? null,
       responses: { 200: { description: 'The policy set', schema: policyReply } },
       handler: async ({ params }) => {
         const [policy] = await listPolicySets(pool, params.name);

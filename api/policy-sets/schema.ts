@@ -13,7 +13,7 @@ export const policyReply = z.object({
   version: z.number().int(),
   name: z.string(),
   precedence: z.number(),
-  document: z.record(z.string(), z.unknown()),
+  document: policyDocumentSchema,
 });
 
 export const policyVersionReply = policyReply.extend({
@@ -35,6 +35,7 @@ export const policyReach = z.object({
 });
 
 export const calendarReply = z.object({ id: z.uuid(), name: z.string(), importedAt: z.iso.datetime() });
+export const calendarListReply = calendarReply.extend({ importedBy: z.string(), characters: z.number().int() });
 
 export const calendarQuery = z.strictObject({ zone: zoneSchema.default('UTC') });
 
