@@ -7,7 +7,7 @@ import type { Approver } from '../db/approvals/people.js';
 import type { ApprovalRequest, CodeWay, Invited } from '../db/approvals/request.js';
 import type { Mail } from '../db/mail/outbox.js';
 import type { Queryable } from '../db/pool.js';
-import { endpointsInWords } from '../domain/approval/evidence.js';
+import { endpointsInWords, overrideLines } from '../domain/approval/evidence.js';
 import { codeMatches, oneTimeCode } from '../domain/approval/one-time-code.js';
 import { tally } from '../domain/approval/quorum.js';
 import {
@@ -18,6 +18,7 @@ import {
   WRONG_CODE,
 } from '../domain/approval/refusal.js';
 import type { Approvers } from '../domain/approval/rule.js';
+import { readOverride } from '../domain/change/override.js';
 import { quorumFor } from '../domain/change/way-back.js';
 import { type EpochMs, MINUTE } from '../domain/time.js';
 import type { ApprovalActivities } from './contract.js';
@@ -43,6 +44,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
   const askMail = (request: ApprovalRequest, person: Invited, key: string, reminder: boolean): Mail => ({
     key,
     recipient: person.email,
+    priority: request.evidence.change.priority,
     ...deps.renderApprovalMail({
       evidence: request.evidence,
       who: person.name,
@@ -66,6 +68,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
       person.codeWay ?? 'none'
     ];
     if (recipient === null) return [];
+    const { priority } = request.evidence.change;
     const subject = { requestId: request.id, planDigest: request.planDigest, accountId: person.accountId };
     const code = oneTimeCode(deps.codesKey, subject);
     const view = {
@@ -75,7 +78,9 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
       code,
       digest: request.planDigest,
     };
-    return [{ key: `approval/${request.id}/${person.accountId}/code`, recipient, ...deps.renderCodeMail(view) }];
+    return [
+      { key: `approval/${request.id}/${person.accountId}/code`, recipient, priority, ...deps.renderCodeMail(view) },
+    ];
   };
 
   const ask = async (
@@ -115,7 +120,14 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
           const read = await stores.readEvidence(client, { changeId, ring });
           const { rules, withoutNet } = await stores.readWithoutNet(client, { changeId, ring });
           const quorum = quorumFor({ quorum: rule.quorum, rules, withoutNet });
-          const evidence = { ...read, when, planDigest, risk: [...riskWithoutNet(withoutNet), ...read.risk] };
+          const { override: plan, ...rest } = read;
+          const overrides = overrideLines({
+            plan,
+            mine: readOverride(rule.overrides),
+            endpoints: read.ring.endpoints,
+          });
+          const risk = [...riskWithoutNet(withoutNet), ...read.risk];
+          const evidence = { ...rest, when, planDigest, risk, ...(overrides.length > 0 && { overrides }) };
           const expiresAt = now + rule.expireAfterMinutes * MINUTE;
           await stores.insertRequest(client, {
             id: requestId,

@@ -33,7 +33,7 @@ export async function resolveWindows(
     zone: zoneShown(group, args.target),
     window: unbound
       ? { opens: now, lastStart: now + UNHURRIED_MS, closes: now + UNHURRIED_MS }
-      : nextOpening({ policy: group.policy, zone: group.zone, target: args.target, calendars, now }),
+      : nextOpening({ ...group, target: args.target, calendars, now }),
   }));
   await orders.writeWindows(pool, resolved);
   return summary(resolved, now);

@@ -15,14 +15,16 @@ export interface Survey {
   readonly policies: readonly PolicySet[];
 }
 
-/** Resolves scope and policies in three queries, whatever the size of the fleet. */
+/** Resolves scope and policies in a few queries, whatever the size of the fleet; of endpoints, only those that can be in it. */
 export async function survey(deps: StageDeps, loaded: LoadedChange, client: Queryable): Promise<Survey> {
   const { db } = deps;
   const { change, timing } = loaded;
+  const concerned =
+    change.zeroDayId === null ? change.spec.scope.ids : await db.loadExposedIds(client, change.zeroDayId);
   const [policies, groups, endpoints] = await Promise.all([
     db.loadPolicies(client),
     db.loadGroups(client),
-    db.loadScopeEndpoints(client),
+    db.loadScopeEndpoints(client, concerned === undefined ? {} : { endpointIds: concerned }),
   ]);
   const { included, excluded } = decideScope({
     endpoints,

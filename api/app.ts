@@ -1,6 +1,6 @@
 /** Puts the web tier together: who may reach what, in which order. Constructs no connection and reads no environment. */
 import { join } from 'node:path';
-import express, { type Express, type Router } from 'express';
+import express, { type Express, type Request, type Router } from 'express';
 import helmet from 'helmet';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
@@ -21,14 +21,18 @@ import { webDirectory } from './http/pages.js';
 import { addressLimit, personLimit, type RateLimits } from './http/rate-limit.js';
 import type { Route } from './http/route.js';
 import { traceRequests } from './http/tracing.js';
+import { isUrgent } from './http/urgent.js';
 import type { LiveHub } from './live/hub.js';
 import { liveRoutes } from './live/routes.js';
 import { createAggregateCache } from './ops/aggregates.js';
 import { createMetrics } from './ops/metrics.js';
 import { opsRoutes } from './ops/routes.js';
+import { consolePages } from './pages/index.js';
+import type { TemporalUi } from './pages/shell.js';
 import { resourceRoutes } from './resources.js';
 
 const stylesheet = join(webDirectory, 'page.css');
+const liveScript = join(webDirectory, 'live.js');
 
 /** What pages and routes that live elsewhere are given when they are plugged in. */
 export interface PlugContext {
@@ -62,6 +66,8 @@ export interface AppDeps {
   readonly checkReplies?: boolean;
   /** As express takes it: hops, addresses, or false. */
   readonly trustProxy: boolean | number | string;
+  /** Where people look at workflows; null: nobody said. */
+  readonly temporalUi: TemporalUi | null;
   /** Approvals and whatever else brings routes or pages of its own. */
   readonly plugs: readonly ((context: PlugContext) => Plug)[];
 }
@@ -94,18 +100,21 @@ export function createApp(deps: AppDeps): Express {
   app.use('/agent/v1', gatewayRoutes(deps.gateway));
 
   app.get('/assets/page.css', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(stylesheet));
+  app.get('/assets/live.js', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(liveScript));
   const document = openApiDocument(routes, deps.version);
   app.use(docsRoutes());
   app.get('/v1/openapi.json', (_req, res) => void res.json(document));
 
+  const poolFor = (req: Request) => (isUrgent(req) ? api.reserved : pool);
   app.use('/v1', addressLimit(deps.rateLimits));
-  app.use(bearerAuthentication({ pool, clock }));
+  app.use(bearerAuthentication({ poolFor, clock }));
   app.use(sessionMiddleware({ pool, secret: deps.webSecret, logger }));
-  app.use(sessionAuthentication({ pool }));
+  app.use(sessionAuthentication({ poolFor }));
   app.use('/v1', personLimit(deps.rateLimits));
-  const idempotency = createIdempotency({ pool, secret: deps.webSecret, logger });
+  const idempotency = createIdempotency({ poolFor, secret: deps.webSecret, logger });
   app.use(mountRoutes(routes, { db: pool, clock, idempotency, checkReplies: deps.checkReplies ?? false }));
   app.use(signInPages({ pool, forms, clock }));
+  app.use(consolePages({ pool, clock, forms, routes, temporalUi: deps.temporalUi }));
   for (const { pages } of plugs) if (pages !== undefined) app.use(pages);
 
   app.use(nothingHere);
@@ -118,7 +127,7 @@ export function createApp(deps: AppDeps): Express {
   return app;
 }
 
-/** Pages load their own style sheet, post to us, and nothing else; they have no scripts. */
+/** Pages load their own style sheet, post to us, and nothing else; only pages that stay up to date allow our one script. */
 function securityHeaders() {
   return helmet({
     contentSecurityPolicy: {
@@ -134,6 +143,7 @@ function securityHeaders() {
     },
     // Whoever serves us over TLS decides for how long; saying it over plain HTTP means nothing.
     strictTransportSecurity: false,
-    referrerPolicy: { policy: 'no-referrer' },
+    // Not `no-referrer`: browsers then send `Origin: null` with our own forms, as a foreign page's would.
+    referrerPolicy: { policy: 'same-origin' },
   });
 }

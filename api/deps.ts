@@ -33,6 +33,8 @@ export type RetireEndpoint = (
 
 export interface ApiDeps {
   readonly pool: Pool;
+  /** Connections for what must not wait behind anything routine: stops and zero-days. */
+  readonly reserved: Pool;
   readonly clock: () => EpochMs;
   readonly stops: StopPort;
   readonly retireEndpoint: RetireEndpoint;

@@ -36,6 +36,14 @@ const pool = createPool({
   statementTimeoutMs: 30_000,
   onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
 });
+// Stops and zero-days never wait for a connection that routine requests hold.
+const reserved = createPool({
+  url: settings.databaseUrl,
+  applicationName: 'ringmaster-api-reserved',
+  max: 3,
+  statementTimeoutMs: 30_000,
+  onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
+});
 const verifier = createVerifier({ pool, clock });
 const seen = createSeenBuffer({ pool, logger });
 const listener = createListener({ url: settings.databaseUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });
@@ -43,7 +51,7 @@ const wake = createWakeHub({ listener, verifier, logger });
 const live = createLiveHub({ pool, listener, clock, logger });
 
 const app = createApp({
-  api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
+  api: { pool, reserved, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
   gateway: {
     pool,
     clock,
@@ -64,6 +72,7 @@ const app = createApp({
   wakeable: wake.count,
   rateLimits: settings.rateLimits,
   trustProxy: settings.trustProxy,
+  temporalUi: settings.temporalUi,
   plugs: [(context) => ({ pages: approvalPages(context) })],
 });
 
@@ -124,7 +133,7 @@ async function stop(reason: string): Promise<void> {
     await closed;
   }
   await seen.close();
-  await pool.end();
+  await Promise.all([pool.end(), reserved.end()]);
   await tracing
     ?.shutdown()
     .catch((error: Error) => logger.warn({ reason: error.message }, 'the last spans were not sent'));

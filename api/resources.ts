@@ -20,6 +20,8 @@ import { freezeCalendarRoutes } from './policy-sets/calendar-routes.js';
 import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
+import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
+import { zeroDayRoutes } from './zero-day/routes.js';
 
 export function resourceRoutes(deps: ApiDeps): Route[] {
   return [
@@ -42,5 +44,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     scheduleRoutes,
     selfRoutes,
     tokenRoutes,
+    expeditePolicyRoutes,
+    zeroDayRoutes,
   ].flatMap((routes) => routes(deps));
 }

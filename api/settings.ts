@@ -14,6 +14,8 @@ export interface ApiSettings {
   readonly poolSize: number;
   /** Requests below /v1 per minute; 0 for no limit. */
   readonly rateLimits: { readonly perPerson: number; readonly perAddress: number };
+  /** Where people look at workflows. */
+  readonly temporalUi: { readonly url: string; readonly namespace: string } | null;
 }
 
 /** @throws Error naming the variable that can't be understood */
@@ -40,7 +42,15 @@ export function readSettings(env: NodeJS.ProcessEnv): ApiSettings {
   if (!['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'].includes(level)) {
     throw new Error(`RINGMASTER_LOG_LEVEL must be a level such as info, not "${level}"`);
   }
+  const temporalUi = text('RINGMASTER_TEMPORAL_UI_URL');
+  if (temporalUi !== undefined && !(URL.canParse(temporalUi) && /^https?:$/.test(new URL(temporalUi).protocol))) {
+    throw new Error(`RINGMASTER_TEMPORAL_UI_URL must be an address such as http://127.0.0.1:8233, not "${temporalUi}"`);
+  }
   return {
+    temporalUi:
+      temporalUi === undefined
+        ? null
+        : { url: temporalUi.replace(/\/+$/, ''), namespace: text('TEMPORAL_NAMESPACE') ?? 'default' },
     host: text('RINGMASTER_HOST') ?? '127.0.0.1',
     port: whole('RINGMASTER_PORT', 8420, 0, 65_535),
     databaseUrl,

@@ -33,6 +33,9 @@ if (!Number.isInteger(endpoints) || endpoints < 20 || !SCENARIOS.includes(scenar
 }
 const say = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
 const installation = await install(say);
+// Whoever ends the benchmark ends what it started.
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  process.once(signal, () => void installation.end().finally(() => process.exit(1)));
 try {
   const figures = await measure(installation);
   const text = `${JSON.stringify(figures, undefined, 2)}\n`;

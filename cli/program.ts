@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { registerApply } from './commands/apply.js';
+import { registerApprove } from './commands/approve.js';
 import { registerAudit } from './commands/audit.js';
 import { registerBackup } from './commands/backup.js';
 import { registerCompletion } from './commands/completion.js';
@@ -7,6 +8,7 @@ import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
 import { registerMigrate } from './commands/migrate.js';
 import { registerUp } from './commands/up.js';
+import { registerZeroDay } from './commands/zero-day.js';
 
 /** The whole command tree; what commands need is loaded only when one of them runs. */
 export function createProgram(): Command {
@@ -16,6 +18,8 @@ export function createProgram(): Command {
   registerUp(program);
   registerEndpoints(program);
   registerCycle(program);
+  registerZeroDay(program);
+  registerApprove(program);
   registerApply(program);
   registerAudit(program);
   registerBackup(program);

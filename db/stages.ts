@@ -24,3 +24,4 @@ export { loadWorkGroups } from './plan/work-groups.js';
 export { carryApprovals, insertPlan, voidApprovals, writePlanRows } from './plan/write.js';
 export { loadGroups, loadPolicies } from './policy/load.js';
 export { inTransaction } from './pool.js';
+export { loadExposedIds } from './zero-day/endpoints.js';

@@ -20,6 +20,8 @@ const RELAY_BATCH = 50;
 /** What a worker does beside activities. Any number of workers may do them at once; rows say who has what. */
 export function composeDuties(deps: {
   readonly pool: Pool;
+  /** Connections that routine work can't take. */
+  readonly reserved: Pool;
   readonly client: Client;
   readonly catalogue: CatalogueActivities;
   readonly settings: WorkerSettings;
@@ -43,6 +45,14 @@ export function composeDuties(deps: {
       name: 'outbox',
       everyMs: SECOND,
       run: async () => (await relayOutbox({ pool, client, clock, log }, RELAY_BATCH)) === RELAY_BATCH,
+    },
+    {
+      // A routine batch may wait for slow workflows; nothing urgent waits for it.
+      name: 'outbox-expedited',
+      everyMs: SECOND,
+      run: async () =>
+        (await relayOutbox({ pool: deps.reserved, client, clock, log }, RELAY_BATCH, { expeditedOnly: true })) ===
+        RELAY_BATCH,
     },
     { name: 'audit', everyMs: SECOND, run: async () => (await sealAudit(pool, SEAL_BATCH)) === SEAL_BATCH },
     mailDuty({ pool, clock, settings, log }),

@@ -7,7 +7,7 @@ import { startTracing, traceFields } from '../adapters/telemetry/tracing.js';
 import { createListener } from '../db/listen.js';
 import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
-import { TASK_QUEUE } from '../workflows/ids.js';
+import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
@@ -47,6 +47,13 @@ const pool = createPool({
   max: 20,
   onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
 });
+// For expedited changes alone: a routine pool that is busy can't delay them.
+const reserved = createPool({
+  url: settings.databaseUrl,
+  applicationName: 'ringmaster-worker-expedited',
+  max: 8,
+  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
+});
 const listener = createListener({ url: settings.databaseUrl, channels: ['rm_orders', 'rm_outbox', 'rm_mail'], log });
 const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
@@ -77,20 +84,37 @@ const duties = startDuties({
   clock,
   log,
   duties: [
-    ...composeDuties({ pool, client: temporal.client, catalogue, settings, clock, log, states: () => duties.states() }),
+    ...composeDuties({
+      pool,
+      reserved,
+      client: temporal.client,
+      catalogue,
+      settings,
+      clock,
+      log,
+      states: () => duties.states(),
+    }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });
-listener.on('rm_outbox', () => duties.poke('outbox'));
+listener.on('rm_outbox', () => {
+  duties.poke('outbox-expedited');
+  duties.poke('outbox');
+});
 listener.on('rm_mail', () => duties.poke('mail'));
 
-const worker = await Worker.create({
+const common = {
   connection: temporal.native,
   namespace: settings.temporalNamespace,
-  taskQueue: TASK_QUEUE,
   workflowBundle: { codePath: fileURLToPath(new URL('../workflow-bundle.js', import.meta.url)) },
-  activities: composeActivities({
-    pool,
+  interceptors: {
+    activity: [observeActivities({ log, traceOf: tracing === null ? null : createTraceLookup(pool) })],
+  },
+  shutdownGraceTime: '5s',
+};
+const activitiesOver = (connections: typeof pool) =>
+  composeActivities({
+    pool: connections,
     keys,
     content,
     catalogue,
@@ -98,25 +122,43 @@ const worker = await Worker.create({
     clock,
     listener,
     wakeMail: () => duties.poke('mail'),
+  });
+const workers = [
+  await Worker.create({
+    ...common,
+    taskQueue: TASK_QUEUE,
+    activities: activitiesOver(pool),
+    // A pump holds its slot for as long as its window is open: slots are cheap, waiting for one is not.
+    maxConcurrentActivityTaskExecutions: 400,
   }),
-  interceptors: {
-    activity: [observeActivities({ log, traceOf: tracing === null ? null : createTraceLookup(pool) })],
-  },
-  shutdownGraceTime: '5s',
-  // A pump holds its slot for as long as its window is open: slots are cheap, waiting for one is not.
-  maxConcurrentActivityTaskExecutions: 400,
-});
-stop.signal.addEventListener('abort', () => worker.shutdown());
-if (stop.signal.aborted) worker.shutdown();
+  // Slots, threads and connections of its own: however many routine pumps there are, they never take the last.
+  await Worker.create({
+    ...common,
+    taskQueue: EXPEDITED_TASK_QUEUE,
+    activities: activitiesOver(reserved),
+    maxConcurrentActivityTaskExecutions: 100,
+    maxCachedWorkflows: 100,
+    workflowThreadPoolSize: 1,
+  }),
+];
+const shutDown = () => {
+  for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+};
+stop.signal.addEventListener('abort', shutDown);
 log.info({ temporal: settings.temporalAddress }, 'working');
 
 try {
-  await worker.run();
+  // One that fails takes the other along: half a worker would look alive.
+  const runs = workers.map((worker) => worker.run());
+  if (stop.signal.aborted) shutDown();
+  const ends = await Promise.allSettled(runs.map((run) => run.finally(() => stop.abort('a worker ended'))));
+  const failed = ends.find((end) => end.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 } finally {
   await duties.stop();
   await listener.close();
   await temporal.close();
-  await pool.end();
+  await Promise.all([pool.end(), reserved.end()]);
   await tracing
     ?.shutdown()
     .catch((error: Error) => log.warn({ reason: error.message }, 'the last spans were not sent'));

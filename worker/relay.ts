@@ -12,9 +12,9 @@ import {
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
 import type { Pool } from 'pg';
-import type { ChangeSpec } from '../domain/change/spec.js';
+import { type ChangeSpec, EXPEDITED_PRIORITY, isExpedited } from '../domain/change/spec.js';
 import type { EpochMs } from '../domain/time.js';
-import { TASK_QUEUE } from '../workflows/ids.js';
+import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import type { ChangeInput, CommandReply, DecisionReply } from '../workflows/messages.js';
 import { COMMAND_UPDATE, DECIDE_UPDATE } from '../workflows/messages.js';
 import { inSpan, subjectFields, traceContext } from './activity-observer.js';
@@ -43,15 +43,29 @@ export interface RelayDeps {
 /** Workflow types by change kind; anything else is a remediation-like kind of the same runbook. */
 const workflowTypeOf = (kind: string): string => (kind === 'patch' ? 'patchCycle' : 'remediation');
 
-/** Delivers what is due, up to `limit` rows. Returns how many rows were taken up. */
-export async function relayOutbox(deps: RelayDeps, limit = 50): Promise<number> {
+/** Temporal's own keys, 1 to 5: the smaller is served first, 3 is what work has that names none. */
+const FIRST = { priorityKey: 1 };
+
+/** The priority of the change a row speaks of; every workflow id begins `change/<uuid>`. */
+const PRIORITY = `coalesce((SELECT c.priority FROM change c WHERE c.id = substring(o.workflow_id FROM 8 FOR 36)::uuid), 0)`;
+
+/**
+ * Delivers what is due, up to `limit` rows, of the highest priority first. Returns how many rows were taken up.
+ * @param options.expeditedOnly leave what is routine to others: for a relay that must never wait behind it.
+ */
+export async function relayOutbox(
+  deps: RelayDeps,
+  limit = 50,
+  options: { readonly expeditedOnly?: boolean } = {},
+): Promise<number> {
   const lease = deps.clock() + 60_000;
   const { rows } = await deps.pool.query<OutboxRow>(
     `UPDATE outbox SET attempts = attempts + 1, next_attempt_at = to_timestamp($2 / 1000.0)
-     WHERE id IN (SELECT id FROM outbox WHERE done_at IS NULL AND next_attempt_at <= to_timestamp($1 / 1000.0)
-                  ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+     WHERE id IN (SELECT o.id FROM outbox o WHERE o.done_at IS NULL AND o.next_attempt_at <= to_timestamp($1 / 1000.0)
+                     AND (NOT $4 OR ${PRIORITY} >= ${EXPEDITED_PRIORITY})
+                  ORDER BY ${PRIORITY} DESC, o.created_at LIMIT $3 FOR UPDATE OF o SKIP LOCKED)
      RETURNING id, topic, workflow_id, payload, attempts, trace`,
-    [deps.clock(), lease, limit],
+    [deps.clock(), lease, limit, options.expeditedOnly ?? false],
   );
   await Promise.all(rows.map((row) => carry(deps, row)));
   return rows.length;
@@ -120,18 +134,27 @@ async function startChange(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
     kind: string;
     name: string;
     spec: ChangeSpec;
+    priority: number;
     deadline: Date;
     closed_at: Date | null;
-  }>('SELECT id, kind, name, spec, deadline, closed_at FROM change WHERE id = $1', [row.payload.changeId]);
+  }>('SELECT id, kind, name, spec, priority, deadline, closed_at FROM change WHERE id = $1', [row.payload.changeId]);
   const change = rows[0];
   if (change === undefined) return { kind: 'refused', reason: 'no such change' };
   // Past Temporal's retention the id would be free again; the row knows that the change is over.
   if (change.closed_at !== null) return { kind: 'done', result: 'closed before' };
-  const input: ChangeInput = { changeId: change.id, spec: change.spec, deadline: change.deadline.getTime() };
+  const expedited = isExpedited(change.priority);
+  const input: ChangeInput = {
+    changeId: change.id,
+    spec: change.spec,
+    deadline: change.deadline.getTime(),
+    ...(expedited && { expedited }),
+  };
   try {
     await deps.client.workflow.start(workflowTypeOf(change.kind), {
       workflowId: row.workflow_id,
-      taskQueue: TASK_QUEUE,
+      // Rings, approvals and activities of the change inherit both.
+      taskQueue: expedited ? EXPEDITED_TASK_QUEUE : TASK_QUEUE,
+      ...(expedited && { priority: FIRST }),
       workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
       workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
       staticSummary: change.name,

@@ -1,6 +1,8 @@
 /** Workflow ids are functions of ours, so a resend finds what it started; each with its inverse where one is needed. */
 
 export const TASK_QUEUE = 'ringmaster';
+/** Changes of high priority, their rings and approvals: polled by slots that routine work can't take. */
+export const EXPEDITED_TASK_QUEUE = 'ringmaster-expedited';
 
 export function changeWorkflowId(changeId: string): string {
   return `change/${changeId}`;

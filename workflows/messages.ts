@@ -9,6 +9,8 @@ export interface ChangeInput {
   readonly changeId: string;
   readonly spec: ChangeSpec;
   readonly deadline: EpochMs;
+  /** Hurried: nothing is waited for that is there for people to read. Histories from before this was known have no such word. */
+  readonly expedited?: boolean | undefined;
 }
 
 export interface ChangeResult {

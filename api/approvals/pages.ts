@@ -40,7 +40,7 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
     res
       .status(args.status)
       .set('cache-control', 'no-store')
-      .set('referrer-policy', 'no-referrer')
+      .set('referrer-policy', 'same-origin')
       .type('html')
       .send(html);
   };

@@ -1,5 +1,5 @@
 /** Bearer token or session → person. Whoever presents a wrong token is refused, never treated as a guest. */
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import type { Pool } from 'pg';
 import { findBearer, findByAccount, type PersonRow } from '../../db/identity/people.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -18,7 +18,11 @@ const REFUSED = {
 } as const;
 
 /** Reads `Authorization: Bearer`. */
-export function bearerAuthentication(deps: { pool: Pool; clock: () => EpochMs }): RequestHandler {
+export function bearerAuthentication(deps: {
+  /** Which connections look the token up. */
+  poolFor: (req: Request) => Pool;
+  clock: () => EpochMs;
+}): RequestHandler {
   return async (req, _res, next) => {
     const header = req.headers.authorization;
     if (header === undefined) {
@@ -27,7 +31,7 @@ export function bearerAuthentication(deps: { pool: Pool; clock: () => EpochMs })
     }
     const token = /^Bearer ([\x21-\x7e]{8,512})$/i.exec(header)?.[1];
     if (token === undefined) throw unauthenticated('the Authorization header must be "Bearer <token>"');
-    const bearer = await findBearer(deps.pool, token, deps.clock());
+    const bearer = await findBearer(deps.poolFor(req), token, deps.clock());
     if (bearer.state !== 'valid') throw unauthenticated(REFUSED[bearer.state]);
     setPerson(req, personOf(bearer.person));
     next();
@@ -35,7 +39,7 @@ export function bearerAuthentication(deps: { pool: Pool; clock: () => EpochMs })
 }
 
 /** After the session middleware: the account's roles are read afresh, so that revoking works at once. */
-export function sessionAuthentication(deps: { pool: Pool }): RequestHandler {
+export function sessionAuthentication(deps: { poolFor: (req: Request) => Pool }): RequestHandler {
   return async (req, _res, next) => {
     const accountId = req.session?.accountId;
     if (accountId === undefined || req.headers.authorization !== undefined) {
@@ -43,7 +47,7 @@ export function sessionAuthentication(deps: { pool: Pool }): RequestHandler {
       return;
     }
     if (!SAFE.has(req.method) && isForeign(req)) throw forbidden('the request comes from another site');
-    const row = await findByAccount(deps.pool, accountId);
+    const row = await findByAccount(deps.poolFor(req), accountId);
     if (row !== null) setPerson(req, personOf(row));
     next();
   };

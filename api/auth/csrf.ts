@@ -17,12 +17,16 @@ export interface FormGuard {
   readonly requireFormToken: RequestHandler;
 }
 
-/** Whether the browser says that the request comes from another origin. Programs say nothing. */
+/**
+ * Whether the browser says that the request comes from another origin. Programs say nothing. `Origin` may be `null` for a form
+ * of ours (Fetch, "serializing a request origin"): then the site decides, which no page can claim to be.
+ */
 export function isForeign(req: Request): boolean {
   const site = req.get('sec-fetch-site');
   if (site !== undefined && site !== 'same-origin' && site !== 'none') return true;
   const origin = req.get('origin');
   if (origin === undefined) return false;
+  if (origin === 'null') return site === undefined;
   try {
     return new URL(origin).host !== req.get('host');
   } catch {

@@ -1,4 +1,4 @@
-/** Sign-in, sign-out and the first page. */
+/** Sign-in and sign-out. */
 import express, { type Request, type Response, Router } from 'express';
 import type { Pool } from 'pg';
 import { z } from 'zod';
@@ -83,16 +83,6 @@ export function signInPages(deps: { pool: Pool; forms: FormGuard; clock: () => E
     }
     await endSession(req);
     res.clearCookie('ringmaster.sid', { path: '/' }).redirect(303, '/sign-in');
-  });
-
-  router.get('/', (req, res) => {
-    const person = currentPerson(req);
-    if (person === null) {
-      res.redirect(303, '/sign-in');
-      return;
-    }
-    res.set('cache-control', 'no-store').type('html');
-    res.send(renderPage('home', { ...person, formToken: deps.forms.formToken(req, res) }));
   });
   return router;
 }

@@ -12,6 +12,7 @@ import type { ApiDeps, Stopped } from '../deps.js';
 import { idParams } from '../http/paging.js';
 import { conflict, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import { isUrgent } from '../http/urgent.js';
 import { commandBodies, commandReply, stopAllBody, stopAllReply } from './schema.js';
 
 const SUMMARIES = {
@@ -53,9 +54,9 @@ export function commandRoutes(deps: ApiDeps): Route[] {
       params: idParams,
       body: commandBodies[name] as z.ZodType<Words>,
       responses: { 202: { description: 'Told the change', schema: commandReply } },
-      handler: async ({ params, body, person, now }) => {
+      handler: async ({ params, body, person, now, req }) => {
         const by = person.actor;
-        const reply = await inTransaction(pool, async (client) => {
+        const reply = await inTransaction(isUrgent(req) ? deps.reserved : pool, async (client) => {
           const state = await changeState(client, params.id);
           if (state === 'unknown') throw notFound('change');
           if (state === 'closed') throw conflict('the change is closed');
@@ -91,7 +92,7 @@ export function commandRoutes(deps: ApiDeps): Route[] {
       responses: { 202: { description: 'All are halted', schema: stopAllReply } },
       handler: async ({ body, person, now }) => {
         const by = person.actor;
-        const reply = await inTransaction(pool, async (client) => {
+        const reply = await inTransaction(deps.reserved, async (client) => {
           const halted = await deps.stops.haltAll(client, { by, reason: body.reason, now });
           const changes: { changeId: string; commandId: string }[] = [];
           for (const changeId of halted.changeIds) {

@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
 import { readKeySet } from '../../db/endpoints/key-set.js';
-import { readPollView } from '../../db/endpoints/presence.js';
-import { storeScan } from '../../db/inventory/store-scan.js';
+import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
+import { storeScans } from '../../db/inventory/store-scan.js';
 import { readSetting } from '../../db/setting.js';
+import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { keyIdOf } from '../../protocol/envelope.js';
 import {
@@ -19,9 +20,10 @@ import {
 } from '../../protocol/messages.js';
 import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
 import { validated } from '../http/validate.js';
-import { enrol } from './enrol.js';
+import { createEnrolments } from './enrol.js';
+import { createGatherer, type Gatherer } from './gather.js';
 import { createPolls, type PollDeps } from './poll.js';
-import { requireOwnKey, type Signer, type Verifier } from './signed.js';
+import { foreignKey, type Signer, type Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
   readonly verifier: Verifier;
@@ -36,6 +38,8 @@ const ENROL_LIMIT = '256kb';
 
 export function gatewayRoutes(deps: GatewayDeps): Router {
   const polls = createPolls(deps);
+  const enrolments = createEnrolments(deps);
+  const scans = createScans(deps);
   const router = Router();
   // Nobody's megabytes are read before there is at least the look of a signature. Compressed bodies are refused: the digest
   // that is signed is one over the bytes as sent.
@@ -59,7 +63,8 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     if (keySet === null || typeof rootPublicKey !== 'string')
       throw unavailable('the worker has not published its key set yet');
     const now = deps.clock();
-    const endpointId = await enrol(deps, { request, now });
+    if (!isIanaZone(request.zone)) throw invalidField('zone', 'not an IANA time zone');
+    const endpointId = await enrolments.run({ request, now });
     res.set('cache-control', 'no-store').json({
       endpointId,
       serverTime: deps.clock(),
@@ -80,13 +85,10 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
   router.post(
     '/inventory',
     signed(async (req, signer) => {
-      const { endpointId } = signer;
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await requireActive(deps.pool, signer);
-      const now = deps.clock();
-      await storeScan(deps.pool, { endpointId, scan, now });
-      return { serverTime: now, scanId: scan.scanId };
+      await scans.run({ signer, scan });
+      return { serverTime: deps.clock(), scanId: scan.scanId };
     }),
   );
 
@@ -163,10 +165,41 @@ function spoken(body: unknown): unknown {
 }
 
 async function requireActive(pool: Pool, signer: Signer): Promise<void> {
-  const view = await readPollView(pool, signer.endpointId);
-  if (view !== null) requireOwnKey(signer, view);
-  if (view?.state !== 'active')
-    throw forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+  const objection = inactive(signer, (await readPollViews(pool, [signer.endpointId])).get(signer.endpointId));
+  if (objection !== null) throw objection;
+}
+
+/** Why this endpoint gets nothing; null: it is active, and the key that signed is its own. */
+function inactive(signer: Signer, view: PollView | undefined): Problem | null {
+  const foreign = view === undefined ? null : foreignKey(signer, view);
+  if (foreign !== null || view?.state === 'active') return foreign;
+  return forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
+}
+
+/** Inventories in one transaction; each may be big. */
+const SCANS_TOGETHER = 50;
+
+/** Stores inventories that come together in one go. `run` throws Problem 401 or 403 for an endpoint that is not active. */
+function createScans(deps: GatewayDeps): Gatherer<{ readonly signer: Signer; readonly scan: InventoryRequest }, void> {
+  return createGatherer({
+    work: async (scans) => {
+      const views = await readPollViews(
+        deps.pool,
+        scans.map(({ signer }) => signer.endpointId),
+      );
+      const objections = scans.map(({ signer }) => inactive(signer, views.get(signer.endpointId)));
+      await storeScans(deps.pool, {
+        scans: scans.flatMap(({ signer, scan }, i) =>
+          objections[i] === null ? [{ endpointId: signer.endpointId, scan }] : [],
+        ),
+        now: deps.clock(),
+      });
+      return objections.map((error) => (error === null ? { ok: true, value: undefined } : { ok: false, error }));
+    },
+    key: ({ signer }) => signer.endpointId,
+    atOnce: 2,
+    most: SCANS_TOGETHER,
+  });
 }
 
 /** A package is installed once per architecture; a list that says otherwise is no inventory. */

@@ -12,6 +12,7 @@ describe('problemOf', () => {
     ['server stopped under a query', coded('57P01'), 503],
     ['server starting', coded('57P03'), 503],
     ['too many connections', coded('53300'), 503],
+    ['a full disk', coded('53100'), 503],
     ['connection lost', new Error('Connection terminated unexpectedly'), 503],
     ['no connection free', new Error('timeout exceeded when trying to connect'), 503],
     ['deadlock', coded('40P01'), 503],

@@ -32,8 +32,12 @@ export interface Idempotency {
 }
 
 /** @param deps.secret shared by replicas, as cookies are: all of them must see the same request as the same */
-export function createIdempotency(deps: { pool: Pool; secret: string; logger: Logger }): Idempotency {
-  const { pool, logger } = deps;
+export function createIdempotency(deps: {
+  poolFor: (req: Request) => Pool;
+  secret: string;
+  logger: Logger;
+}): Idempotency {
+  const { logger } = deps;
   let claims = 0;
   // Bodies may hold passwords and one-time codes: an unkeyed hash of one could be guessed from a stolen table.
   const fingerprint = (req: Request): string =>
@@ -42,7 +46,7 @@ export function createIdempotency(deps: { pool: Pool; secret: string; logger: Lo
       .update(rawBody(req) ?? '')
       .digest('base64url');
 
-  const sweep = async (now: EpochMs): Promise<void> => {
+  const sweep = async (pool: Pool, now: EpochMs): Promise<void> => {
     claims += 1;
     if (claims % SWEEP_EVERY !== 1) return;
     await sweepKeys(pool, now).catch((error) => logger.warn({ err: error }, 'old idempotency keys stay for now'));
@@ -52,9 +56,10 @@ export function createIdempotency(deps: { pool: Pool; secret: string; logger: Lo
     once: async ({ req, actor, now, secret }, work) => {
       const key = keyOf(req);
       if (key === null) return work({});
+      const pool = deps.poolFor(req);
       const claimed = await claimKey(pool, { actor, key, fingerprint: fingerprint(req), now });
       if (claimed.state !== 'mine') return again(claimed);
-      await sweep(now);
+      await sweep(pool, now);
       const { claim } = claimed;
       let reply: RenderedReply;
       try {

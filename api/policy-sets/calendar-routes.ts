@@ -101,7 +101,10 @@ export function freezeCalendarRoutes({ pool }: ApiDeps): Route[] {
         if (calendar === null) throw notFound('freeze calendar');
         const { icalendar, ...row } = calendar;
         const usedBy = await policySetsOfCalendar(pool, params.name);
-        return { status: 200, body: { ...row, usedBy, ...contentsOf(icalendar, { zone: query.zone, now }) } };
+        return {
+          status: 200,
+          body: { ...row, icalendar, usedBy, ...contentsOf(icalendar, { zone: query.zone, now }) },
+        };
       },
     }),
     route({

@@ -41,6 +41,8 @@ export const calendarQuery = z.strictObject({ zone: zoneSchema.default('UTC') })
 
 const instant = z.iso.datetime();
 export const calendarDetail = calendarReply.extend({
+  /** The text as imported. */
+  icalendar: z.string(),
   importedBy: z.string(),
   /** Policy sets in force that obey it. */
   usedBy: z.array(z.string()),

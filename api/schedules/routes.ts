@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { inTransaction } from '../../db/pool.js';
-import { createSchedule, listSchedules, retireSchedule } from '../../db/schedules/schedules.js';
+import { changeSchedule, createSchedule, listSchedules, retireSchedule } from '../../db/schedules/schedules.js';
 import { type Cadence, nextScheduledStart } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { checkSpec } from '../changes/check-spec.js';
@@ -9,7 +9,7 @@ import type { ApiDeps } from '../deps.js';
 import { idParams } from '../http/paging.js';
 import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { scheduleDetail, schedulePost, scheduleReply } from './schema.js';
+import { scheduleDetail, schedulePost, schedulePut, scheduleReply } from './schema.js';
 
 /** The next three starts, for people to see that it is what they meant; fewer when it ends. */
 function nextStarts(cadence: Cadence, now: EpochMs): { readonly starts: string[]; readonly never: string | null } {
@@ -88,6 +88,30 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
           return made;
         });
         return { status: 201, body: { id, name: body.name, nextStarts: starts } };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/v1/schedules/:id',
+      summary: 'Change what a schedule starts, and when',
+      permission: 'schedule.edit',
+      params: idParams,
+      body: schedulePut,
+      responses: { 200: { description: 'The schedule', schema: scheduleReply } },
+      handler: async ({ params, body, person, now }) => {
+        await checkSpec(deps, body.spec, 'spec.');
+        const { starts, never } = nextStarts(body.calendar, now);
+        if (starts.length === 0) throw invalidField('calendar', never ?? 'never starts');
+        const name = await inTransaction(pool, async (client) => {
+          const changed = await changeSchedule(client, { id: params.id, ...body });
+          if (changed === null) throw notFound('schedule');
+          const detail = { name: changed, calendar: body.calendar, overlap: body.overlap };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'schedule.changed', subject: `schedule/${params.id}`, detail },
+          ]);
+          return changed;
+        });
+        return { status: 200, body: { id: params.id, name, nextStarts: starts } };
       },
     }),
     route({

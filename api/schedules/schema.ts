@@ -11,6 +11,9 @@ export const schedulePost = z.strictObject({
   spec: changeSpecSchema,
 });
 
+/** Its name stays. */
+export const schedulePut = schedulePost.omit({ name: true });
+
 export const scheduleReply = z.object({
   id: z.uuid(),
   name: z.string(),

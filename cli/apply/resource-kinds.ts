@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 import { groupPut, quorumPut } from '../../api/groups/schema.js';
 import { policyPut } from '../../api/policy-sets/schema.js';
-import { schedulePost } from '../../api/schedules/schema.js';
+import { schedulePut } from '../../api/schedules/schema.js';
 import type { ApiClient } from '../client/http-client.js';
 import { calendarSpec } from './calendar-spec.js';
 
@@ -17,7 +17,6 @@ export interface ResourceKind {
   readonly kind: string;
   /** The server's own schema of a document's `spec`. */
   readonly schema: z.ZodType;
-  /** What of `spec` the server calls differently: its field → ours. */
   list(client: ApiClient): Promise<Existing[]>;
   put(client: ApiClient, args: { name: string; spec: unknown; before: Existing | null }): Promise<void>;
 }
@@ -28,7 +27,6 @@ interface Items<T> {
   readonly items: readonly T[];
 }
 
-/** Puts over what was read: somebody else's edit in between is refused where the server gives ETags. */
 async function putJson(client: ApiClient, where: string, body: unknown): Promise<void> {
   await client.request('PUT', where, { body });
 }
@@ -86,7 +84,7 @@ export const RESOURCE_KINDS: readonly ResourceKind[] = [
   },
   {
     kind: 'Schedule',
-    schema: schedulePost.omit({ name: true }),
+    schema: schedulePut,
     list: async (client) => {
       const { items } =
         await client.get<Items<{ id: string; name: string; calendar: unknown; overlap: unknown; spec: unknown }>>(
@@ -94,7 +92,10 @@ export const RESOURCE_KINDS: readonly ResourceKind[] = [
         );
       return items.map(({ id, name, calendar, overlap, spec }) => ({ id, name, spec: { calendar, overlap, spec } }));
     },
-    put: (client, { name, spec }) => putJson(client, path('schedules', name), spec),
+    put: async (client, { name, spec, before }) => {
+      if (before === null) await client.post('/v1/schedules', { name, ...(spec as object) });
+      else await putJson(client, path('schedules', before.id), spec);
+    },
   },
 ];
 

@@ -85,6 +85,10 @@ export function apiSpec(context: ProgramContext, bootstrapToken: string | undefi
   const env = {
     ...common(context),
     DATABASE_URL: context.urls.api,
+    // Where the pages send people who want to see a workflow; an address of one's own is passed on as it is.
+    ...(context.settings.temporalAddress === undefined && process.env.RINGMASTER_TEMPORAL_UI_URL === undefined
+      ? { RINGMASTER_TEMPORAL_UI_URL: `http://127.0.0.1:${context.settings.ports.temporalUi}` }
+      : {}),
     ...(bootstrapToken === undefined ? {} : { RINGMASTER_BOOTSTRAP_TOKEN: bootstrapToken }),
   };
   return program({ ...context, name: 'api', file: API_PROGRAM, env, umask: 0o077 });

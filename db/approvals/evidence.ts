@@ -1,5 +1,6 @@
 import type { Evidence, EvidenceUpdate, LeftOut, RingEvidence } from '../../domain/approval/evidence.js';
 import { EVIDENCE_LIST_LIMIT, endpointsInWords } from '../../domain/approval/evidence.js';
+import { type Override, readOverride } from '../../domain/change/override.js';
 import type { RingSpec } from '../../domain/change/spec.js';
 import type { Queryable } from '../pool.js';
 
@@ -7,7 +8,7 @@ import type { Queryable } from '../pool.js';
 export async function readEvidence(
   db: Queryable,
   args: { readonly changeId: string; readonly ring: number },
-): Promise<Omit<Evidence, 'when'>> {
+): Promise<Omit<Evidence, 'when' | 'overrides'> & { readonly override: Override }> {
   const { changeId, ring } = args;
   const change = await readChange(db, args);
   const { updates, total: updatesTotal, cves } = await readUpdates(db, args);
@@ -25,6 +26,7 @@ export async function readEvidence(
     },
     ring: { ordinal: ring, name: change.ring_name, endpoints: endpoints.total, limits: limitsOf(change.ring_spec) },
     planDigest: change.plan_digest,
+    override: readOverride(change.override),
     totals: { updates: updatesTotal, leftOut: leftOutTotal },
     updates,
     leftOut,
@@ -43,11 +45,13 @@ type ChangeRow = {
   plan_digest: string;
   ring_name: string;
   ring_spec: RingSpec;
+  override: unknown;
 };
 
 async function readChange(db: Queryable, args: { changeId: string; ring: number }): Promise<ChangeRow> {
   const { rows } = await db.query<ChangeRow>(
     `SELECT c.name, c.spec, c.priority, c.plan_digest, r.name AS ring_name, r.spec AS ring_spec,
+            (SELECT p.header #> '{budgets,override}' FROM plan p WHERE p.change_id = c.id AND p.revision = c.plan_revision) AS override,
             coalesce(a.name, 'schedule ' || s.name || coalesce(', made by ' || m.name, ''), c.requested_by) AS requester
      FROM change c JOIN ring r ON r.change_id = c.id AND r.ordinal = $2
        LEFT JOIN account a ON a.id::text = c.requested_by

@@ -18,14 +18,16 @@ export async function createChange(
     spec: ChangeSpec;
     requestedBy: string;
     now: EpochMs;
+    /** The zero-day it serves. */
+    zeroDayId?: string;
     workflowId: (changeId: string) => string;
   },
 ): Promise<string> {
   const { spec, requestedBy, now } = args;
   const id = args.id ?? randomUUID();
   await client.query(
-    `INSERT INTO change (id, kind, name, spec, priority, requested_by, requested_at, deadline, trace)
-     VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7 / 1000.0), to_timestamp($8 / 1000.0), $9)`,
+    `INSERT INTO change (id, kind, name, spec, priority, requested_by, requested_at, deadline, trace, zero_day_id)
+     VALUES ($1, $2, $3, $4, $5, $6, to_timestamp($7 / 1000.0), to_timestamp($8 / 1000.0), $9, $10)`,
     [
       id,
       spec.kind,
@@ -36,6 +38,7 @@ export async function createChange(
       now,
       now + spec.deadlineMinutes * MINUTE,
       currentTrace(),
+      args.zeroDayId ?? null,
     ],
   );
   await enqueueStart(client, { id: randomUUID(), workflowId: args.workflowId(id), changeId: id });

@@ -20,6 +20,8 @@ export interface ChangeRow {
   readonly planDigest: string | null;
   readonly planRevision: number;
   readonly closedAt: EpochMs | null;
+  /** The zero-day it serves: it plans for that one's endpoints alone. */
+  readonly zeroDayId: string | null;
 }
 
 /**
@@ -32,7 +34,7 @@ export async function loadChange(
 ): Promise<ChangeRow | null> {
   const { rows } = await db.query(
     `SELECT id, kind, name, spec, priority, requested_by, requested_at, deadline, stage, outcome, halted, halt_verb,
-            halted_by, plan_digest, plan_revision, closed_at
+            halted_by, plan_digest, plan_revision, closed_at, zero_day_id
        FROM change WHERE id = $1 ${args.lock === true ? 'FOR UPDATE' : ''}`,
     [args.changeId],
   );
@@ -55,5 +57,6 @@ export async function loadChange(
     planDigest: row.plan_digest,
     planRevision: row.plan_revision,
     closedAt: row.closed_at === null ? null : row.closed_at.getTime(),
+    zeroDayId: row.zero_day_id,
   };
 }

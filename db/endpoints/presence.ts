@@ -56,11 +56,6 @@ export async function readPollViews(
   );
 }
 
-/** {@link readPollViews} for one endpoint. */
-export async function readPollView(db: Queryable, endpointId: string): Promise<PollView | null> {
-  return (await readPollViews(db, [endpointId])).get(endpointId) ?? null;
-}
-
 export interface Seen {
   readonly endpointId: string;
   readonly at: EpochMs;

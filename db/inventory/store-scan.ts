@@ -1,4 +1,4 @@
-/** One scan's findings, replaced as a whole, in one transaction and a fixed number of statements however much there is. */
+/** Scans' findings, replaced as a whole, in one transaction and a fixed number of statements however much there is. */
 import type { Pool, PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
 import type { InventoryRequest } from '../../protocol/messages.js';
@@ -7,140 +7,171 @@ import { refreshQuorumMembers } from '../groups/groups.js';
 import { inTransaction } from '../pool.js';
 import { recordMissing, settleConfirmed } from './update-facts.js';
 
-export interface ScanResult {
-  /** False when this scan was stored before: a repeated request changes nothing. */
-  readonly stored: boolean;
+export interface ScanOf {
+  readonly endpointId: string;
+  readonly scan: InventoryRequest;
 }
 
 /**
- * Stores a scan. An incomplete one leaves a record that it was tried, and what earlier scans found stays.
- * Rows name the scan that last *changed* them, so that a scan without news writes next to nothing.
+ * Stores scans, at most one of each endpoint. An incomplete one leaves a record that it was tried, and what earlier scans
+ * found stays; one that was stored before (a repeated request) changes nothing. Rows name the scan that last *changed* them,
+ * so that a scan without news writes next to nothing.
  */
-export function storeScan(
+export async function storeScans(
   pool: Pool,
-  args: { readonly endpointId: string; readonly scan: InventoryRequest; readonly now: EpochMs },
-): Promise<ScanResult> {
-  return inTransaction(pool, async (client) => {
-    const { endpointId, scan, now } = args;
-    // Two scans of one endpoint take turns.
-    const { rows } = await client.query<{ moved: boolean }>(
-      'SELECT NOT facts @> $2::jsonb AS moved FROM endpoint WHERE id = $1 FOR NO KEY UPDATE',
-      [endpointId, JSON.stringify(selectableFacts(scan.facts))],
+  args: { readonly scans: readonly ScanOf[]; readonly now: EpochMs },
+): Promise<void> {
+  if (args.scans.length === 0) return;
+  await inTransaction(pool, async (client) => {
+    const { now } = args;
+    // Two scans of one endpoint take turns; rows are locked in one order, as everywhere.
+    const { rows: locked } = await client.query<{ id: string; moved: boolean }>(
+      `SELECT e.id, NOT e.facts @> s.facts AS moved
+         FROM endpoint e JOIN unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) ON s.id = e.id
+        ORDER BY e.id FOR NO KEY UPDATE OF e`,
+      [
+        args.scans.map(({ endpointId }) => endpointId),
+        args.scans.map(({ scan }) => JSON.stringify(selectableFacts(scan.facts))),
+      ],
     );
-    const inserted = await insertScan(client, args);
-    if (!inserted) return { stored: false };
+    const scans = await insertScans(client, args.scans, now);
+    if (scans.length === 0) return;
     // Also after a scan that failed: asking again at every poll would only load a host that can't answer.
-    await client.query('UPDATE endpoint SET facts = facts || $2::jsonb, wants_scan = false WHERE id = $1', [
-      endpointId,
-      JSON.stringify(scan.facts),
-    ]);
-    if (rows[0]?.moved === true) await refreshQuorumMembers(client, endpointId);
-    if (!scan.complete) return { stored: true };
-    await replacePackages(client, endpointId, scan);
-    await replaceUpdates(client, endpointId, scan);
-    await replaceServices(client, endpointId, scan);
-    await recordMissing(client, { endpointId, scan, now });
-    await settleConfirmed(client, { endpointId, scan, now });
-    return { stored: true };
+    await client.query(
+      `UPDATE endpoint e SET facts = e.facts || s.facts, wants_scan = false
+         FROM unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) WHERE e.id = s.id`,
+      [scans.map(({ endpointId }) => endpointId), scans.map(({ scan }) => JSON.stringify(scan.facts))],
+    );
+    const moved = new Set(locked.flatMap((row) => (row.moved ? [row.id] : [])));
+    for (const { endpointId } of scans) if (moved.has(endpointId)) await refreshQuorumMembers(client, endpointId);
+    const complete = scans.filter(({ scan }) => scan.complete);
+    if (complete.length === 0) return;
+    await replacePackages(client, complete);
+    await replaceUpdates(client, complete);
+    await replaceServices(client, complete);
+    await recordMissing(client, complete, now);
+    await settleConfirmed(client, complete, now);
   });
 }
 
-async function insertScan(
-  client: PoolClient,
-  { endpointId, scan, now }: { endpointId: string; scan: InventoryRequest; now: EpochMs },
-): Promise<boolean> {
-  const { rowCount } = await client.query(
+/** @returns those that are new. */
+async function insertScans(client: PoolClient, scans: readonly ScanOf[], now: EpochMs): Promise<readonly ScanOf[]> {
+  const { rows } = await client.query<{ id: string }>(
     `INSERT INTO scan (id, endpoint_id, started_at, received_at, complete, incomplete_reason, provider, index_age_seconds,
                        reboot_required, audit_clean)
-     VALUES ($1, $2, to_timestamp($3 / 1000.0), to_timestamp($4 / 1000.0), $5, $6, $7, $8, $9, $10)
-     ON CONFLICT (id) DO NOTHING`,
+     SELECT s.id, s.endpoint_id, to_timestamp(s.started_at / 1000.0), to_timestamp($2 / 1000.0), s.complete, s.incomplete_reason,
+            s.provider, s.index_age_seconds, s.reboot_required, s.audit_clean
+       FROM jsonb_to_recordset($1::jsonb) AS s (id uuid, endpoint_id uuid, started_at float8, complete boolean, incomplete_reason text,
+              provider text, index_age_seconds int, reboot_required boolean, audit_clean boolean)
+     ON CONFLICT (id) DO NOTHING RETURNING id`,
     [
-      scan.scanId,
-      endpointId,
-      scan.startedAt,
+      JSON.stringify(
+        scans.map(({ endpointId, scan }) => ({
+          id: scan.scanId,
+          endpoint_id: endpointId,
+          started_at: scan.startedAt,
+          complete: scan.complete,
+          incomplete_reason: scan.incompleteReason,
+          provider: scan.provider,
+          index_age_seconds: scan.indexAgeSeconds,
+          reboot_required: scan.rebootRequired,
+          audit_clean: scan.auditClean,
+        })),
+      ),
       now,
-      scan.complete,
-      scan.incompleteReason,
-      scan.provider,
-      scan.indexAgeSeconds,
-      scan.rebootRequired,
-      scan.auditClean,
     ],
   );
-  return rowCount === 1;
+  const stored = new Set(rows.map((row) => row.id));
+  return scans.filter(({ scan }) => stored.has(scan.scanId));
 }
 
-async function replacePackages(client: PoolClient, endpointId: string, scan: InventoryRequest): Promise<void> {
-  const { packages } = scan;
+const endpointsOf = (scans: readonly ScanOf[]) => scans.map(({ endpointId }) => endpointId);
+
+async function replacePackages(client: PoolClient, scans: readonly ScanOf[]): Promise<void> {
+  const rows = scans.flatMap(({ endpointId, scan }) =>
+    scan.packages.map((one) => ({ ...one, endpointId, scanId: scan.scanId })),
+  );
   await client.query(
-    `WITH incoming AS (SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-                         AS t(name, arch, version, source, source_version)),
-     gone AS (DELETE FROM installed_package p WHERE p.endpoint_id = $1
-                AND NOT EXISTS (SELECT FROM incoming i WHERE i.name = p.name AND i.arch = p.arch))
+    `WITH incoming AS (SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[])
+                         AS t(endpoint_id, scan_id, name, arch, version, source, source_version)),
+     gone AS (DELETE FROM installed_package p WHERE p.endpoint_id = ANY ($1::uuid[])
+                AND NOT EXISTS (SELECT FROM incoming i WHERE i.endpoint_id = p.endpoint_id AND i.name = p.name AND i.arch = p.arch))
      INSERT INTO installed_package AS p (endpoint_id, name, arch, version, source, source_version, scan_id)
-     SELECT $1, name, arch, version, source, source_version, $2 FROM incoming
+     SELECT endpoint_id, name, arch, version, source, source_version, scan_id FROM incoming
      ON CONFLICT (endpoint_id, name, arch) DO UPDATE
        SET version = excluded.version, source = excluded.source, source_version = excluded.source_version,
            scan_id = excluded.scan_id
        WHERE (p.version, p.source, p.source_version) <> (excluded.version, excluded.source, excluded.source_version)`,
     [
-      endpointId,
-      scan.scanId,
-      packages.map((p) => p.name),
-      packages.map((p) => p.arch),
-      packages.map((p) => p.version),
-      packages.map((p) => p.source),
-      packages.map((p) => p.sourceVersion),
+      endpointsOf(scans),
+      rows.map((p) => p.endpointId),
+      rows.map((p) => p.scanId),
+      rows.map((p) => p.name),
+      rows.map((p) => p.arch),
+      rows.map((p) => p.version),
+      rows.map((p) => p.source),
+      rows.map((p) => p.sourceVersion),
     ],
   );
 }
 
-async function replaceUpdates(client: PoolClient, endpointId: string, scan: InventoryRequest): Promise<void> {
-  const { updates } = scan;
+async function replaceUpdates(client: PoolClient, scans: readonly ScanOf[]): Promise<void> {
+  const rows = scans.flatMap(({ endpointId, scan }) =>
+    scan.updates.map((one) => ({ ...one, endpointId, scanId: scan.scanId })),
+  );
   await client.query(
-    `WITH incoming AS (SELECT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[])
-                         AS t(name, arch, installed, candidate)),
-     gone AS (DELETE FROM available_update u WHERE u.endpoint_id = $1
-                AND NOT EXISTS (SELECT FROM incoming i WHERE i.name = u.name AND i.arch = u.arch))
+    `WITH incoming AS (SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[])
+                         AS t(endpoint_id, scan_id, name, arch, installed, candidate)),
+     gone AS (DELETE FROM available_update u WHERE u.endpoint_id = ANY ($1::uuid[])
+                AND NOT EXISTS (SELECT FROM incoming i WHERE i.endpoint_id = u.endpoint_id AND i.name = u.name AND i.arch = u.arch))
      INSERT INTO available_update AS u (endpoint_id, name, arch, installed, candidate, scan_id)
-     SELECT $1, name, arch, installed, candidate, $2 FROM incoming
+     SELECT endpoint_id, name, arch, installed, candidate, scan_id FROM incoming
      ON CONFLICT (endpoint_id, name, arch) DO UPDATE
        SET installed = excluded.installed, candidate = excluded.candidate, scan_id = excluded.scan_id
        WHERE (u.installed, u.candidate) IS DISTINCT FROM (excluded.installed, excluded.candidate)`,
     [
-      endpointId,
-      scan.scanId,
-      updates.map((u) => u.name),
-      updates.map((u) => u.arch),
-      updates.map((u) => u.installed),
-      updates.map((u) => u.candidate),
+      endpointsOf(scans),
+      rows.map((u) => u.endpointId),
+      rows.map((u) => u.scanId),
+      rows.map((u) => u.name),
+      rows.map((u) => u.arch),
+      rows.map((u) => u.installed),
+      rows.map((u) => u.candidate),
     ],
   );
 }
 
-async function replaceServices(client: PoolClient, endpointId: string, scan: InventoryRequest): Promise<void> {
-  // A process may listen twice under one name (a socket per family): the last one told stands for it.
+async function replaceServices(client: PoolClient, scans: readonly ScanOf[]): Promise<void> {
+  const rows = scans.flatMap(({ endpointId, scan }) =>
+    servicesOf(scan).map((one) => ({ ...one, endpointId, scanId: scan.scanId })),
+  );
+  await client.query(
+    `WITH incoming AS (SELECT * FROM unnest($2::uuid[], $3::uuid[], $4::text[], $5::text[], $6::jsonb[])
+                         AS t(endpoint_id, scan_id, kind, name, detail)),
+     gone AS (DELETE FROM endpoint_service s WHERE s.endpoint_id = ANY ($1::uuid[])
+                AND NOT EXISTS (SELECT FROM incoming i WHERE i.endpoint_id = s.endpoint_id AND i.kind = s.kind AND i.name = s.name))
+     INSERT INTO endpoint_service AS s (endpoint_id, kind, name, detail, scan_id)
+     SELECT endpoint_id, kind, name, detail, scan_id FROM incoming
+     ON CONFLICT (endpoint_id, kind, name) DO UPDATE SET detail = excluded.detail, scan_id = excluded.scan_id
+       WHERE s.detail <> excluded.detail`,
+    [
+      endpointsOf(scans),
+      rows.map((s) => s.endpointId),
+      rows.map((s) => s.scanId),
+      rows.map((s) => s.kind),
+      rows.map((s) => s.name),
+      rows.map((s) => JSON.stringify(s.detail)),
+    ],
+  );
+}
+
+/** A process may listen twice under one name (a socket per family): the last one told stands for it. */
+function servicesOf(scan: InventoryRequest): readonly { kind: string; name: string; detail: object }[] {
   const rows = new Map<string, { kind: string; name: string; detail: object }>();
   for (const { name, active } of scan.services) rows.set(`unit ${name}`, { kind: 'unit', name, detail: { active } });
   for (const { protocol, address, port, process } of scan.listeners) {
     const name = `${protocol} ${address}:${port}`;
     rows.set(`listener ${name}`, { kind: 'listener', name, detail: { protocol, address, port, process } });
   }
-  const services = [...rows.values()];
-  await client.query(
-    `WITH incoming AS (SELECT * FROM unnest($3::text[], $4::text[], $5::jsonb[]) AS t(kind, name, detail)),
-     gone AS (DELETE FROM endpoint_service s WHERE s.endpoint_id = $1
-                AND NOT EXISTS (SELECT FROM incoming i WHERE i.kind = s.kind AND i.name = s.name))
-     INSERT INTO endpoint_service AS s (endpoint_id, kind, name, detail, scan_id)
-     SELECT $1, kind, name, detail, $2 FROM incoming
-     ON CONFLICT (endpoint_id, kind, name) DO UPDATE SET detail = excluded.detail, scan_id = excluded.scan_id
-       WHERE s.detail <> excluded.detail`,
-    [
-      endpointId,
-      scan.scanId,
-      services.map((s) => s.kind),
-      services.map((s) => s.name),
-      services.map((s) => JSON.stringify(s.detail)),
-    ],
-  );
+  return [...rows.values()];
 }

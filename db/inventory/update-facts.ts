@@ -4,32 +4,35 @@ import { compareDebVersionTexts } from '../../domain/content/deb-version.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { InventoryRequest } from '../../protocol/messages.js';
 
-interface ScanArgs {
+interface ScanOf {
   readonly endpointId: string;
   readonly scan: InventoryRequest;
-  readonly now: EpochMs;
 }
 
-/** Updates this scan found missing: seen first now, or again. One that had been confirmed and is missing again is open again. */
-export async function recordMissing(client: PoolClient, { endpointId, scan, now }: ScanArgs): Promise<void> {
-  const installed = new Map(scan.packages.map((p) => [`${p.name} ${p.arch}`, p]));
-  const { updates } = scan;
+/** Updates these scans found missing: seen first now, or again. One that had been confirmed and is missing again is open again. */
+export async function recordMissing(client: PoolClient, scans: readonly ScanOf[], now: EpochMs): Promise<void> {
+  const rows = scans.flatMap(({ endpointId, scan }) => {
+    const sources = new Map(scan.packages.map((p) => [`${p.name} ${p.arch}`, p.source]));
+    return scan.updates.map((u) => ({ ...u, endpointId, source: sources.get(`${u.name} ${u.arch}`) ?? null }));
+  });
+  if (rows.length === 0) return;
   await client.query(
     `INSERT INTO update_fact AS f (endpoint_id, name, arch, version, installed_before, source, first_missing_at, last_missing_at)
-     SELECT $1, name, arch, version, before, source, to_timestamp($2 / 1000.0), to_timestamp($2 / 1000.0)
-       FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS t(name, arch, version, before, source)
+     SELECT endpoint_id, name, arch, version, before, source, to_timestamp($1 / 1000.0), to_timestamp($1 / 1000.0)
+       FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+              AS t(endpoint_id, name, arch, version, before, source)
      ON CONFLICT (endpoint_id, name, arch, version) DO UPDATE
        SET last_missing_at = excluded.last_missing_at, confirmed_at = NULL,
            outcome = CASE WHEN f.confirmed_at IS NULL THEN f.outcome ELSE 'missingAgain' END,
            source = coalesce(f.source, excluded.source)`,
     [
-      endpointId,
       now,
-      updates.map((u) => u.name),
-      updates.map((u) => u.arch),
-      updates.map((u) => u.candidate),
-      updates.map((u) => u.installed),
-      updates.map((u) => installed.get(`${u.name} ${u.arch}`)?.source ?? null),
+      rows.map((u) => u.endpointId),
+      rows.map((u) => u.name),
+      rows.map((u) => u.arch),
+      rows.map((u) => u.candidate),
+      rows.map((u) => u.installed),
+      rows.map((u) => u.source),
     ],
   );
 }
@@ -53,33 +56,48 @@ export function settledBy(args: {
   return compared.order === 0 ? 'installed' : 'newer';
 }
 
-/** Closes facts whose update this scan found installed (or overtaken, or its package gone). */
-export async function settleConfirmed(client: PoolClient, { endpointId, scan, now }: ScanArgs): Promise<void> {
-  const { rows: open } = await client.query<{ name: string; arch: string; version: string; before: string | null }>(
-    `SELECT name, arch, version, installed_before AS before FROM update_fact
-      WHERE endpoint_id = $1 AND confirmed_at IS NULL`,
-    [endpointId],
+/** Closes facts whose update these scans found installed (or overtaken, or its package gone). */
+export async function settleConfirmed(client: PoolClient, scans: readonly ScanOf[], now: EpochMs): Promise<void> {
+  const { rows: open } = await client.query<{
+    endpoint_id: string;
+    name: string;
+    arch: string;
+    version: string;
+    before: string | null;
+  }>(
+    `SELECT endpoint_id, name, arch, version, installed_before AS before FROM update_fact
+      WHERE endpoint_id = ANY ($1::uuid[]) AND confirmed_at IS NULL`,
+    [scans.map(({ endpointId }) => endpointId)],
   );
-  const installed = new Map(scan.packages.map((p) => [`${p.name} ${p.arch}`, p.version]));
-  const missing = new Set(scan.updates.map((u) => `${u.name} ${u.arch} ${u.candidate}`));
+  const found = new Map(
+    scans.map(({ endpointId, scan }) => [
+      endpointId,
+      {
+        provider: scan.provider,
+        installed: new Map(scan.packages.map((p) => [`${p.name} ${p.arch}`, p.version])),
+        missing: new Set(scan.updates.map((u) => `${u.name} ${u.arch} ${u.candidate}`)),
+      },
+    ]),
+  );
   const settled = open.flatMap((fact) => {
-    if (missing.has(`${fact.name} ${fact.arch} ${fact.version}`)) return [];
+    const scan = found.get(fact.endpoint_id);
+    if (scan === undefined || scan.missing.has(`${fact.name} ${fact.arch} ${fact.version}`)) return [];
     const outcome = settledBy({
       provider: scan.provider,
       wanted: fact.version,
-      installed: installed.get(`${fact.name} ${fact.arch}`),
+      installed: scan.installed.get(`${fact.name} ${fact.arch}`),
       wasInstalled: fact.before !== null,
     });
     return outcome === null ? [] : [{ ...fact, outcome }];
   });
   if (settled.length === 0) return;
   await client.query(
-    `UPDATE update_fact f SET confirmed_at = to_timestamp($2 / 1000.0), outcome = s.outcome
-       FROM unnest($3::text[], $4::text[], $5::text[], $6::text[]) AS s(name, arch, version, outcome)
-      WHERE f.endpoint_id = $1 AND f.name = s.name AND f.arch = s.arch AND f.version = s.version`,
+    `UPDATE update_fact f SET confirmed_at = to_timestamp($1 / 1000.0), outcome = s.outcome
+       FROM unnest($2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[]) AS s(endpoint_id, name, arch, version, outcome)
+      WHERE f.endpoint_id = s.endpoint_id AND f.name = s.name AND f.arch = s.arch AND f.version = s.version`,
     [
-      endpointId,
       now,
+      settled.map((s) => s.endpoint_id),
       settled.map((s) => s.name),
       settled.map((s) => s.arch),
       settled.map((s) => s.version),

@@ -11,20 +11,23 @@ export interface Mail {
   readonly subject: string;
   readonly text: string;
   readonly html: string;
+  /** Of the change it speaks of; the highest is sent first. Left out: routine. */
+  readonly priority?: number;
 }
 
 /** Puts mails into the outbox in the caller's transaction; one whose key is there already stays as it is. */
 export async function queueMail(db: Queryable, mails: readonly Mail[]): Promise<void> {
   if (mails.length === 0) return;
   await db.query(
-    `INSERT INTO mail (key, recipient, subject, text_body, html_body)
-     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) ON CONFLICT (key) DO NOTHING`,
+    `INSERT INTO mail (key, recipient, subject, text_body, html_body, priority)
+     SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::smallint[]) ON CONFLICT (key) DO NOTHING`,
     [
       mails.map((m) => m.key),
       mails.map((m) => m.recipient),
       mails.map((m) => m.subject),
       mails.map((m) => m.text),
       mails.map((m) => m.html),
+      mails.map((m) => m.priority ?? 0),
     ],
   );
   await db.query(`SELECT pg_notify('rm_mail', '')`);
@@ -38,7 +41,7 @@ export async function takeDueMail(
   const { rows } = await db.query(
     `UPDATE mail SET attempts = attempts + 1, next_attempt_at = to_timestamp(($1 + 60000) / 1000.0)
      WHERE key IN (SELECT key FROM mail WHERE sent_at IS NULL AND next_attempt_at <= to_timestamp($1 / 1000.0)
-                   ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+                   ORDER BY priority DESC, created_at LIMIT $2 FOR UPDATE SKIP LOCKED)
      RETURNING key, recipient, subject, text_body AS text, html_body AS html, attempts`,
     [args.now, args.limit],
   );

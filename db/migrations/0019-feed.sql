@@ -136,7 +136,3 @@ REVOKE ALL ON FUNCTION feed(text, uuid, jsonb), feed_change(), feed_ring(), feed
   feed_endpoint(), prune_feed(timestamptz) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION prune_feed(timestamptz) TO ringmaster_api, ringmaster_worker;
 GRANT SELECT ON feed_event, feed_pruned TO ringmaster_api, ringmaster_worker;
-
--- Pages ask for what happened to one thing.
-CREATE INDEX audit_entry_subject ON audit_entry (subject, id DESC);
-CREATE INDEX order_endpoint ON order_state (endpoint_id);

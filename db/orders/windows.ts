@@ -1,5 +1,6 @@
 /** Where windows are kept: the next opening of each open order, resolved per policy and zone, never per endpoint. */
 import type { Pool } from 'pg';
+import type { Override } from '../../domain/change/override.js';
 import { BEFORE_APPLY } from '../../domain/order/index.js';
 import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -17,6 +18,8 @@ export interface WindowGroup {
   /** Null: the plan names no policy for them. */
   readonly policy: PolicyDocument | null;
   readonly zone: string;
+  /** What approved requests of the ring these were planned in allow to set aside. */
+  readonly override: Override;
   readonly orderIds: readonly string[];
 }
 
@@ -30,20 +33,34 @@ export type ResolvedWindow =
     }
   | { readonly never: string };
 
+/**
+ * What may be set aside for orders planned in ring `h` of change `c`: what the plan in force names, as far as a request of that
+ * ring with exactly that rule was approved, and the ring stands approved for this very plan.
+ */
+const allowed = (what: 'hours' | 'freezes'): string => `coalesce(
+  (SELECT (p.header #>> '{budgets,override,${what}}') = 'true' FROM plan p WHERE p.change_id = c.id AND p.revision = c.plan_revision AND p.digest = c.plan_digest)
+  AND h.approved_digest = c.plan_digest
+  AND EXISTS (SELECT FROM approval_request a WHERE a.id = ANY (h.approvals) AND a.change_id = h.change_id AND a.ring = h.ordinal
+                AND a.state = 'approved' AND (a.rule #>> '{overrides,${what}}') = 'true'), false)`;
+
 /** The open orders of a lane, grouped by what decides their window, and whether the ring was told not to wait. */
 export async function loadWindowGroups(
   pool: Pool,
   args: { readonly changeId: string; readonly ring: number; readonly target: OrderTarget },
 ): Promise<{ readonly groups: readonly WindowGroup[]; readonly ignoreWindows: boolean }> {
   const { rows } = await pool.query(
-    `SELECT p.policy_set_id, p.policy_version, s.document, e.zone, array_agg(o.id ORDER BY o.id) AS ids
+    `WITH allowed AS MATERIALIZED (
+       SELECT h.ordinal, ${allowed('hours')} AS hours, ${allowed('freezes')} AS freezes
+         FROM ring h JOIN change c ON c.id = h.change_id WHERE h.change_id = $1)
+     SELECT p.policy_set_id, p.policy_version, s.document, e.zone, v.hours, v.freezes, array_agg(o.id ORDER BY o.id) AS ids
        FROM order_state o
+       LEFT JOIN allowed v ON v.ordinal = o.home_ring AND o.kind = 'change'
        JOIN endpoint e ON e.id = o.endpoint_id
        LEFT JOIN plan_endpoint p ON p.change_id = o.change_id AND p.endpoint_id = o.endpoint_id
        LEFT JOIN policy_set s ON s.id = p.policy_set_id AND s.version = p.policy_version
       WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND ${WAITS}
-      GROUP BY p.policy_set_id, p.policy_version, s.document, e.zone
-      ORDER BY p.policy_set_id, p.policy_version, e.zone`,
+      GROUP BY p.policy_set_id, p.policy_version, s.document, e.zone, v.hours, v.freezes
+      ORDER BY p.policy_set_id, p.policy_version, e.zone, v.hours, v.freezes`,
     [args.changeId, args.ring, args.target],
   );
   const { rows: ring } = await pool.query('SELECT ignore_windows FROM ring WHERE change_id = $1 AND ordinal = $2', [
@@ -51,7 +68,13 @@ export async function loadWindowGroups(
     args.ring,
   ]);
   return {
-    groups: rows.map((row, key) => ({ key, policy: row.document, zone: row.zone, orderIds: row.ids })),
+    groups: rows.map((row, key) => ({
+      key,
+      policy: row.document,
+      zone: row.zone,
+      override: { hours: row.hours === true, freezes: row.freezes === true },
+      orderIds: row.ids,
+    })),
     ignoreWindows: ring[0]?.ignore_windows ?? false,
   };
 }

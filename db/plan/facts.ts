@@ -35,7 +35,8 @@ export async function recordPlannedFacts(
      INSERT INTO update_fact (endpoint_id, name, arch, version, installed_before, source, vendor, severity, cves,
                               published_at, first_missing_at, last_missing_at, due_at, change_id)
      SELECT pe.endpoint_id, s.name, s.arch, s.version, s.installed, k.source, k.vendor, k.severity, k.cves,
-            to_timestamp(k.published / 1000.0), to_timestamp($2 / 1000.0), to_timestamp($2 / 1000.0), c.deadline, c.id
+            to_timestamp(k.published / 1000.0), to_timestamp($2 / 1000.0), to_timestamp($2 / 1000.0),
+            coalesce((SELECT z.due_at FROM zero_day z WHERE z.id = c.zero_day_id), c.deadline), c.id
        FROM plan_endpoint pe JOIN change c ON c.id = pe.change_id
        JOIN sets s ON s.digest = pe.update_set_digest
        JOIN known k ON k.name = s.name AND k.arch = s.arch AND k.version = s.version

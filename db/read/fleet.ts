@@ -11,6 +11,8 @@ export interface FleetNumbers {
   readonly withUpdates: number;
   readonly openChanges: number;
   readonly haltedChanges: number;
+  /** Some change was asked for, whenever. */
+  readonly everChanged: boolean;
   readonly openApprovals: number;
   readonly groups: number;
   readonly policySets: number;
@@ -22,6 +24,7 @@ export async function readFleetNumbers(db: Queryable, silentSince: EpochMs): Pro
     `SELECT e.*, c.*,
             (SELECT count(DISTINCT endpoint_id)::int FROM available_update) AS "withUpdates",
             (SELECT count(*)::int FROM approval_request WHERE state = 'open') AS "openApprovals",
+            EXISTS (SELECT FROM change) AS "everChanged",
             (SELECT count(*)::int FROM endpoint_group) AS groups,
             (SELECT count(*)::int FROM policy_set WHERE retired_at IS NULL) AS "policySets"
        FROM (SELECT count(*) FILTER (WHERE state <> 'retired')::int AS endpoints,

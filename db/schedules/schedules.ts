@@ -50,3 +50,16 @@ export async function listSchedules(db: Queryable, id: string | null = null): Pr
   );
   return rows;
 }
+
+/** Gives a schedule another content; its next starts follow it. @returns its name, null when there is none in force */
+export async function changeSchedule(
+  client: PoolClient,
+  args: { id: string; spec: ChangeSpec; calendar: Cadence; overlap: Overlap },
+): Promise<string | null> {
+  const { rows } = await client.query<{ name: string }>(
+    `UPDATE schedule SET spec = $2, calendar = $3, overlap = $4, version = version + 1
+      WHERE id = $1 AND retired_at IS NULL RETURNING name`,
+    [args.id, JSON.stringify(args.spec), JSON.stringify(args.calendar), args.overlap],
+  );
+  return rows[0]?.name ?? null;
+}

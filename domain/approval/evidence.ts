@@ -1,4 +1,5 @@
 /** What an approver sees, frozen when asked: what, why, where, when, risk, test results, what is left out. */
+import { commonOverride, type Override, overrideInWords, overridesAnything } from '../change/override.js';
 
 export interface EvidenceUpdate {
   readonly source: string;
@@ -52,7 +53,30 @@ export interface Evidence {
   /** "Servers EU: Sat 22:00–04:00 …", one line per policy that applies. */
   readonly when: readonly string[];
   readonly risk: readonly string[];
+  /** What is set aside if this is approved, in plain words; empty: nothing. Older evidence has none. */
+  readonly overrides?: readonly string[] | undefined;
   readonly test: readonly RingEvidence[];
+}
+
+/** What an approver must know of hours and freezes that the plan wants set aside. @param mine what this very request allows */
+export function overrideLines(args: {
+  readonly plan: Override;
+  readonly mine: Override;
+  readonly endpoints: number;
+}): string[] {
+  const { plan, mine } = args;
+  if (!overridesAnything(plan)) return [];
+  const asked = commonOverride(plan, mine);
+  const count = endpointsInWords(args.endpoints);
+  if (!overridesAnything(asked)) {
+    return [
+      `The plan wants to change endpoints ${overrideInWords(plan)}. Another approval decides about that; this one does not allow it.`,
+    ];
+  }
+  return [
+    `By approving you allow exactly this: ${count} may be changed, and rebooted where that is needed, ${overrideInWords(asked)}, at once.`,
+    'What owners of endpoints forbid on their own machines still holds.',
+  ];
 }
 
 /** "1 endpoint", "3 endpoints". */

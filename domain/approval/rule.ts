@@ -1,4 +1,6 @@
 /** Whose approval a ring needs. Plain types; `rule-schema.ts` validates. */
+import type { Override } from '../change/override.js';
+
 export type Role = 'Administrator' | 'Manager' | 'Operator' | 'User';
 export type StakeholderKind = 'itOwner' | 'user' | 'management' | 'businessOwner';
 
@@ -18,4 +20,6 @@ export interface ApprovalRule {
   readonly expireAfterMinutes: number;
   /** Needs a one-time code sent by another way than the mail with the link. */
   readonly highRisk: boolean;
+  /** What this approval, and no other, allows to set aside. Added by us from the expedite policy, never read from a request. */
+  readonly overrides?: Override | undefined;
 }

@@ -1,6 +1,7 @@
 import type { JsonValue } from '../content/canonical.js';
 import type { PlanHeader, PlanRing } from '../content/plan.js';
 import type { EpochMs } from '../time.js';
+import { overridesAnything } from './override.js';
 import type { ChangeSpec, RingSpec } from './spec.js';
 
 /**
@@ -18,7 +19,12 @@ export function planHeader(args: {
     kind: spec.kind,
     deadline: args.deadline,
     rings: spec.rings.map(ringTerms),
-    budgets: { priority: digestible(spec.priority), parameters: digestible(spec.parameters) },
+    budgets: {
+      priority: digestible(spec.priority),
+      parameters: digestible(spec.parameters),
+      // Named only where something is set aside: plans of old keep their digests.
+      ...(spec.override !== undefined && overridesAnything(spec.override) && { override: digestible(spec.override) }),
+    },
   };
 }
 

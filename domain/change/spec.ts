@@ -1,6 +1,7 @@
 /** What a person or a schedule asks for. Validated by `spec-schema.ts`; plain types, so that workflows may use them. */
 import type { ApprovalRule } from '../approval/rule.js';
 import type { Selector } from '../fleet/selector.js';
+import type { Override } from './override.js';
 
 export type HaltAction = 'pause' | 'rollback' | 'ask';
 
@@ -45,7 +46,14 @@ export interface ChangeSpec {
   readonly offlineAfterMinutes: number;
   /** For the change kind alone: which updates, which rules. Parsed by the kind. */
   readonly parameters: Readonly<Record<string, unknown>>;
+  /** Hours or freezes this change may set aside once exactly that is approved. Never read from a request: the expedite policy allows it. */
+  readonly override?: Override | undefined;
 }
+
+/** A change of at least this priority has queues, worker slots and database connections of its own. */
+export const EXPEDITED_PRIORITY = 100;
+
+export const isExpedited = (priority: number): boolean => priority >= EXPEDITED_PRIORITY;
 
 /** The lane in which endpoints that missed their ring are caught up. */
 export const STRAGGLERS = 1000;

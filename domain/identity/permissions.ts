@@ -16,6 +16,7 @@ export const PERMISSIONS = {
   'order.read': 'Operator',
   'schedule.read': 'Operator',
   'exception.read': 'Operator',
+  'zeroDay.read': 'Operator',
   'endpoint.scan': 'Manager',
   'endpoint.edit': 'Manager',
   'group.edit': 'Manager',
@@ -25,6 +26,8 @@ export const PERMISSIONS = {
   'change.create': 'Manager',
   'change.command': 'Manager',
   'change.stopAll': 'Manager',
+  'zeroDay.create': 'Manager',
+  'endpoint.patch': 'Manager',
   'schedule.edit': 'Manager',
   'exception.edit': 'Manager',
   'audit.read': 'Manager',
@@ -33,6 +36,7 @@ export const PERMISSIONS = {
   'joinToken.create': 'Administrator',
   'joinToken.revoke': 'Administrator',
   'endpoint.reEnrol': 'Administrator',
+  'expeditePolicy.edit': 'Administrator',
   'account.edit': 'Administrator',
 } as const satisfies Readonly<Record<string, Role>>;
 

@@ -1,4 +1,5 @@
 /** When a policy lets orders of endpoints in one zone begin. */
+import { NO_OVERRIDE, type Override } from '../change/override.js';
 import type { FreezeCalendar } from '../schedule/index.js';
 import { freezesBetween, freezesNeeded, nextWindow, parseFreezeCalendar, parseHours } from '../schedule/index.js';
 import { type EpochMs, MINUTE } from '../time.js';
@@ -6,6 +7,7 @@ import type { PolicyDocument } from './policy-set.js';
 
 /** What sending content ahead is expected to take at least. */
 const STAGE_NEEDS_MS = MINUTE;
+const ALWAYS = { always: true } as const;
 
 /** When orders may be let out next, or why never. */
 export type Opening =
@@ -43,16 +45,18 @@ export function nextOpening(args: {
   readonly zone: string;
   readonly target: 'stage' | 'change' | 'revert';
   readonly calendars: Calendars;
+  /** What an approval allows to set aside; of the endpoint's own limits it sets nothing aside. */
+  readonly override?: Override | undefined;
   readonly now: EpochMs;
 }): Opening {
-  const { policy, zone } = args;
+  const { policy, zone, override = NO_OVERRIDE } = args;
   if (policy === null) return { never: 'no policy set applies to the endpoint' };
   const hours = parseHours(policy.hours);
   if (!hours.ok)
     return { never: `hours of operation: ${hours.problems.map((p) => `${p.path}: ${p.reason}`).join('; ')}` };
   if (!(policy.expectedMinutes > 0)) return { never: 'expectedMinutes: is not a number of minutes' };
   const calendars: FreezeCalendar[] = [];
-  for (const name of policy.freezeCalendars) {
+  for (const name of override.freezes ? [] : policy.freezeCalendars) {
     const calendar = args.calendars.get(name);
     if (calendar === undefined) return { never: `freeze calendar ${name}: is missing` };
     if ('problem' in calendar) return { never: `freeze calendar ${name}: ${calendar.problem}` };
@@ -62,7 +66,7 @@ export function nextOpening(args: {
   if (!freezes.ok) return { never: `${freezes.problem.place}: ${freezes.problem.reason}` };
   const staging = args.target === 'stage';
   const needMs = staging ? STAGE_NEEDS_MS : policy.expectedMinutes * MINUTE;
-  const spec = staging ? hours.value.stage : hours.value.apply;
+  const spec = staging ? hours.value.stage : override.hours ? ALWAYS : hours.value.apply;
   const next = nextWindow({ spec, freezes: freezes.freezes, zone, now: args.now, needMs });
   if ('never' in next) return { never: next.never };
   return { opens: next.opens, lastStart: next.closes - needMs, closes: next.closes };

@@ -106,9 +106,17 @@ async function ended(child: ChildProcess): Promise<{ code: number | null; text: 
   return { code, text };
 }
 
+/** A condition that throws (a file that is not there yet) is not met yet. */
 async function until(what: string, condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 15_000;
-  while (!condition()) {
+  const deadline = Date.now() + 60_000;
+  const met = () => {
+    try {
+      return condition();
+    } catch {
+      return false;
+    }
+  };
+  while (!met()) {
     if (Date.now() > deadline) throw new Error(`never: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 30));
   }

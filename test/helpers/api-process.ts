@@ -6,7 +6,7 @@ import { build } from 'esbuild';
 import { freePorts } from './ports.js';
 import { repositoryRoot } from './repository.js';
 
-const FOLDERS = ['api', 'db', 'domain', 'protocol', 'web', 'workflows'];
+const FOLDERS = ['adapters', 'api', 'db', 'domain', 'protocol', 'web', 'workflows'];
 
 export interface BuiltApi {
   readonly main: string;

@@ -95,7 +95,7 @@ export async function startApi(args: {
     takeOfferBatch: async (_pool, { polls }) => new Map(polls.map(({ endpointId }) => [endpointId, orders.offers])),
   };
   const app = createApp({
-    api: { pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
+    api: { pool, reserved: pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
     gateway: {
       pool,
       clock,
@@ -117,6 +117,7 @@ export async function startApi(args: {
     rateLimits: args.rateLimits ?? { perPerson: 0, perAddress: 0 },
     checkReplies: true,
     trustProxy: false,
+    temporalUi: { url: 'http://temporal.example.test', namespace: 'default' },
     plugs: args.plugs ?? [],
   });
   const server = createServer(app);

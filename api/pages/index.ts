@@ -1,0 +1,35 @@
+/** The console: pages rendered here, working without scripts; one small script keeps some of them up to date. */
+import { type ErrorRequestHandler, Router } from 'express';
+import { problemOf } from '../http/errors.js';
+import { auditPages } from './audit.js';
+import { changePages } from './changes.js';
+import { commandPages } from './commands.js';
+import { endpointPages } from './endpoints.js';
+import { homePages } from './home.js';
+import { type ConsoleDeps, createShell, type Shell } from './shell.js';
+
+export function consolePages(deps: ConsoleDeps): Router {
+  const shell = createShell(deps);
+  const router = Router();
+  router.use(homePages(deps, shell));
+  router.use(commandPages(deps, shell));
+  router.use(changePages(deps, shell));
+  router.use(endpointPages(deps, shell));
+  router.use(auditPages(deps, shell));
+  router.use(sayWhatIsWrong(shell));
+  return router;
+}
+
+/** What we told on purpose is told as a page; everything else is the app's to handle. */
+function sayWhatIsWrong(shell: Shell): ErrorRequestHandler {
+  return async (error: unknown, req, res, next) => {
+    const problem = problemOf(error);
+    if (problem === null || problem.status >= 500 || res.headersSent || !req.accepts('html')) {
+      next(error);
+      return;
+    }
+    const title = problem.status === 404 ? 'Nothing here' : problem.options.title;
+    const data = { text: `${problem.message}.`, tone: 'bad', link: { href: '/', text: 'Home' } };
+    await shell.show(req, res, { view: 'notice', title, current: '', status: problem.status, data });
+  };
+}

@@ -1,0 +1,69 @@
+import { unknownGroups } from '../../db/groups/groups.js';
+import { inTransaction } from '../../db/pool.js';
+import { lookUpIds } from '../../db/zero-day/ids.js';
+import { loadExpeditePolicy } from '../../db/zero-day/policy.js';
+import { NO_OVERRIDE } from '../../domain/change/override.js';
+import { MINUTE } from '../../domain/time.js';
+import { targetsOf } from '../../domain/zero-day/targets.js';
+import type { ApiDeps } from '../deps.js';
+import { invalidField, Problem } from '../http/problem.js';
+import { type Route, route } from '../http/route.js';
+import { zeroDayPost, zeroDayStarted } from './schema.js';
+import { checkOverride, startZeroDay } from './start.js';
+
+export function zeroDayRoutes(deps: ApiDeps): Route[] {
+  const { reserved } = deps;
+  return [
+    route({
+      method: 'post',
+      path: '/v1/zero-day',
+      summary: 'CVEs or packages in, a hurried change out, ahead of all routine work',
+      permission: 'zeroDay.create',
+      body: zeroDayPost,
+      responses: {
+        200: { description: 'Nothing to do now, and why; it stays watched', schema: zeroDayStarted },
+        201: { description: 'The zero-day and its change, which has started', schema: zeroDayStarted },
+      },
+      handler: async ({ body, person, now }) => {
+        const cves = [...new Set(body.cves)];
+        const known = await lookUpIds(reserved, { cves, names: body.packages.map((one) => one.name) });
+        const { targets, unknown } = targetsOf({ cves, packages: body.packages, ...known });
+        if (unknown.length > 0) throw unknownIds(unknown);
+        const groups = await unknownGroups(reserved, body.scope?.groups ?? []);
+        if (groups.length > 0) throw invalidField('scope.groups', `no such group: ${groups.join(', ')}`);
+        const policy = await loadExpeditePolicy(reserved);
+        const override = body.override ?? NO_OVERRIDE;
+        checkOverride(policy, override);
+        const dueAt = body.dueAt === undefined ? now + policy.document.dueMinutes * MINUTE : Date.parse(body.dueAt);
+        if (dueAt <= now) throw invalidField('dueAt', 'is in the past');
+        const ids = [...cves, ...body.packages.map((one) => one.name)];
+        const wanted = {
+          name:
+            body.name ?? `Zero-day ${ids.slice(0, 3).join(', ')}${ids.length > 3 ? ` and ${ids.length - 3} more` : ''}`,
+          reason: body.reason,
+          request: { cves, packages: body.packages, override },
+          targets,
+          scope: body.scope ?? null,
+          requestedBy: person.actor,
+          dueAt,
+        };
+        const started = await inTransaction(reserved, (client) => startZeroDay(client, { wanted, policy, now }));
+        return {
+          status: started.changeId === null ? 200 : 201,
+          body: started,
+          headers: { location: `/v1/zero-day/${started.id}` },
+        };
+      },
+    }),
+  ];
+}
+
+function unknownIds(unknown: readonly { readonly field: string; readonly reason: string }[]): Problem {
+  return new Problem({
+    status: 422,
+    type: 'unknown-ids',
+    title: 'Some ids lead to no package',
+    detail: unknown.map((one) => one.reason).join('; '),
+    errors: unknown.map(({ field, reason }) => ({ field, in: 'body', reason })),
+  });
+}

@@ -1,0 +1,28 @@
+/** What tests of zero-days share: an expedite policy that asks nobody, and a look at what became of a change. */
+import { Client, Connection } from '@temporalio/client';
+import type { ExpeditePolicy } from '../../domain/zero-day/expedite-policy.js';
+import { ringOf, type Stack } from '../helpers/stack.js';
+
+export const expeditePolicy = (over: Partial<ExpeditePolicy> = {}): ExpeditePolicy => ({
+  rings: [ringOf({ name: 'everyone', maxInFlight: 50 })],
+  deadlineMinutes: 600,
+  offlineAfterMinutes: 60,
+  dueMinutes: 120,
+  override: null,
+  ...over,
+});
+
+export async function putPolicy(stack: Stack, over: Partial<ExpeditePolicy> = {}): Promise<void> {
+  const reply = await stack.api('PUT', '/v1/expedite-policy', expeditePolicy(over));
+  if (reply.status !== 200) throw new Error(JSON.stringify(reply.body));
+}
+
+/** Of a workflow, as Temporal has it. */
+export async function describeWorkflow(stack: Stack, id: string) {
+  const connection = await Connection.connect({ address: stack.temporalAddress });
+  try {
+    return await new Client({ connection }).workflow.getHandle(id).describe();
+  } finally {
+    await connection.close();
+  }
+}
