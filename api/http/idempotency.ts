@@ -87,7 +87,7 @@ function keyOf(req: Request): string | null {
   const given = req.get('idempotency-key');
   if (given === undefined) return null;
   const key = /^"((?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\]){1,255})"$/.exec(given)?.[1] ?? given;
-  if (!/^[\x21-\x7e]{1,255}$/.test(key)) {
+  if (!/^[\x21-\x7e]{1,255}$/.test(key) || key.startsWith('"')) {
     throw invalidField('Idempotency-Key', 'must be 1 to 255 visible ASCII characters, best a UUID', 'header');
   }
   return key;

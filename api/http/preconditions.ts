@@ -9,6 +9,8 @@ import type { TransactionHooks } from '../../db/pool.js';
 import { invalidField, Problem } from './problem.js';
 import type { ReadCurrent } from './route.js';
 
+const LOCK_WAIT_MS = 5_000;
+
 export function versionOf(representation: unknown): string {
   return createHash('sha256').update(JSON.stringify(representation)).digest('base64url').slice(0, 22);
 }
@@ -73,7 +75,10 @@ export function guardOf(args: {
   return {
     hooks: {
       begun: async (client) => {
+        // Whoever holds it may need a connection that waiters have: they give up before it does, and may come again.
+        await client.query(`SET LOCAL lock_timeout = '${LOCK_WAIT_MS}ms'`);
         await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [lock]);
+        await client.query(`SET LOCAL lock_timeout = DEFAULT`);
         if (looked || !conditional) return;
         looked = true;
         const now = await current(client, params as never);

@@ -151,7 +151,7 @@ export async function startApi(args: {
       });
       const text = await reply.text();
       const json = /json/.test(reply.headers.get('content-type') ?? '');
-      return { status: reply.status, headers: reply.headers, body: json ? JSON.parse(text) : text };
+      return { status: reply.status, headers: reply.headers, body: json && text !== '' ? JSON.parse(text) : text };
     },
     close: async () => {
       live.close();
