@@ -12,6 +12,16 @@ interface ZeroDayOptions extends ApiOptions {
   readonly yes?: boolean;
 }
 
+/** Of the server's reply, what people are told. */
+interface ZeroDayStarted {
+  readonly id: string;
+  /** Null: nothing can be done yet, and `note` says why. */
+  readonly changeId: string | null;
+  readonly exposed: number;
+  readonly offered: number;
+  readonly note: string;
+}
+
 const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 export function registerZeroDay(program: Command): void {
@@ -32,14 +42,19 @@ async function zeroDay(cves: readonly string[], options: ZeroDayOptions): Promis
   const { client, screen } = await openApi(options);
   const named = [...cves, ...packages].join(', ');
   await confirmed(screen, { question: `Start an expedited change for ${plain(named)}?`, yes: options.yes });
-  const reply = await client.post<{ id?: string; changeId?: string }>('/v1/zero-day', {
+  const reply = await client.post<ZeroDayStarted>('/v1/zero-day', {
     ...(cves.length > 0 ? { cves } : {}),
     ...(packages.length > 0 ? { packages } : {}),
     reason: options.reason,
     ...(options.due === undefined ? {} : { dueAt: timeOf(options.due, Date.now()) }),
   });
   if (screen.json) return screen.value(reply);
-  const id = reply.changeId ?? reply.id ?? '';
-  screen.line(`Started ${id} for ${plain(named)}.`);
-  screen.line(`Follow it: ringmaster cycle watch ${id}`);
+  screen.line(
+    plain(
+      `Zero-day ${reply.id}: ${reply.exposed} exposed, ${reply.offered} of them are offered the fix. ${reply.note}`,
+    ),
+  );
+  // Without a change nothing runs yet: that must not read like a start.
+  if (reply.changeId === null) screen.line('No change was started.');
+  else screen.line(`Started ${reply.changeId}. Follow it: ringmaster cycle watch ${reply.changeId}`);
 }
