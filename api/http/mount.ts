@@ -23,15 +23,24 @@ export interface MountDeps {
 export function mountRoutes(routes: readonly Route[], deps: MountDeps): Router {
   const router = Router();
   const readers = new Map(routes.filter(({ method }) => method === 'get').map(({ path, current }) => [path, current]));
-  for (const route of routes) {
-    if (!(route.permission in PERMISSIONS)) throw new Error(`${route.method} ${route.path}: unknown permission`);
-    const answer =
-      route.method === 'get' ? answerRead(route, deps) : answerChange(route, readers.get(route.path), deps);
-    // The body is read after the permission is known, so that strangers can't make us parse megabytes.
-    router[route.method](route.path, requireOf(route), ...bodyReaders(route), answer);
+  for (const [path, ofPath] of byPath(routes)) {
+    for (const route of ofPath) {
+      if (!(route.permission in PERMISSIONS)) throw new Error(`${route.method} ${path}: unknown permission`);
+      const answer = route.method === 'get' ? answerRead(route, deps) : answerChange(route, readers.get(path), deps);
+      // The body is read after the permission is known, so that strangers can't make us parse megabytes.
+      router[route.method](path, requireOf(route), ...bodyReaders(route), answer);
+    }
+    router.all(path, otherMethods(ofPath.map(({ method }) => method)));
   }
-  for (const [path, methods] of methodsByPath(routes)) router.all(path, otherMethods(methods));
   return router;
+}
+
+/** Each path with its routes; names before parameters, so that `/changes/plan` is never taken for a change. */
+function byPath(routes: readonly Route[]): [string, Route[]][] {
+  const paths = new Map<string, Route[]>();
+  for (const route of routes) paths.set(route.path, [...(paths.get(route.path) ?? []), route]);
+  const rank = (path: string): string => path.replaceAll(/:\w+/g, '\uffff');
+  return [...paths].sort(([a], [b]) => (rank(a) < rank(b) ? -1 : 1));
 }
 
 function requireOf(route: Route): RequestHandler {
@@ -61,13 +70,7 @@ function answerChange(route: Route, current: ReadCurrent | undefined, deps: Moun
     const context = contextOf(route, req, deps.clock());
     const { person, now, params } = context;
     const edits = route.method !== 'post';
-    const guard = guardOf({
-      req,
-      path: route.path,
-      params,
-      current: edits ? current : undefined,
-      requireMatch: route.requireMatch ?? false,
-    });
+    const guard = guardOf({ req, path: route.path, params, current: edits ? current : undefined });
     const secret = route.secretReply ?? false;
     const reply = await deps.idempotency.once({ req, actor: person.actor, now, secret }, async (hooks) => {
       const made = await withTransactionHooks(both(guard.hooks, hooks), () => handled(route, context, deps));
@@ -136,10 +139,4 @@ function otherMethods(methods: readonly Method[]): RequestHandler {
       }),
     );
   };
-}
-
-function methodsByPath(routes: readonly Route[]): Map<string, Method[]> {
-  const paths = new Map<string, Method[]>();
-  for (const { path, method } of routes) paths.set(path, [...(paths.get(path) ?? []), method]);
-  return paths;
 }

@@ -36,7 +36,6 @@ export const FAULTS = {
   413: ['TooLarge', 'The body is larger than 1 MB'],
   415: ['UnsupportedMediaType', 'The body has another media type'],
   422: ['KeyReused', 'The Idempotency-Key belongs to another request'],
-  428: ['PreconditionRequired', 'This needs If-Match'],
   429: ['TooManyRequests', 'More than the rate limit; see Retry-After'],
   503: ['Unavailable', 'Temporarily not available; see Retry-After'],
 } as const;

@@ -119,7 +119,6 @@ function faultsOf(route: Route, edits: boolean): Fault[] {
     ...(route.params === undefined ? [] : ([404] as const)),
     ...(unsafe ? ([409, 413, 415, 422] as const) : []),
     ...(edits ? ([412] as const) : []),
-    ...(route.requireMatch === true ? ([428] as const) : []),
     429,
     503,
   ];

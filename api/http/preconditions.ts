@@ -43,26 +43,17 @@ export interface Guard {
 
 const NO_GUARD: Guard = { hooks: {}, etag: () => null, requireLooked: () => {} };
 
-/** What an unsafe request has to go through. @throws Problem 428 when the route wants a condition and there is none */
+/** What an unsafe request has to go through. @throws Problem 400 for a condition that can't be read, or has no place here */
 export function guardOf(args: {
   readonly req: Request;
   /** The route's path, as declared. */
   readonly path: string;
   readonly params: unknown;
   readonly current: ReadCurrent | undefined;
-  readonly requireMatch: boolean;
 }): Guard {
   const { req, current, params } = args;
   const match = parseCondition(req, 'if-match');
   const noneMatch = parseCondition(req, 'if-none-match');
-  if (args.requireMatch && match === null) {
-    throw new Problem({
-      status: 428,
-      type: 'precondition-required',
-      title: 'Say which version you change',
-      detail: 'this needs If-Match with the ETag you read',
-    });
-  }
   if (current === undefined) {
     const set = match !== null ? 'If-Match' : noneMatch !== null ? 'If-None-Match' : null;
     if (set !== null) throw invalidField(set, 'nothing here has an ETag', 'header');

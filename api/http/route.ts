@@ -40,8 +40,6 @@ export type ReadCurrent<P = never> = (db: Queryable, params: P) => Promise<unkno
 
 /** What makes a route more than method and path. */
 interface Traits {
-  /** Refuses PUT, PATCH, DELETE without `If-Match`. */
-  readonly requireMatch?: boolean;
   /** The reply holds what is shown once: it is never stored under an Idempotency-Key. */
   readonly secretReply?: boolean;
 }

@@ -15,7 +15,7 @@ import type { ApiDeps } from '../deps.js';
 import { nameParams } from '../http/paging.js';
 import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { policyPut, policyReach, policyReply, policyVersionReply } from './schema.js';
+import { policyInForce, policyPut, policyReach, policyReply, policyVersionReply } from './schema.js';
 
 export function policySetRoutes({ pool }: ApiDeps): Route[] {
   return [
@@ -24,7 +24,7 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
       path: '/v1/policy-sets',
       summary: 'Policy sets in force, the one that wins first',
       permission: 'policy.read',
-      responses: { 200: { description: 'All policy sets', schema: z.object({ items: z.array(policyReply) }) } },
+      responses: { 200: { description: 'All policy sets', schema: z.object({ items: z.array(policyInForce) }) } },
       handler: async () => ({ status: 200, body: { items: await listPolicySets(pool) } }),
     }),
     route({
@@ -34,7 +34,7 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
       permission: 'policy.read',
       params: nameParams,
       current: async (db, { name }) => (await listPolicySets(db, name))[0] ?? null,
-      responses: { 200: { description: 'The policy set', schema: policyReply } },
+      responses: { 200: { description: 'The policy set', schema: policyInForce } },
       handler: async ({ params }) => {
         const [policy] = await listPolicySets(pool, params.name);
         if (policy === undefined) throw notFound('policy set');

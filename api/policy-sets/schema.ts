@@ -16,9 +16,9 @@ export const policyReply = z.object({
   document: policyDocumentSchema,
 });
 
-export const policyVersionReply = policyReply.extend({
-  createdBy: z.string(),
-  createdAt: z.iso.datetime(),
+export const policyInForce = policyReply.extend({ createdBy: z.string(), createdAt: z.iso.datetime() });
+
+export const policyVersionReply = policyInForce.extend({
   /** When another version, or none, took its place. */
   retiredAt: z.iso.datetime().nullable(),
 });

@@ -48,8 +48,11 @@ describe('Idempotency-Key', () => {
       status: 422,
       body: { type: 'urn:ringmaster:problem:idempotency-key-reused' },
     });
-    expect((await post(body, key, '/v1/accounts?')).status).toBe(422);
+    const other = randomUUID();
+    expect((await group('k', 'x', { 'idempotency-key': other })).status).toBe(200);
+    expect((await group('l', 'x', { 'idempotency-key': other })).status).toBe(422);
     expect((await group('k', 'x', { 'idempotency-key': key })).status).toBe(422);
+    expect((await api.call('GET', '/v1/groups/l')).status).toBe(404);
   });
 
   test('of many at once one has the effect; the others are told to wait or get its reply', async () => {
@@ -258,6 +261,7 @@ describe('problems', () => {
     ['an undecodable path', 'GET', '/v1/groups/%ff', {}, 400, 'decodable'],
     ['no such path', 'GET', '/v1/nothing', {}, 404, 'no such path'],
     ['another method', 'DELETE', '/v1/groups', {}, 405, 'GET'],
+    ['another method where an id could stand', 'GET', '/v1/changes/plan', {}, 405, 'POST'],
   ])('%s', async (_, method, path, options, status, text) => {
     const reply = await api.call(method, path, options);
     expect([reply.status, JSON.stringify(reply.body)]).toEqual([status, expect.stringContaining(text)]);
