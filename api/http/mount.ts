@@ -1,16 +1,20 @@
 /** Turns declared routes into an express router. */
 import { type Request, type RequestHandler, Router } from 'express';
+import { z } from 'zod';
 import { type Queryable, type TransactionHooks, withTransactionHooks } from '../../db/pool.js';
 import { PERMISSIONS } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
 import { personWith } from '../auth/person.js';
 import type { Idempotency } from './idempotency.js';
 import { guardOf } from './preconditions.js';
-import { invalid, Problem } from './problem.js';
+import { type FieldError, invalid, Problem } from './problem.js';
 import { bodyReaders, hasBody } from './read-body.js';
 import { checkReply, renderReply, sendReply, sendTagged } from './reply.js';
 import type { Context, Method, ReadCurrent, Reply, Route } from './route.js';
-import { validated } from './validate.js';
+import { fieldErrors } from './validate.js';
+
+/** Of routes that declare no query. */
+const NO_QUERY = z.strictObject({});
 
 export interface MountDeps {
   readonly db: Queryable;
@@ -101,23 +105,24 @@ function both(first: TransactionHooks, second: TransactionHooks): TransactionHoo
   };
 }
 
+/** @throws Problem 400 naming every wrong field of path, query and body */
 function contextOf(route: Route, req: Request, now: EpochMs): Context<never, never, never> {
+  const errors: FieldError[] = [];
+  const read = (schema: z.ZodType | undefined, value: unknown, where: FieldError['in']): never => {
+    const result = schema?.safeParse(value);
+    if (result?.success === false) errors.push(...fieldErrors(result.error, where));
+    return result?.data as never;
+  };
   const context = {
     params: read(route.params, req.params, 'path'),
-    query: read(route.query, req.query, 'query'),
+    query: read(route.query ?? NO_QUERY, req.query, 'query'),
     body: read(route.body, hasBody(req) ? req.body : undefined, 'body'),
     person: personWith(req, route.permission),
     now,
     req,
   };
-  if (route.query === undefined && Object.keys(req.query).length > 0) {
-    throw invalid(Object.keys(req.query).map((field) => ({ field, in: 'query', reason: 'unknown parameter' })));
-  }
+  if (errors.length > 0) throw invalid(errors);
   return context;
-}
-
-function read(schema: Route['params'], value: unknown, where: 'path' | 'query' | 'body'): never {
-  return (schema === undefined ? undefined : validated(schema, value, where)) as never;
 }
 
 /** Everything a path can't do is said with what it can. */

@@ -1,6 +1,5 @@
-/** What every route below /v1 gets for nothing: idempotency keys, ETags, problems, rate limits. */
+/** What every route below /v1 gets for nothing: idempotency keys, ETags, rate limits. */
 import { randomUUID } from 'node:crypto';
-import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { simulatedAgent } from '../helpers/agent-client.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
@@ -220,82 +219,6 @@ describe('ETags', () => {
   ])('%s is refused, not ignored', async (_, method, path, headers) => {
     const body = method === 'GET' ? {} : { body: { selector: { all: true } } };
     expect((await api.call(method, path, { ...body, headers })).status).toBe(400);
-  });
-});
-
-describe('problems', () => {
-  const json = { 'content-type': 'application/json' };
-  test.each<[string, string, string, object, number, string]>([
-    ['a name twice', 'POST', '/v1/accounts', { raw: '{"name":"a","name":"b"}', headers: json }, 400, 'twice'],
-    ['a prototype', 'POST', '/v1/accounts', { raw: '{"__proto__":{}}', headers: json }, 400, '__proto__'],
-    ['no bottom', 'POST', '/v1/accounts', { raw: '['.repeat(5_000) + ']'.repeat(5_000), headers: json }, 400, 'deep'],
-    ['broken JSON', 'POST', '/v1/accounts', { raw: '{"a":', headers: json }, 400, 'JSON'],
-    ['a huge body', 'POST', '/v1/accounts', { raw: `"${'x'.repeat(1_100_000)}"`, headers: json }, 413, 'too-large'],
-    [
-      'a form',
-      'POST',
-      '/v1/accounts',
-      { raw: 'a=b', headers: { 'content-type': 'text/plain' } },
-      415,
-      'application/json',
-    ],
-    [
-      'a charset of nowhere',
-      'POST',
-      '/v1/accounts',
-      { raw: '{}', headers: { 'content-type': 'application/json; charset=ebcdic' } },
-      415,
-      '',
-    ],
-    [
-      'an encoding of nowhere',
-      'POST',
-      '/v1/accounts',
-      { raw: '{}', headers: { ...json, 'content-encoding': 'zip' } },
-      415,
-      '',
-    ],
-    ['a body where there is none', 'POST', `/v1/endpoints/${randomUUID()}/scan`, { body: { a: 1 } }, 400, 'no body'],
-    ['an unknown query', 'GET', '/v1/groups?a=1', {}, 400, 'unknown parameter'],
-    ['a cursor of nobody', 'GET', '/v1/endpoints?cursor=bm9wZQ', {}, 400, 'cursor'],
-    ['an undecodable path', 'GET', '/v1/groups/%ff', {}, 400, 'decodable'],
-    ['no such path', 'GET', '/v1/nothing', {}, 404, 'no such path'],
-    ['another method', 'DELETE', '/v1/groups', {}, 405, 'GET'],
-    ['another method where an id could stand', 'GET', '/v1/changes/plan', {}, 405, 'POST'],
-  ])('%s', async (_, method, path, options, status, text) => {
-    const reply = await api.call(method, path, options);
-    expect([reply.status, JSON.stringify(reply.body)]).toEqual([status, expect.stringContaining(text)]);
-    expect(reply.headers.get('content-type')).toContain('application/problem+json');
-    expect(reply.body.instance).toBe(`urn:uuid:${reply.headers.get('x-request-id')}`);
-  });
-
-  test('HEAD is GET without a body; OPTIONS and 405 say what is possible', async () => {
-    const head = await api.call('HEAD', '/v1/groups');
-    expect([head.status, head.body, head.headers.has('etag')]).toEqual([200, '', true]);
-    const options = await api.call('OPTIONS', '/v1/groups/x', { token: null });
-    expect([options.status, options.headers.get('allow')]).toEqual([204, 'GET, PUT, DELETE, HEAD, OPTIONS']);
-    expect((await api.call('POST', '/v1/groups/x')).headers.get('allow')).toBe('GET, PUT, DELETE, HEAD, OPTIONS');
-  });
-
-  test.each([
-    ['headers beyond measure', `GET /v1/groups HTTP/1.1\r\nhost: x\r\na: ${'x'.repeat(20_000)}\r\n\r\n`, 431],
-    ['a path beyond measure', `GET /v1/${'x'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, 431],
-    ['no HTTP', 'HELLO\r\n\r\n', 400],
-    ['two lengths', 'POST /v1/groups HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab', 400],
-  ])('%s', async (_, text, status) => {
-    const { hostname, port } = new URL(api.url);
-    const answer = await new Promise<string>((resolve, reject) => {
-      const socket = connect(Number(port), hostname, () => socket.write(text));
-      let read = '';
-      socket.on('data', (data) => {
-        read += data;
-      });
-      socket.on('end', () => resolve(read));
-      socket.on('error', reject);
-    });
-    expect(answer).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
-    expect(answer).toContain('application/problem+json');
-    expect(JSON.parse(answer.slice(answer.indexOf('\r\n\r\n')))).toMatchObject({ status });
   });
 });
 
