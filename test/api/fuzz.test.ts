@@ -17,7 +17,8 @@ import { createDatabase } from '../helpers/postgres.js';
 import { repositoryRoot } from '../helpers/repository.js';
 
 const fuzzer = process.env.RINGMASTER_FUZZER ?? join(repositoryRoot, '.cache/schemathesis/bin/schemathesis');
-const SECONDS = 300;
+/** Until it is thought to hang: it takes two minutes on two idle cores, and longer beside other tests. */
+const SECONDS = 900;
 const CHECKS = [
   'not_a_server_error',
   'status_code_conformance',
@@ -92,7 +93,7 @@ function runFuzzer(url: string, token: string, cwd: string): Promise<{ status: n
     ...['--checks', CHECKS.join(',')],
     // Streams of events never end.
     ...['--exclude-path-regex', '/events$'],
-    ...['--phases', 'examples,coverage,fuzzing,stateful'],
+    ...['--phases', process.env.RINGMASTER_FUZZ_PHASES ?? 'examples,coverage,fuzzing,stateful'],
     ...['--max-examples', process.env.RINGMASTER_FUZZ_EXAMPLES ?? '3'],
     ...['--seed', process.env.RINGMASTER_FUZZ_SEED ?? '20261130'],
     ...['--request-timeout', '30'],
