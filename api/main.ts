@@ -7,6 +7,7 @@ import { createListener } from '../db/listen.js';
 import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
+import { VERSION } from '../domain/version.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
 import { webSecret } from './auth/sessions.js';
@@ -19,7 +20,6 @@ import { answerParserErrors } from './http/parser-errors.js';
 import { createLiveHub, LIVE_CHANNELS } from './live/hub.js';
 import { readSettings } from './settings.js';
 
-const VERSION = '0.1.0';
 /** Requests under way get this long once we are told to stop. */
 const DRAIN_MS = 8_000;
 

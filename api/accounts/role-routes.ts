@@ -1,9 +1,9 @@
-import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { deleteRole, listRoles, lockIdentity, putRole } from '../../db/identity/roles.js';
 import { inTransaction } from '../../db/pool.js';
 import { isRole, permissionsOf } from '../../domain/identity/grants.js';
 import type { ApiDeps } from '../deps.js';
+import { namedReads } from '../http/named-reads.js';
 import { nameParams } from '../http/paging.js';
 import { conflict, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
@@ -12,27 +12,16 @@ import { rolePut, roleReply } from './schema.js';
 
 export function roleRoutes({ pool }: ApiDeps): Route[] {
   return [
-    route({
-      method: 'get',
+    ...namedReads({
+      db: pool,
       path: '/v1/roles',
+      one: 'custom role',
+      all: 'custom roles',
       summary: 'Roles of this installation’s own, beside the built-in ones',
       permission: 'account.edit',
-      responses: { 200: { description: 'All custom roles', schema: z.object({ items: z.array(roleReply) }) } },
-      handler: async () => ({ status: 200, body: { items: await listRoles(pool) } }),
-    }),
-    route({
-      method: 'get',
-      path: '/v1/roles/:name',
-      summary: 'One custom role',
-      permission: 'account.edit',
-      params: nameParams,
-      current: async (db, { name }) => (await listRoles(db, name))[0]?.permissions ?? null,
-      responses: { 200: { description: 'The role', schema: roleReply } },
-      handler: async ({ params }) => {
-        const [role] = await listRoles(pool, params.name);
-        if (role === undefined) throw notFound('role');
-        return { status: 200, body: role };
-      },
+      reply: roleReply,
+      read: listRoles,
+      edited: ({ permissions }) => permissions,
     }),
     route({
       method: 'put',
