@@ -59,7 +59,7 @@ const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
   ...retry,
   what: 'PostgreSQL',
-  work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
+  work: () => loadKeys({ pool, dir: settings.keysDir, clock }),
 });
 const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
 await publishOwnAgent({
@@ -94,6 +94,7 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
+    keys.duty,
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });

@@ -160,8 +160,7 @@ async function letOut(
     windowCloses: toEpoch(row.window_closes) ?? toEpoch(row.next_close) ?? 0,
   }));
   await writeEnvelopes(client, {
-    deps,
-    lane,
+    signer: deps.signer,
     documents: orders.map((o) => documents.get(o.orderId) as OrderDocument),
     now,
   });
@@ -241,18 +240,18 @@ async function setAside(
   ]);
 }
 
-async function writeEnvelopes(
+/** Signs these orders and keeps what is handed out of them. */
+export async function writeEnvelopes(
   client: PoolClient,
   args: {
-    readonly deps: ReleaseDeps;
-    readonly lane: Lane;
+    readonly signer: OrderSigner;
     readonly documents: readonly OrderDocument[];
     readonly now: EpochMs;
   },
 ): Promise<void> {
-  const { deps, lane, now } = args;
+  const { signer, now } = args;
   const documents = args.documents.map((document) =>
-    lane.target === 'revert'
+    document.kind === 'revert'
       ? { ...document, expiresAt: Math.max(document.expiresAt, now + REVERT_VALID_MS) }
       : document,
   );
@@ -260,7 +259,7 @@ async function writeEnvelopes(
     `INSERT INTO order_envelope (order_id, envelope, signed_at)
      SELECT e.id, e.envelope, to_timestamp($3 / 1000.0) FROM unnest($1::uuid[], $2::jsonb[]) AS e (id, envelope)
      ON CONFLICT (order_id) DO UPDATE SET envelope = excluded.envelope, signed_at = excluded.signed_at`,
-    [documents.map((d) => d.orderId), documents.map((d) => JSON.stringify(deps.signer.signOrder(d))), now],
+    [documents.map((d) => d.orderId), documents.map((d) => JSON.stringify(signer.signOrder(d))), now],
   );
 }
 
