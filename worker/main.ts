@@ -12,7 +12,9 @@ import { composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
+import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
+import { createHooks } from './hooks.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
 import { orderTracesDuty } from './order-traces.js';
@@ -80,6 +82,7 @@ const temporal = await untilItWorks({
     }),
 });
 
+const hooks = createHooks({ pool, dir: settings.hooksDir, clock, log });
 const duties = startDuties({
   clock,
   log,
@@ -95,6 +98,8 @@ const duties = startDuties({
       states: () => duties.states(),
     }),
     keys.duty,
+    hooks.duty,
+    contentGarbageDuty({ pool, store, clock, log }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });
@@ -102,6 +107,7 @@ listener.on('rm_outbox', () => {
   duties.poke('outbox-expedited');
   duties.poke('outbox');
 });
+listener.on('rm_orders', () => duties.poke('hooks'));
 listener.on('rm_mail', () => duties.poke('mail'));
 
 const common = {
@@ -157,6 +163,7 @@ try {
   if (failed !== undefined) throw failed.reason;
 } finally {
   await duties.stop();
+  await hooks.stop();
   await listener.close();
   await temporal.close();
   await Promise.all([pool.end(), reserved.end()]);

@@ -9,6 +9,7 @@ import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
 import { setHalted } from './budget-halt.js';
 import { countLane, type LaneCounts } from './counts.js';
+import { shutGates } from './gates.js';
 import { type Lane, lockLane } from './lane.js';
 import { moveOrders } from './move-set.js';
 import { permitReboots, refreshPermits, writePermits } from './permits.js';
@@ -65,7 +66,7 @@ export async function releaseTick(
       : await haltIfNeeded(client, lane, { counted, now });
     if (halt !== null) return result({ lane, counted, now, released: 0, halt });
 
-    const room = await roomNow(client, lane, counted.counts);
+    const room = (await roomNow(client, lane, counted.counts)) - (await notBackYet(client, lane));
     const released = room > 0 && counted.active > 0 ? await letOut(deps, client, lane, { now, room, counted }) : 0;
     await refreshPermits(client, lane, { ...deps, now });
     await permitReboots(client, lane, { ...deps, now });
@@ -127,6 +128,17 @@ async function roomNow(client: PoolClient, lane: Lane, counts: RingCounts): Prom
   return Math.min(RELEASE_BATCH, roomFor({ terms, concurrency: pace.concurrency, ...counts }));
 }
 
+/** Orders that have ended, and whose endpoints hooks on the server still have to bring back: they take up room until then. */
+async function notBackYet(client: PoolClient, lane: Lane): Promise<number> {
+  if (lane.target === 'stage') return 0;
+  const { rows } = await client.query(
+    `SELECT count(*)::int AS n FROM order_gate g JOIN order_state o ON o.id = g.order_id
+      WHERE g.state <> 'done' AND g.begun_at IS NOT NULL AND o.phase = 'done' AND o.change_id = $1 AND o.ring = $2`,
+    [lane.changeId, lane.ring],
+  );
+  return rows[0].n;
+}
+
 async function letOut(
   deps: ReleaseDeps,
   client: PoolClient,
@@ -164,7 +176,11 @@ async function letOut(
     documents: orders.map((o) => documents.get(o.orderId) as OrderDocument),
     now,
   });
-  if (lane.target !== 'stage') await writePermits(client, lane, { signer: deps.signer, now, orders });
+  if (lane.target !== 'stage') {
+    const gated = await shutGates(client, ready, now);
+    const permitted = orders.filter((order) => !gated.has(order.orderId));
+    await writePermits(client, lane, { signer: deps.signer, now, orders: permitted });
+  }
   await appendAudit(client, [
     {
       actor: 'worker',
