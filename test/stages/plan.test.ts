@@ -120,11 +120,16 @@ describe('a first plan', () => {
     ]);
   });
 
-  test('an update whose old version is in no repository is irreversible, and says so', () => {
+  test('an update whose old version is in no repository can not be undone, and is put off where nobody is asked', () => {
     expect(rows['alike-1'].reversibility).toBe('reversible');
-    expect(rows['old-gone']).toMatchObject({ ring: 0, reversibility: 'irreversible' });
+    expect(rows['old-gone']).toMatchObject({ ring: null, reason: 'nothing to do: 1 update deferred, 0 declined' });
     expect(rows['old-gone'].triage).toMatchObject([
-      { name: 'curl', outcome: 'included', rule: 'old-file-missing', reversibility: 'irreversible' },
+      {
+        name: 'curl',
+        outcome: 'deferred',
+        rule: 'noWayBack',
+        reason: expect.stringMatching(/^no verified copy of the installed version .* needs the hook “snapshot”/),
+      },
     ]);
   });
 
