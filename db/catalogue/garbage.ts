@@ -1,5 +1,5 @@
-import type { Pool } from 'pg';
-import type { EpochMs } from '../../domain/time.js';
+import type { Pool, QueryConfig } from 'pg';
+import { type EpochMs, HOUR } from '../../domain/time.js';
 import { inTransaction } from '../pool.js';
 
 /**
@@ -21,6 +21,12 @@ const NEEDED = `
                   WHERE i.source = p.source AND i.name = p.name AND i.version = p.version AND p.arch IN (i.arch, 'all'))
       OR (p.name, p.version) IN (SELECT a.name, a.candidate FROM available_update a)`;
 
+/** Of one look at the whole fleet. */
+const PATIENCE = HOUR;
+/** The driver's own limit is set aside, too; its types do not know that a query may bring one. */
+const patiently = (text: string, values: unknown[]): QueryConfig =>
+  ({ text, values, query_timeout: PATIENCE }) as QueryConfig;
+
 /**
  * Strikes up to `most` files off the record that nothing needs and that were stored before `unusedSince`. What is struck off is
  * fetched and recorded anew by whoever wants it after all.
@@ -36,8 +42,8 @@ export async function strikeUnneeded(
     );
     if (!mine[0].mine) return null;
     // The fleet's packages are many, and nobody waits for this.
-    await client.query('SET LOCAL statement_timeout = 0');
-    const { rows: needed } = await client.query<{ sha256: string }>(NEEDED, [args.unusedSince]);
+    await client.query(`SET LOCAL statement_timeout = ${PATIENCE}`);
+    const { rows: needed } = await client.query<{ sha256: string }>(patiently(NEEDED, [args.unusedSince]));
     const { rowCount } = await client.query(
       `DELETE FROM content WHERE sha256 IN (
          SELECT sha256 FROM content WHERE stored_at < to_timestamp($1 / 1000.0) AND sha256 <> ALL ($2::text[]) ORDER BY stored_at LIMIT $3)`,

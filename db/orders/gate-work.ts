@@ -76,7 +76,9 @@ export async function claimGates(
         WHERE order_id = ANY ($1::uuid[])`,
       [taken.map((row) => row.order_id), args.leaseUntil, args.now],
     );
-    return taken.map(workOf);
+    const works = taken.map(workOf);
+    await noteBegun(client, works, args.now);
+    return works;
   });
 }
 
@@ -143,6 +145,23 @@ function workOf(row: Row): GateWork {
       outcome: after ? (row.phase === 'done' ? outcome : 'notStarted') : 'pending',
     },
   };
+}
+
+/** Whoever looks at the order sees what it waits for. */
+async function noteBegun(client: PoolClient, works: readonly GateWork[], now: EpochMs): Promise<void> {
+  const begun = works
+    .filter(({ hooks }) => hooks.length > 0)
+    .map(({ orderId, moment, hooks }) => ({
+      orderId,
+      detail: { when: moment, hooks: hooks.map(({ hook }) => hook.name) },
+    }));
+  if (begun.length === 0) return;
+  await client.query(
+    `INSERT INTO order_event (order_id, at, actor, event, from_state, to_state, detail)
+     SELECT o.id, ${at('$2')}, 'server', 'hooksBegun', o.state, o.state, b.detail
+       FROM jsonb_to_recordset($1::jsonb) AS b ("orderId" uuid, detail jsonb) JOIN order_state o ON o.id = b."orderId"`,
+    [JSON.stringify(begun), now],
+  );
 }
 
 /** Goes on holding gates while their hooks run. */
