@@ -3,7 +3,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import type { Session } from 'express-session';
 import type { Pool } from 'pg';
 import { zoneOf } from '../../db/read/people.js';
-import { mayDo, PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
+import { PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { FormGuard } from '../auth/csrf.js';
 import { currentPerson, type Person, personWith } from '../auth/person.js';
@@ -82,7 +82,7 @@ const saved = (session: Session): Promise<void> =>
 export function createShell(deps: ConsoleDeps): Shell {
   const may = (req: Request, permission: Permission): boolean => {
     const person = currentPerson(req);
-    return person !== null && mayDo(person.roles, permission);
+    return person?.permissions.has(permission) ?? false;
   };
 
   const show = async (req: Request, res: Response, page: PageSpec): Promise<void> => {
