@@ -13,7 +13,9 @@ import { composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
+import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
+import { createHooks } from './hooks.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
 import { orderTracesDuty } from './order-traces.js';
@@ -58,7 +60,7 @@ const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
   ...retry,
   what: 'PostgreSQL',
-  work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
+  work: () => loadKeys({ pool, dir: settings.keysDir, clock }),
 });
 const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
 await publishOwnAgent({
@@ -79,6 +81,7 @@ const temporal = await untilItWorks({
     }),
 });
 
+const hooks = createHooks({ pool, dir: settings.hooksDir, clock, log });
 const duties = startDuties({
   clock,
   log,
@@ -93,6 +96,9 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
+    keys.duty,
+    hooks.duty,
+    contentGarbageDuty({ pool, store, clock, log }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });
@@ -100,6 +106,7 @@ listener.on('rm_outbox', () => {
   duties.poke('outbox-expedited');
   duties.poke('outbox');
 });
+listener.on('rm_orders', () => duties.poke('hooks'));
 listener.on('rm_mail', () => duties.poke('mail'));
 
 const common = {
@@ -155,6 +162,7 @@ try {
   if (failed !== undefined) throw failed.reason;
 } finally {
   await duties.stop();
+  await hooks.stop();
   await listener.close();
   await temporal.close();
   await Promise.all([pool.end(), reserved.end()]);
