@@ -7,6 +7,7 @@ import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import type { ApiDeps } from './deps.js';
 import { endpointRoutes } from './endpoints/routes.js';
+import { whyRoutes } from './endpoints/why-routes.js';
 import { exceptionRoutes } from './exceptions/routes.js';
 import { quorumRoutes } from './groups/quorum-routes.js';
 import { groupRoutes } from './groups/routes.js';
@@ -39,6 +40,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     repositoryRoutes,
     scheduleRoutes,
     expeditePolicyRoutes,
+    whyRoutes,
     zeroDayRoutes,
   ].flatMap((routes) => routes(deps));
 }
