@@ -39,8 +39,6 @@ CREATE INDEX change_zero_day ON change (zero_day_id) WHERE zero_day_id IS NOT NU
 -- As of the change it speaks of; the highest is sent first.
 ALTER TABLE mail ADD COLUMN priority smallint NOT NULL DEFAULT 0;
 
-CREATE INDEX scan_received ON scan (received_at);
-CREATE INDEX plan_endpoint_endpoint ON plan_endpoint (endpoint_id);
 CREATE INDEX installed_package_source ON installed_package (source);
 CREATE INDEX catalogue_package_source ON catalogue_package (source);
 CREATE INDEX source_fix_cves ON source_fix USING gin (cves);
