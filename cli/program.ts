@@ -8,6 +8,7 @@ import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
 import { registerMigrate } from './commands/migrate.js';
 import { registerUp } from './commands/up.js';
+import { registerZeroDay } from './commands/zero-day.js';
 
 /** The whole command tree; what commands need is loaded only when one of them runs. */
 export function createProgram(): Command {
@@ -17,6 +18,7 @@ export function createProgram(): Command {
   registerUp(program);
   registerEndpoints(program);
   registerCycle(program);
+  registerZeroDay(program);
   registerApprove(program);
   registerApply(program);
   registerAudit(program);

@@ -166,8 +166,8 @@ function bodyOf(options: RequestOptions): { body?: string } {
   return options.body === undefined ? {} : { body: JSON.stringify(options.body) };
 }
 
-/** A POST carries an idempotency key, and the others are idempotent by what they mean; PATCH says neither. */
-const mayRepeat = (method: HttpMethod): boolean => method !== 'PATCH';
+/** What is idempotent by what it means. A POST is not: servers do not look at its idempotency key yet. */
+const mayRepeat = (method: HttpMethod): boolean => method !== 'PATCH' && method !== 'POST';
 
 function pauseOf(response: Response, attempt: number): number {
   const asked = Number(response.headers.get('retry-after') ?? Number.NaN);

@@ -38,6 +38,7 @@ describe('asking', () => {
     const opened = first.expiresAt - 7 * DAY;
     expect(first).toEqual({
       people: [ada.name],
+      quorum: 1,
       expiresAt: opened + 7 * DAY,
       remindAt: [1, 2, 3, 4, 5, 6].map((n) => opened + n * DAY),
       escalateAt: opened + 3 * DAY,

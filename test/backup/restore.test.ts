@@ -138,7 +138,7 @@ test('an hour-old backup applies nothing twice, and its changes end', async () =
   expect(
     (await stack.rows(`SELECT count(*)::int AS n FROM audit_entry WHERE action = 'installation.restored'`))[0].n,
   ).toBe(1);
-}, 150_000);
+}, 400_000);
 
 test('a damaged backup is known before anything is replaced, and keys open only with their passphrase', async () => {
   await backUp();

@@ -1,6 +1,7 @@
 /** What tests of zero-days share: an expedite policy that asks nobody, and a look at what became of a change. */
-import { Client, Connection } from '@temporalio/client';
+import { Client, Connection, WorkflowNotFoundError } from '@temporalio/client';
 import type { ExpeditePolicy } from '../../domain/zero-day/expedite-policy.js';
+import { eventually } from '../helpers/api-process.js';
 import { Browser } from '../helpers/browser.js';
 import { ringOf, type Stack } from '../helpers/stack.js';
 
@@ -18,11 +19,21 @@ export async function putPolicy(stack: Stack, over: Partial<ExpeditePolicy> = {}
   if (reply.status !== 200) throw new Error(JSON.stringify(reply.body));
 }
 
-/** Of a workflow, as Temporal has it. */
+/** Of a workflow, as Temporal has it; waits for the relay to have started it, which it does after the reply. */
 export async function describeWorkflow(stack: Stack, id: string) {
   const connection = await Connection.connect({ address: stack.temporalAddress });
   try {
-    return await new Client({ connection }).workflow.getHandle(id).describe();
+    const handle = new Client({ connection }).workflow.getHandle(id);
+    const described = await eventually(
+      () =>
+        handle.describe().catch((error: unknown) => {
+          if (error instanceof WorkflowNotFoundError) return null;
+          throw error;
+        }),
+      (answer) => answer !== null,
+    );
+    if (described === null) throw new Error(`no workflow ${id}`);
+    return described;
   } finally {
     await connection.close();
   }

@@ -4,10 +4,13 @@ import type { ChangeDetail, OrderSummary } from '../../client/types.js';
 import { CliError, EXIT, type ExitCode } from '../../exit-codes.js';
 import { type ApiContext, type ApiOptions, openApi } from '../api-command.js';
 import { findChange } from '../find.js';
+import { openWaker, type Waker } from './waker.js';
 import { jsonReporter, lineReporter, type Reporter, screenReporter } from './watch-output.js';
 
-/** Between two looks, milliseconds. */
+/** Between two looks at most, milliseconds; an event of the server comes first. */
 const PERIOD_MS = 1_000;
+/** Between two looks at least. */
+const CALM_MS = 200;
 /** A server that is away for longer than this ends the watching. */
 const PATIENCE_MS = 60_000;
 /** Of orders, as the budgets count. */
@@ -35,9 +38,11 @@ export async function follow(
       : screenReporter(screen);
   const ends = args.timeoutMs === undefined ? Number.POSITIVE_INFINITY : performance.now() + args.timeoutMs;
   const interrupt = listenForInterrupt();
+  const waker = openWaker(client, `/v1/changes/${args.changeId}/events`);
   try {
-    process.exitCode = await look({ client, reporter, interrupt: interrupt.pressed, ends, ...args });
+    process.exitCode = await look({ client, reporter, interrupt: interrupt.pressed, waker, ends, ...args });
   } finally {
+    waker.close();
     interrupt.stop();
     reporter.close();
   }
@@ -47,6 +52,7 @@ interface Look {
   readonly client: ApiClient;
   readonly reporter: Reporter;
   readonly interrupt: Promise<'interrupted'>;
+  readonly waker: Waker;
   readonly ends: number;
   readonly changeId: string;
   readonly until?: number | undefined;
@@ -82,14 +88,13 @@ async function look(args: Look): Promise<ExitCode> {
       reporter.end('time is up; the cycle goes on', EXIT.timedOut);
       return EXIT.timedOut;
     }
-    let timer: NodeJS.Timeout | undefined;
-    const pause = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, Math.min(PERIOD_MS, left));
-    });
-    await Promise.race([pause, args.interrupt]);
-    clearTimeout(timer);
+    const event = args.waker.next();
+    await Promise.race([pause(Math.min(CALM_MS, left)), args.interrupt]);
+    await Promise.race([pause(Math.min(PERIOD_MS - CALM_MS, left)), event, args.interrupt]);
   }
 }
+
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 
 interface Seen {
   readonly change: ChangeDetail;
