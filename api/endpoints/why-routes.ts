@@ -42,7 +42,15 @@ export const whyReply = z.object({
       arch: z.string(),
       installed: z.string().nullable(),
       candidate: z.string(),
-      leftOut: z.object({ how: z.enum(['excepted', 'deferred', 'declined']), reason: z.string() }).nullable(),
+      leftOut: z
+        .object({
+          how: z.enum(['excepted', 'deferred', 'declined']),
+          reason: z.string(),
+          /** Of an exception: when it ends, and who answers for it. */
+          until: z.iso.datetime().nullable(),
+          by: z.string().nullable(),
+        })
+        .nullable(),
     }),
   ),
 });
@@ -80,7 +88,15 @@ export function whyRoutes({ pool }: ApiDeps): Route[] {
                 ? null
                 : { id: change.id, name: change.name, priority: change.priority, ring: change.ring?.ordinal ?? null },
             orderId: order?.id ?? null,
-            updates: facts.updates,
+            updates: facts.updates.map(({ leftOut, ...update }) => ({
+              ...update,
+              leftOut: leftOut && {
+                how: leftOut.how,
+                reason: leftOut.reason,
+                until: iso(leftOut.until),
+                by: leftOut.by ?? null,
+              },
+            })),
           },
         };
       },

@@ -84,7 +84,6 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
         limits: plain(endpoint.localLimits),
         labels: Object.entries(endpoint.labels),
         holds: HOLDS,
-        silent: endpoint.lastSeen === null || endpoint.lastSeen.getTime() < clock() - DAY,
         mayScan: shell.may(req, 'endpoint.scan') && endpoint.state === 'active',
         mayEdit: shell.may(req, 'endpoint.edit') && endpoint.state !== 'retired',
       },

@@ -6,7 +6,7 @@ import { mayDo, PERMISSIONS, type Permission } from '../../domain/identity/permi
 import type { EpochMs } from '../../domain/time.js';
 import type { FormGuard } from '../auth/csrf.js';
 import { currentPerson, type Person, personWith } from '../auth/person.js';
-import { createInvoke, findRoute, type Invoke } from '../http/invoke.js';
+import { createInvoke, type Invoke } from '../http/invoke.js';
 import { renderPage } from '../http/pages.js';
 import type { Route } from '../http/route.js';
 import { createTimes } from './times.js';
@@ -55,8 +55,6 @@ export interface Shell {
   readonly may: (req: Request, permission: Permission) => boolean;
   readonly person: (req: Request) => Person;
   readonly invoke: Invoke;
-  /** Whether such a route is there at all. */
-  readonly hasRoute: (method: Route['method'], path: string) => boolean;
 }
 
 const NAVIGATION: readonly { readonly path: string; readonly text: string; readonly needs: Permission }[] = [
@@ -130,6 +128,5 @@ export function createShell(deps: ConsoleDeps): Shell {
       res.redirect(303, to.path);
     },
     invoke: createInvoke(deps.routes, deps.clock),
-    hasRoute: (method, path) => findRoute(deps.routes, { method, path }) !== undefined,
   };
 }

@@ -1,10 +1,5 @@
 /** What is known of endpoints when somebody asks why they are not patched yet: a fixed number of statements for any number of them. */
-import {
-  type Exception,
-  exceptionFor,
-  exceptionInWords,
-  exceptionsByEndpoint,
-} from '../../domain/exception/exception.js';
+import { type Exception, exceptionFor, exceptionsByEndpoint } from '../../domain/exception/exception.js';
 import type { Selectable } from '../../domain/fleet/selector.js';
 import { frozenNow } from '../../domain/policy/frozen-now.js';
 import { nextOpening, readCalendars } from '../../domain/policy/next-opening.js';
@@ -155,7 +150,7 @@ function updateOf(args: {
   const note = args.triage.find((one) => one.name === name && one.arch === arch && one.outcome !== 'included');
   const leftOut: WhyUpdate['leftOut'] =
     exception !== null
-      ? { how: 'excepted', reason: exceptionInWords(exception) }
+      ? { how: 'excepted', reason: exception.reason, until: exception.expiresAt, by: exception.ownerName }
       : note === undefined
         ? null
         : { how: note.outcome === 'deferred' ? 'deferred' : 'declined', reason: note.reason ?? 'no reason given' };

@@ -36,7 +36,13 @@ export interface WhyUpdate {
   readonly installed: string | null;
   readonly candidate: string;
   /** Why it is left out of the change at hand; null: it is not. */
-  readonly leftOut: { readonly how: 'excepted' | 'deferred' | 'declined'; readonly reason: string } | null;
+  readonly leftOut: {
+    readonly how: 'excepted' | 'deferred' | 'declined';
+    readonly reason: string;
+    /** Of an exception: when it ends, and who answers for it. */
+    readonly until?: EpochMs;
+    readonly by?: string;
+  } | null;
 }
 
 export type WhyPolicy =

@@ -143,8 +143,14 @@ const leftOut: Look = (facts) => {
   const out = updates.flatMap((update) => (update.leftOut === null ? [] : [{ ...update.leftOut, name: update.name }]));
   const [first] = out;
   if (first === undefined || out.length < updates.length || isWorking(facts)) return null;
-  const rest = out.length > 1 ? `, and ${out.length - 1} more` : '';
-  return { code: first.how, text: `${first.name} is ${first.how}${rest}: ${first.reason}` };
+  const rest = out.length > 1 ? ` (and ${out.length - 1} more)` : '';
+  const until = first.until === undefined ? '' : ` until ${at(facts, first.until)}`;
+  const by = first.by === undefined ? '' : ` by ${first.by}`;
+  return {
+    code: first.how,
+    text: `${first.name}${rest} is ${first.how}${until}${by}: ${first.reason}`,
+    ...(first.until !== undefined && { until: first.until }),
+  };
 };
 
 const excluded: Look = ({ change }) =>
@@ -179,7 +185,7 @@ const halted: Look = ({ change }) => {
       text: `“${change.name}” is stopped (${change.haltVerb ?? 'stop'} by ${change.haltedBy ?? 'somebody'})`,
     };
   const { ring } = change;
-  if (ring !== null && ring.halted)
+  if (ring?.halted)
     return {
       code: 'halted',
       text: `ring ${ring.ordinal} (${ring.name}) of “${change.name}” is halted by ${ring.haltedBy ?? 'somebody'}: ${none(ring.haltReason)}`,

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Role } from '../../domain/approval/rule.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
 import { Browser } from '../helpers/browser.js';
+import { visibleText } from '../helpers/html.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { seedAccount } from '../helpers/seed-change.js';
 import { type ConsoleFleet, PASSWORD, seedFleet } from './fleet.js';
@@ -117,6 +118,17 @@ describe('forms', () => {
     ])
       expect([nowhere, (await browsers.Manager.get(nowhere)).status]).toEqual([nowhere, 404]);
   });
+});
+
+it('says why an endpoint is as it is, in one sentence and the chain behind it', async () => {
+  const path = `/endpoints/${fleet.endpointId}`;
+  const { text } = await browsers.Operator.get(path);
+  const { body } = await api.call('GET', `/v1${path}/why`);
+  expect(body).toMatchObject({ code: 'failed', change: { id: fleet.changeId, name: 'November updates' } });
+  const words = visibleText(text);
+  expect(words).toContain(body.sentence);
+  for (const reason of body.chain) expect(words).toContain(`${reason.text}.`);
+  expect(text).toContain(`<a href="/changes/${fleet.changeId}">November updates</a>, ring 1`);
 });
 
 it('shows what strangers wrote as text', async () => {
