@@ -19,6 +19,7 @@ import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
 import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
+import { zeroDayReadRoutes } from './zero-day/read-routes.js';
 import { zeroDayRoutes } from './zero-day/routes.js';
 
 export function resourceRoutes(deps: ApiDeps): Route[] {
@@ -41,6 +42,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     scheduleRoutes,
     expeditePolicyRoutes,
     whyRoutes,
+    zeroDayReadRoutes,
     zeroDayRoutes,
   ].flatMap((routes) => routes(deps));
 }

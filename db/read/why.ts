@@ -23,6 +23,8 @@ export interface WhyQuery {
   readonly changeId?: string | undefined;
   /** Updates of packages or sources with these names; left out: all. */
   readonly packages?: readonly string[] | undefined;
+  /** They are known to have something vulnerable, whatever is on offer. */
+  readonly vulnerable?: boolean;
   readonly now: EpochMs;
 }
 
@@ -83,6 +85,7 @@ export async function loadWhyFacts(db: Queryable, query: WhyQuery): Promise<WhyF
       updates: (updates.get(row.id) ?? []).map((update) =>
         updateOf({ update, triage: found?.triage ?? [], exceptions: excepted.get(row.id) ?? [] }),
       ),
+      vulnerable: query.vulnerable ?? false,
       about: query.packages?.join(', ') ?? null,
       change: found?.change ?? null,
       order: found?.order ?? null,

@@ -123,6 +123,8 @@ export interface WhyFacts {
   readonly policy: WhyPolicy;
   /** Updates it would make, of those asked about. */
   readonly updates: readonly WhyUpdate[];
+  /** Something vulnerable is known to be there, whatever is on offer: that nothing is offered does not end the matter. */
+  readonly vulnerable?: boolean;
   /** What was asked about, in words; null: everything. */
   readonly about: string | null;
   /** The change at hand: the one asked about, else the most urgent open one that has it, else the last. */

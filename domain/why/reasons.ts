@@ -37,7 +37,7 @@ const neverScanned: Look = ({ endpoint }) => {
 
 const nothingMissing: Look = (facts) => {
   const { updates, endpoint, about } = facts;
-  if (updates.length > 0 || endpoint.scannedAt === null || isWorking(facts)) return null;
+  if (updates.length > 0 || facts.vulnerable || endpoint.scannedAt === null || isWorking(facts)) return null;
   const what = about === null ? 'nothing is missing' : `nothing of ${about} is missing`;
   return {
     code: 'nothingMissing',
