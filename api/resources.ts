@@ -6,6 +6,7 @@ import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import type { ApiDeps } from './deps.js';
+import { patchEndpointRoutes } from './endpoints/patch-routes.js';
 import { endpointRoutes } from './endpoints/routes.js';
 import { whyRoutes } from './endpoints/why-routes.js';
 import { exceptionRoutes } from './exceptions/routes.js';
@@ -36,6 +37,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     groupRoutes,
     joinTokenRoutes,
     orderRoutes,
+    patchEndpointRoutes,
     policySetRoutes,
     quorumRoutes,
     repositoryRoutes,

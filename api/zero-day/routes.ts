@@ -8,10 +8,11 @@ import { MINUTE } from '../../domain/time.js';
 import { targetsOf } from '../../domain/zero-day/targets.js';
 import type { ApiDeps } from '../deps.js';
 import { idParams } from '../http/paging.js';
-import { invalidField, notFound, Problem } from '../http/problem.js';
+import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
 import { startPost, zeroDayPost, zeroDayStarted } from './schema.js';
 import { checkOverride, startAgain, startZeroDay } from './start.js';
+import { unknownIds } from './unknown-ids.js';
 
 export function zeroDayRoutes(deps: ApiDeps): Route[] {
   const { reserved } = deps;
@@ -82,13 +83,3 @@ const answer = (started: Awaited<ReturnType<typeof startZeroDay>>) => ({
   body: started,
   headers: { location: `/v1/zero-day/${started.id}` },
 });
-
-function unknownIds(unknown: readonly { readonly field: string; readonly reason: string }[]): Problem {
-  return new Problem({
-    status: 422,
-    type: 'unknown-ids',
-    title: 'Some ids lead to no package',
-    detail: unknown.map((one) => one.reason).join('; '),
-    errors: unknown.map(({ field, reason }) => ({ field, in: 'body', reason })),
-  });
-}

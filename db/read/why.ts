@@ -57,9 +57,9 @@ export async function loadWhyFacts(db: Queryable, query: WhyQuery): Promise<WhyF
       known = { opening: nextOpening({ ...asked, target: 'change' }), frozen: frozenNow(asked), zone };
       openings.set(key, known);
     }
-    return { kind: 'policy', name, ...known };
+    return { kind: 'policy', name, patchApprovals: document.patchApprovals ?? [], ...known };
   };
-  const openings = new Map<string, Omit<Extract<WhyPolicy, { kind: 'policy' }>, 'kind' | 'name'>>();
+  const openings = new Map<string, Omit<Extract<WhyPolicy, { kind: 'policy' }>, 'kind' | 'name' | 'patchApprovals'>>();
 
   return endpoints.map((row): WhyFacts => {
     const found = changes.get(row.id);

@@ -66,6 +66,7 @@ const order = (over: Partial<WhyOrder> = {}): WhyOrder => ({
 const open = { opens: NOW - HOUR, lastStart: NOW + HOUR, closes: NOW + 2 * HOUR };
 const policy = (over: object = {}) => ({
   kind: 'policy' as const,
+  patchApprovals: [],
   name: 'Servers',
   opening: open,
   zone: 'Europe/Berlin',

@@ -51,6 +51,8 @@ export type WhyPolicy =
       readonly kind: 'policy';
       readonly name: string;
       readonly opening: Opening;
+      /** As stored: who is asked before a change to this endpoint alone. */
+      readonly patchApprovals: unknown;
       /** The zone to tell its times in. */
       readonly zone: string;
       /** The freeze that is on now. */

@@ -2,117 +2,26 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DAY, HOUR } from '../../domain/time.js';
-import { startApi, type TestApi } from '../helpers/api-server.js';
-import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
-import { seedAccount, seedChange, seedEndpoint, seedOutcome } from '../helpers/seed-change.js';
+import { seedChange, seedOutcome } from '../helpers/seed-change.js';
 import { addChange, openRing } from '../orders/fleet.js';
+import { type Made, type OneEndpointRig, startOneEndpointRig } from './one-endpoint-rig.js';
 
-let db: TestDatabase;
-let api: TestApi;
-let people: { readonly ada: string; readonly grace: string };
-
-const stamp = (at: number) => `${new Date(at).toISOString().replace(/[-:]/g, '').slice(0, 15)}Z`;
-const wall = (at: number) => new Date(at).toISOString().slice(11, 16);
-const always = { always: true };
-
-async function putPolicy(name: string, over: { apply?: object; freezeCalendars?: readonly string[] } = {}) {
-  const reply = await api.call('PUT', `/v1/policy-sets/${name}`, {
-    body: {
-      precedence: 1,
-      document: {
-        appliesTo: { labels: { policy: name } },
-        hours: { communicate: always, stage: always, apply: over.apply ?? always },
-        freezeCalendars: over.freezeCalendars ?? [],
-        reboot: 'ifNeeded',
-        expectedMinutes: 5,
-        healthChecks: [],
-        hooks: [],
-        stageRateLimit: null,
-      },
-    },
-  });
-  expect([reply.status, reply.body]).toEqual([200, expect.anything()]);
-}
-
+let rig: OneEndpointRig;
+let db: OneEndpointRig['db'];
+let api: OneEndpointRig['api'];
+let endpoint: OneEndpointRig['endpoint'];
+let set: OneEndpointRig['set'];
 beforeAll(async () => {
-  db = await createDatabase();
-  api = await startApi({ apiUrl: db.apiUrl, pool: db.pool });
-  const [ada, grace] = [
-    await seedAccount(db.pool, { name: 'Ada', roles: ['Manager'] }),
-    await seedAccount(db.pool, { name: 'Grace', roles: ['Manager'] }),
-  ];
-  people = { ada: ada.id, grace: grace.id };
-  const now = Date.now();
-  const calendar = [
-    'BEGIN:VCALENDAR',
-    'VERSION:2.0',
-    'PRODID:test',
-    'BEGIN:VEVENT',
-    'UID:1',
-    `DTSTAMP:${stamp(now)}`,
-    `DTSTART:${stamp(now - HOUR)}`,
-    `DTEND:${stamp(now + DAY)}`,
-    'SUMMARY:Year end',
-    'END:VEVENT',
-    'END:VCALENDAR',
-    '',
-  ].join('\r\n');
-  const imported = await api.call('PUT', '/v1/freeze-calendars/year-end', {
-    raw: calendar,
-    headers: { 'content-type': 'text/calendar' },
-  });
-  expect(imported.status).toBe(200);
-  await putPolicy('open');
-  await putPolicy('frozen', { freezeCalendars: ['year-end'] });
-  const opens = now + 6 * HOUR;
-  const window = { rrule: 'FREQ=DAILY', from: wall(opens), to: wall(opens + 2 * HOUR), zone: 'Etc/UTC' };
-  await putPolicy('closed', { apply: { windows: [window] } });
-  // Fifteen minutes a day can't hold what takes longer: so short a window has no last start.
-  const short = { rrule: 'FREQ=DAILY', from: '02:00', to: '02:02', zone: 'Etc/UTC' };
-  await putPolicy('short', { apply: { windows: [short] } });
+  rig = await startOneEndpointRig();
+  ({ db, api, endpoint, set } = rig);
 }, 60_000);
-afterAll(async () => {
-  await api?.close();
-  await db?.drop();
-});
-
-interface Made {
-  readonly id: string;
-  readonly name: string;
-}
-
-let count = 0;
-/** An endpoint heard of just now, under an open policy, with one update to come. */
-async function endpoint(over: { policy?: string | null; scanned?: boolean; updates?: readonly string[] } = {}) {
-  const { policy = 'open', scanned = true, updates = ['openssl'] } = over;
-  const name = `web-${++count}`;
-  const id = await seedEndpoint(db.pool, { name, labels: policy === null ? {} : { policy } });
-  await set(id, 'last_seen = now()');
-  if (!scanned) return { id, name };
-  const scan = randomUUID();
-  await db.pool.query(
-    `INSERT INTO scan (id, endpoint_id, started_at, received_at, complete, provider) VALUES ($1, $2, now(), now(), true, 'apt')`,
-    [scan, id],
-  );
-  await db.pool.query(
-    `INSERT INTO available_update (endpoint_id, name, arch, installed, candidate, scan_id)
-     SELECT $1, n, 'amd64', '1', '2', $2 FROM unnest($3::text[]) AS n`,
-    [id, scan, updates],
-  );
-  await db.pool.query(
-    `INSERT INTO installed_package (endpoint_id, name, arch, version, source, source_version, scan_id)
-     SELECT $1, n, 'amd64', '1', n, '1', $2 FROM unnest($3::text[]) AS n`,
-    [id, scan, updates],
-  );
-  return { id, name };
-}
-const set = (id: string, what: string) => db.pool.query(`UPDATE endpoint SET ${what} WHERE id = $1`, [id]);
+afterAll(() => rig?.end());
 
 const UPDATE = { name: 'openssl', from: '1', to: '2' };
 /** An open change over these, one ring each, none of them open. */
 const change = async (...rings: readonly (readonly Made[])[]) => {
   const { changeId, planDigest } = await seedChange(db.pool, {
-    requestedBy: people.ada,
+    requestedBy: rig.ada,
     rings: rings.map((ring, i) => ({ name: `ring-${i}`, endpoints: ring.map(({ id }) => id), updates: [UPDATE] })),
   });
   await db.pool.query(`UPDATE change SET stage = 'deploy' WHERE id = $1`, [changeId]);
@@ -158,7 +67,7 @@ const CASES: readonly Case[] = [
         selector: { names: [one.name] },
         package: 'openssl',
         reason: 'breaks the shop',
-        owner: people.grace,
+        owner: rig.grace,
         expiresAt: new Date(Date.now() + DAY).toISOString(),
       };
       expect((await api.call('POST', '/v1/exceptions', { body })).status).toBe(201);
@@ -188,7 +97,7 @@ const CASES: readonly Case[] = [
       );
       await db.pool.query(
         `INSERT INTO approval_person (request_id, account_id, via, locator) VALUES ($1, $2, 'role Manager', $3)`,
-        [request, people.grace, request],
+        [request, rig.grace, request],
       );
       return one;
     },
