@@ -28,6 +28,19 @@ export interface EndpointDetail extends EndpointSummary {
   }[];
 }
 
+export interface Why {
+  readonly sentence: string;
+  /** The one that decides first. */
+  readonly chain: readonly { readonly text: string }[];
+}
+
+export interface PatchStarted {
+  readonly changeId: string;
+  readonly name: string;
+  readonly approvals: number;
+  readonly waitsFor: readonly string[];
+}
+
 export interface ChangeSummary {
   readonly id: string;
   readonly kind: string;
