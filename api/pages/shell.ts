@@ -61,6 +61,7 @@ export interface Shell {
 const NAVIGATION: readonly { readonly path: string; readonly text: string; readonly needs: Permission }[] = [
   { path: '/', text: 'Home', needs: 'self.read' },
   { path: '/changes', text: 'Changes', needs: 'change.read' },
+  { path: '/zero-days', text: 'Zero-days', needs: 'zeroDay.read' },
   { path: '/approvals', text: 'Approvals', needs: 'approval.decide' },
   { path: '/endpoints', text: 'Endpoints', needs: 'endpoint.read' },
   { path: '/audit', text: 'Audit log', needs: 'audit.read' },

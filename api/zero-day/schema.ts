@@ -151,6 +151,7 @@ export const zeroDayDetail = zeroDaySummary.extend({
 const exposedEndpoint = z.object({
   endpointId: z.uuid(),
   name: z.string(),
+  simulated: z.boolean(),
   state: z.enum(EXPOSURE_STATES),
   /** As `GET /v1/endpoints/{id}/why` names it; null where only inventories and the scope decide. */
   code: z.enum(REASON_CODES).nullable(),

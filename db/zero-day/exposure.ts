@@ -11,6 +11,7 @@ import type { ZeroDayRow } from './zero-day.js';
 export interface ExposedEndpoint extends Exposure {
   readonly endpointId: string;
   readonly name: string;
+  readonly simulated: boolean;
   readonly exposedSince: Date;
   readonly fixedAt: Date | null;
   /** Its own package index offers a fix of all that is vulnerable there. */
@@ -25,6 +26,7 @@ export interface ExposedEndpoint extends Exposure {
 interface Member {
   readonly id: string;
   readonly name: string;
+  readonly simulated: boolean;
   readonly exposedSince: Date;
   readonly fixedAt: Date | null;
 }
@@ -41,7 +43,7 @@ export async function listExposure(
   },
 ): Promise<Page<ExposedEndpoint>> {
   const { rows } = await db.query<Member>(
-    `SELECT e.id, e.name, z.exposed_since AS "exposedSince", z.fixed_at AS "fixedAt"
+    `SELECT e.id, e.name, e.simulated, z.exposed_since AS "exposedSince", z.fixed_at AS "fixedAt"
        FROM zero_day_endpoint z JOIN endpoint e ON e.id = z.endpoint_id
       WHERE z.zero_day_id = $1 AND ($2 = 'all' OR (z.fixed_at IS NULL) = ($2 = 'exposed'))
         AND (e.state <> 'retired' OR z.fixed_at IS NOT NULL)
