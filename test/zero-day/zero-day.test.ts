@@ -154,6 +154,20 @@ describe('under a policy that asks nobody', () => {
     expect([nothing.status, nothing.body.changeId]).toEqual([200, null]);
   }, 90_000);
 
+  test('one endpoint is patched by itself, with what was named and nothing else', async () => {
+    const { id } = await stack.rows(`SELECT id FROM endpoint WHERE name = 'a-2'`).then(only);
+    const reply = await stack.api('POST', `/v1/endpoints/${id}/patch`, {
+      packages: ['lib'],
+      reason: 'a customer waits',
+    });
+    expect([reply.status, reply.body.waitsFor]).toEqual([201, []]);
+    await see.closed(reply.body.changeId);
+    expect(await see.states(reply.body.changeId)).toEqual({ 'a-2': 'succeeded' });
+    expect(stack.hosts.map((host) => host.version('lib'))).toEqual([OLD, NEW, NEW]);
+    const { body } = await stack.api('GET', `/v1/endpoints/${id}/why`);
+    expect(body).toMatchObject({ code: 'nothingMissing', change: { id: reply.body.changeId } });
+  }, 90_000);
+
   test('nobody exposed: said so, with what is known, and watched', async () => {
     const reply = await stack.api('POST', '/v1/zero-day', {
       packages: [{ name: 'app', minVersion: NEW }],
