@@ -14,7 +14,6 @@ import { loadFreezeTexts } from '../orders/windows.js';
 import { loadGroups, loadPolicies } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
 
-type Row = Record<string, any>;
 const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
 
 export interface WhyQuery {
@@ -44,7 +43,7 @@ export async function loadWhyFacts(db: Queryable, query: WhyQuery): Promise<WhyF
   const calendars = readCalendars(names.length === 0 ? new Map() : await loadFreezeTexts(db, names));
   const excepted = exceptionsByEndpoint({ exceptions, endpoints: endpoints.map((row) => row.selectable), groups, now });
 
-  const policyOf = (row: Row & { selectable: Selectable }): WhyPolicy => {
+  const policyOf = (row: EndpointRow): WhyPolicy => {
     const resolved = resolvePolicy({ endpoint: row.selectable, policies, groups });
     if (resolved.kind === 'none') return resolved;
     const { name, document } = resolved.policy;
@@ -94,8 +93,26 @@ export async function loadWhyFacts(db: Queryable, query: WhyQuery): Promise<WhyF
   });
 }
 
-async function loadEndpoints(db: Queryable, ids: readonly string[]): Promise<(Row & { selectable: Selectable })[]> {
-  const { rows } = await db.query(
+interface EndpointRow {
+  readonly id: string;
+  readonly name: string;
+  readonly zone: string;
+  readonly state: WhyFacts['endpoint']['state'];
+  readonly scan_only: boolean;
+  readonly state_reason: string | null;
+  readonly hold_until: Date | null;
+  readonly hold_reason: string | null;
+  readonly last_seen: Date | null;
+  readonly next_poll_at: Date | null;
+  readonly clock_skew_ms: number;
+  readonly local_limits: unknown;
+  readonly scanned_at: Date | null;
+  readonly incomplete_reason: string | null;
+  readonly selectable: Selectable;
+}
+
+async function loadEndpoints(db: Queryable, ids: readonly string[]): Promise<EndpointRow[]> {
+  const { rows } = await db.query<Omit<EndpointRow, 'selectable'> & Record<string, unknown>>(
     `SELECT ${SELECTABLE_COLUMNS}, e.state_reason, e.hold_until, e.hold_reason, e.last_seen, e.next_poll_at, e.clock_skew_ms,
             e.local_limits, done.received_at AS scanned_at,
             CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
@@ -107,7 +124,7 @@ async function loadEndpoints(db: Queryable, ids: readonly string[]): Promise<(Ro
       WHERE e.id = ANY ($1)`,
     [ids],
   );
-  return rows.map((row: Row) => ({ ...row, selectable: toSelectable(row) }));
+  return rows.map((row) => ({ ...row, selectable: toSelectable(row) }));
 }
 
 interface UpdateRow {
@@ -160,12 +177,47 @@ function updateOf(args: {
   return { name, arch, installed, candidate, leftOut };
 }
 
+interface ChangeRow {
+  readonly endpoint_id: string;
+  readonly plan_reason: string | null;
+  readonly triage: readonly Triage[];
+  readonly skipped_by: string | null;
+  readonly id: string;
+  readonly name: string;
+  readonly priority: number;
+  readonly stage: string;
+  readonly outcome: string | null;
+  readonly waiting_for: string | null;
+  readonly halted: boolean;
+  readonly halt_verb: string | null;
+  readonly halted_by: string | null;
+  /** Null: in no ring. */
+  readonly ordinal: number | null;
+  readonly ring_name: string;
+  readonly ring_state: string;
+  readonly ring_halted: boolean;
+  readonly halt_reason: string | null;
+  readonly ring_halted_by: string | null;
+  readonly concurrency: number;
+  /** Null: it has no order in the change. */
+  readonly order_id: string | null;
+  readonly order_state: WhyOrder['state'];
+  readonly order_reason: string | null;
+  readonly next_open: Date | null;
+  readonly next_close: Date | null;
+  readonly window_reason: string | null;
+  readonly permit_until: Date | null;
+  readonly straggler_reason: string | null;
+  readonly started_at: Date | null;
+  readonly settled_at: Date | null;
+}
+
 /** The change at hand of each endpoint, with its ring and its last order in it. */
 async function loadChanges(
   db: Queryable,
   query: WhyQuery,
 ): Promise<Map<string, { change: WhyChange; order: WhyOrder | null; triage: readonly Triage[] }>> {
-  const { rows } = await db.query(
+  const { rows } = await db.query<ChangeRow>(
     `WITH at_hand AS MATERIALIZED (
        SELECT DISTINCT ON (pe.endpoint_id) pe.endpoint_id, pe.change_id, pe.ring, pe.reason, pe.skipped_by, pe.triage
          FROM plan_endpoint pe JOIN change c ON c.id = pe.change_id
@@ -186,11 +238,12 @@ async function loadChanges(
                              AND o.kind = 'change' ORDER BY o.attempt DESC LIMIT 1) o ON true`,
     [query.endpointIds, query.changeId ?? null],
   );
-  const ids = [...new Set((rows as Row[]).map((row) => row.id as string))];
+  const ids = [...new Set(rows.map((row) => row.id))];
   const [approvals, earlier] = [await loadApprovals(db, ids), await loadEarlier(db, ids)];
   return new Map(
-    (rows as Row[]).map((row) => {
-      const ring = row.ordinal === null ? null : `${row.id}/${row.ordinal}`;
+    rows.map((row) => {
+      const { ordinal } = row;
+      const ring = ordinal === null ? null : `${row.id}/${ordinal}`;
       const change: WhyChange = {
         id: row.id,
         name: row.name,
@@ -204,10 +257,10 @@ async function loadChanges(
         planReason: row.plan_reason,
         skippedBy: row.skipped_by,
         ring:
-          ring === null
+          ring === null || ordinal === null
             ? null
             : {
-                ordinal: row.ordinal,
+                ordinal,
                 name: row.ring_name,
                 state: row.ring_state,
                 halted: row.ring_halted,
@@ -215,7 +268,7 @@ async function loadChanges(
                 haltedBy: row.ring_halted_by,
                 concurrency: row.concurrency,
                 approvals: approvals.get(ring) ?? [],
-                earlier: earlier.get(row.id)?.find((one) => one.ordinal < row.ordinal) ?? null,
+                earlier: earlier.get(row.id)?.find((one) => one.ordinal < ordinal) ?? null,
               },
       };
       const order: WhyOrder | null =
@@ -233,14 +286,20 @@ async function loadChanges(
               startedAt: ms(row.started_at),
               settledAt: ms(row.settled_at),
             };
-      return [row.endpoint_id as string, { change, order, triage: row.triage as readonly Triage[] }];
+      return [row.endpoint_id, { change, order, triage: row.triage }];
     }),
   );
 }
 
 /** Open requests by `change/ring`, the oldest first. */
 async function loadApprovals(db: Queryable, changeIds: readonly string[]): Promise<Map<string, WhyApproval[]>> {
-  const { rows } = await db.query(
+  const { rows } = await db.query<{
+    change_id: string;
+    ring: number;
+    opened_at: Date;
+    expires_at: Date;
+    people: string[];
+  }>(
     `SELECT r.change_id, r.ring, r.opened_at, r.expires_at,
             ARRAY(SELECT a.name FROM approval_person p JOIN account a ON a.id = p.account_id
                    WHERE p.request_id = r.id AND a.disabled_at IS NULL
@@ -250,7 +309,7 @@ async function loadApprovals(db: Queryable, changeIds: readonly string[]): Promi
     [changeIds],
   );
   const found = new Map<string, WhyApproval[]>();
-  for (const row of rows as Row[]) {
+  for (const row of rows) {
     const key = `${row.change_id}/${row.ring}`;
     const one = { people: row.people, since: row.opened_at.getTime(), expiresAt: row.expires_at.getTime() };
     found.set(key, [...(found.get(key) ?? []), one]);
