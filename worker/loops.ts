@@ -46,6 +46,8 @@ export function startDuties(args: {
     });
 
   const keepRunning = async (duty: Duty) => {
+    // A duty may ask for the states of all: whoever starts us must have our answer before the first one runs.
+    await null;
     let failures = 0;
     while (!stopping) {
       let more = false;

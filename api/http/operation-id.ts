@@ -17,14 +17,16 @@ export function operationId(route: Pick<Route, 'method' | 'path'>): string {
   });
   const single = parts.at(-1)?.startsWith(':') === true;
   const last = words.at(-1) ?? '';
-  if (route.method === 'get') return camel([!single && isPlural(last) ? 'list' : 'get', ...words]);
+  if (route.method === 'get') return camel([!single && isCollection(last) ? 'list' : 'get', ...words]);
   if (route.method !== 'post') return camel([VERBS[route.method], ...words]);
-  if (single || isPlural(last)) return camel(['create', ...words.slice(0, -1), singular(last)]);
+  if (single || isCollection(last)) return camel(['create', ...words.slice(0, -1), singular(last)]);
   // What is posted to and is no collection is a verb.
   return camel([last, ...words.slice(0, -1)]);
 }
 
-const isPlural = (word: string): boolean => /s$/.test(word);
+/** Collections whose name is one of them. */
+const UNCOUNTED: ReadonlySet<string> = new Set(['zero-day']);
+const isCollection = (word: string): boolean => UNCOUNTED.has(word) || /s$/.test(word);
 const singular = (word: string): string => word.replace(/ies$/, 'y').replace(/s$/, '');
 
 function camel(words: readonly string[]): string {
