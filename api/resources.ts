@@ -17,6 +17,7 @@ import { freezeCalendarRoutes } from './policy-sets/calendar-routes.js';
 import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
+import { ticketRoutes } from './tickets/routes.js';
 import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
 import { zeroDayRoutes } from './zero-day/routes.js';
 
@@ -38,6 +39,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     quorumRoutes,
     repositoryRoutes,
     scheduleRoutes,
+    ticketRoutes,
     expeditePolicyRoutes,
     zeroDayRoutes,
   ].flatMap((routes) => routes(deps));

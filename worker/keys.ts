@@ -1,11 +1,14 @@
 /**
  * The keys orders are signed with. `root.pem` is meant to rest offline: it only signs key sets. `worker.pem` signs orders
- * and permits, `codes.key` makes one-time codes. The web tier holds none of them.
+ * and permits, `codes.key` makes one-time codes, `seal.pem` opens what is sealed for workers (passwords of ticket systems).
+ * The web tier holds none of them.
  */
 import { randomBytes } from 'node:crypto';
 import { link, mkdir, open, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Pool } from 'pg';
+import { publishSealingKey } from '../db/tickets/systems.js';
+import { generateSealingPem, type SealingKey, sealingKeyFromPem } from '../domain/ticket/sealed-secret.js';
 import { DAY, type EpochMs } from '../domain/time.js';
 import type { Envelope, SigningKey } from '../protocol/envelope.js';
 import { generateSigningKeyPem, KEY_SET_TYPE, signEnvelope, signingKeyFromPem } from '../protocol/envelope.js';
@@ -20,6 +23,7 @@ export class KeysUnavailable extends Error {}
 export interface WorkerKeys {
   readonly signing: SigningKey;
   readonly codes: Buffer;
+  readonly sealing: SealingKey;
 }
 
 /** Reads a file, or makes it (mode 0600) when it is not there; racing starters end with the same content. */
@@ -60,9 +64,12 @@ export async function loadKeys(args: {
   await mkdir(args.dir, { recursive: true, mode: 0o700 });
   const pem = await readOrMake(join(args.dir, 'worker.pem'), () => Buffer.from(generateSigningKeyPem()));
   const codes = await readOrMake(join(args.dir, 'codes.key'), () => randomBytes(32));
+  const seal = await readOrMake(join(args.dir, 'seal.pem'), () => Buffer.from(generateSealingPem()));
   const signing = signingKeyFromPem(pem.toString());
+  const sealing = sealingKeyFromPem(seal.toString());
   await certify({ ...args, signing });
-  return { signing, codes };
+  await publishSealingKey(args.pool, sealing.publicKey);
+  return { signing, codes, sealing };
 }
 
 async function certify(args: {

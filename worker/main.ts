@@ -8,7 +8,7 @@ import { createListener } from '../db/listen.js';
 import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
 import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
-import { composeActivities } from './activities.js';
+import { CHANGE_KINDS, composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
@@ -19,6 +19,7 @@ import { orderTracesDuty } from './order-traces.js';
 import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
 import { connectTemporal } from './temporal.js';
+import { TICKET_DUTIES } from './tickets/duties.js';
 
 const VERSION = '0.1.0';
 
@@ -54,7 +55,11 @@ const reserved = createPool({
   max: 8,
   onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
 });
-const listener = createListener({ url: settings.databaseUrl, channels: ['rm_orders', 'rm_outbox', 'rm_mail'], log });
+const listener = createListener({
+  url: settings.databaseUrl,
+  channels: ['rm_orders', 'rm_outbox', 'rm_mail', 'rm_tickets'],
+  log,
+});
 const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
   ...retry,
@@ -90,6 +95,9 @@ const duties = startDuties({
       client: temporal.client,
       catalogue,
       settings,
+      kinds: CHANGE_KINDS,
+      sealingKey: keys.sealing,
+      signal: stop.signal,
       clock,
       log,
       states: () => duties.states(),
@@ -102,6 +110,9 @@ listener.on('rm_outbox', () => {
   duties.poke('outbox');
 });
 listener.on('rm_mail', () => duties.poke('mail'));
+listener.on('rm_tickets', () => {
+  for (const duty of TICKET_DUTIES) duties.poke(duty);
+});
 
 const common = {
   connection: temporal.native,

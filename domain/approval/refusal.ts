@@ -10,3 +10,4 @@ export const TOO_MANY_WRONG_CODES = `${MAX_WRONG_CODES} wrong codes were typed: 
 export const NO_CODE_TYPED = 'this decision needs your one-time code';
 export const NO_CODE_SENT =
   'no one-time code could be sent to you: you have no second channel apart from the mailbox that got the link';
+export const NOT_IN_TICKET = 'decisions written in that ticket do not count, or not those of its author';

@@ -17,6 +17,8 @@ export const PERMISSIONS = {
   'schedule.read': 'Operator',
   'exception.read': 'Operator',
   'zeroDay.read': 'Operator',
+  'ticket.read': 'Operator',
+  'closedLoop.read': 'Operator',
   'endpoint.scan': 'Manager',
   'endpoint.edit': 'Manager',
   'group.edit': 'Manager',
@@ -32,11 +34,13 @@ export const PERMISSIONS = {
   'exception.edit': 'Manager',
   'audit.read': 'Manager',
   'joinToken.read': 'Manager',
+  'ticketSystem.read': 'Manager',
   'repository.edit': 'Administrator',
   'joinToken.create': 'Administrator',
   'joinToken.revoke': 'Administrator',
   'endpoint.reEnrol': 'Administrator',
   'expeditePolicy.edit': 'Administrator',
+  'ticketSystem.edit': 'Administrator',
   'account.edit': 'Administrator',
 } as const satisfies Readonly<Record<string, Role>>;
 
