@@ -5,6 +5,7 @@ import { auditRoutes } from './audit/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
+import { closedLoopRoutes } from './closed-loop/routes.js';
 import type { ApiDeps } from './deps.js';
 import { endpointRoutes } from './endpoints/routes.js';
 import { exceptionRoutes } from './exceptions/routes.js';
@@ -28,6 +29,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     auditRoutes,
     changePlanRoutes,
     changeRoutes,
+    closedLoopRoutes,
     commandRoutes,
     endpointRoutes,
     exceptionRoutes,

@@ -38,7 +38,7 @@ export async function request(args: HttpRequest): Promise<HttpReply> {
     });
     reply = { status: response.status, headers: response.headers, text: await readBounded(response) };
   } catch (error) {
-    if (limit.aborted) throw new TrackerAway(`${where}: no answer within ${args.timeoutMs / 1_000} s`);
+    if (limit.aborted) throw new TrackerAway(`${where}: no answer within ${args.timeoutMs / 1_000} s`, args.timeoutMs);
     throw new TrackerAway(`${where}: ${reasonOf(error)}`);
   }
   const { status } = reply;

@@ -25,6 +25,8 @@ export type Transitioned = { readonly kind: 'set' | 'already' } | { readonly kin
 /** What people did since, and up to when that is complete. */
 export interface Heard {
   readonly events: readonly TicketEvent[];
+  /** Tickets by key that go by another number from now on. */
+  readonly moved: ReadonlyMap<string, string>;
   readonly until: EpochMs;
 }
 
@@ -67,6 +69,8 @@ export interface TicketSystem {
   hear?(args: {
     readonly since: EpochMs | null;
     readonly now: EpochMs;
+    /** What we know tickets of these keys as; one that shows up under another number is a second one, and becomes part of the first. */
+    readonly refsOf: (keys: readonly string[]) => Promise<ReadonlyMap<string, string>>;
     /** Which of these events need not be told again. */
     readonly known: (externalIds: readonly string[]) => Promise<ReadonlySet<string>>;
   }): Promise<Heard>;
@@ -93,7 +97,15 @@ export interface TicketProvider<S = unknown> {
 }
 
 /** The tracker could not be reached, was too slow, or failed: nobody knows whether it was done. */
-export class TrackerAway extends Error {}
+export class TrackerAway extends Error {
+  constructor(
+    message: string,
+    /** So long it may still be at it: what is asked again sooner may find nothing, and be done twice. */
+    readonly settleMs = 0,
+  ) {
+    super(message);
+  }
+}
 
 /** The tracker understood and said no. */
 export class TrackerRefused extends Error {

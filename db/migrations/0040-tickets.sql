@@ -85,7 +85,7 @@ CREATE INDEX ticket_attention ON ticket (attention_at) WHERE attention IS NOT NU
 CREATE TABLE ticket_action (
   id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   ticket_id uuid NOT NULL REFERENCES ticket,
-  key text NOT NULL UNIQUE,
+  key text NOT NULL,                             -- the same in every system that is told of it
   kind text NOT NULL CHECK (kind IN ('open', 'comment', 'transition', 'link')),
   payload jsonb NOT NULL DEFAULT '{}',           -- what happened; its words are made when it is delivered
   priority smallint NOT NULL DEFAULT 0,
@@ -94,7 +94,8 @@ CREATE TABLE ticket_action (
   next_attempt_at timestamptz NOT NULL DEFAULT '-infinity',
   last_error text,
   done_at timestamptz,
-  result jsonb
+  result jsonb,
+  UNIQUE (ticket_id, key)
 );
 CREATE INDEX ticket_action_due ON ticket_action (ticket_id, id) WHERE done_at IS NULL;
 
@@ -135,7 +136,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
            jsonb_strip_nulls($3) || jsonb_build_object('what', $2, 'at', (extract(epoch FROM clock_timestamp()) * 1000)::bigint), c.priority
       FROM ticket t JOIN change c ON c.id = t.change_id JOIN ticket_system s ON s.id = t.system_id
      WHERE t.change_id = $1 AND s.retired_at IS NULL
-    ON CONFLICT (key) DO NOTHING RETURNING 1)
+    ON CONFLICT (ticket_id, key) DO NOTHING RETURNING 1)
   SELECT pg_notify('rm_tickets', '') FROM told LIMIT 1;
 $$;
 
@@ -145,7 +146,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
   WITH made AS (
     INSERT INTO ticket (system_id, key, change_id)
     SELECT s.id, 'change/' || c.id, c.id FROM change c CROSS JOIN ticket_system s
-     WHERE c.id = $1 AND s.active AND s.retired_at IS NULL AND (s.policy->>'changes')::boolean
+     WHERE c.id = $1 AND s.active AND s.retired_at IS NULL AND s.policy->>'changes' = 'true'
        AND (s.policy->'kinds' IS NULL OR s.policy->'kinds' = 'null' OR s.policy->'kinds' ? c.kind)
     ON CONFLICT (system_id, key) DO NOTHING RETURNING id, key),
   told AS (
@@ -166,7 +167,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $$
     RETURNING t.id, t.key, ends.state)
   INSERT INTO ticket_action (ticket_id, key, kind, payload, priority)
   SELECT w.id, w.key || '/close/' || pg_current_xact_id(), 'transition', jsonb_build_object('to', w.state), c.priority
-    FROM wanted w JOIN change c ON c.id = $1 ON CONFLICT (key) DO NOTHING;
+    FROM wanted w JOIN change c ON c.id = $1 ON CONFLICT (ticket_id, key) DO NOTHING;
 $$;
 
 CREATE FUNCTION ticket_change() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$

@@ -71,7 +71,7 @@ export async function queueActions(client: Queryable, actions: readonly NewActio
   if (actions.length === 0) return;
   await client.query(
     `INSERT INTO ticket_action (ticket_id, key, kind, payload)
-     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) ON CONFLICT (key) DO NOTHING`,
+     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::jsonb[]) ON CONFLICT (ticket_id, key) DO NOTHING`,
     [
       actions.map((a) => a.ticketId),
       actions.map((a) => a.key),

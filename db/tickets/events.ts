@@ -48,6 +48,30 @@ export async function knownEvents(
   return new Set(rows.map((row) => row.id));
 }
 
+/** The numbers of tickets by their keys, of those that have been opened. */
+export async function refsOf(
+  db: Queryable,
+  args: { readonly systemId: string; readonly keys: readonly string[] },
+): Promise<ReadonlyMap<string, string>> {
+  const { rows } = await db.query<{ key: string; ref: string }>(
+    'SELECT key, ref FROM ticket WHERE system_id = $1 AND key = ANY ($2) AND ref IS NOT NULL',
+    [args.systemId, args.keys],
+  );
+  return new Map(rows.map(({ key, ref }) => [key, ref]));
+}
+
+/** Tickets that became part of another one go by its number from now on. */
+export async function noteMoved(
+  client: Queryable,
+  args: { readonly systemId: string; readonly moved: ReadonlyMap<string, string> },
+): Promise<void> {
+  if (args.moved.size === 0) return;
+  await client.query(
+    `UPDATE ticket t SET ref = m.ref FROM unnest($2::text[], $3::text[]) AS m(key, ref) WHERE t.system_id = $1 AND t.key = m.key`,
+    [args.systemId, [...args.moved.keys()], [...args.moved.values()]],
+  );
+}
+
 export interface NewEvent {
   readonly id: number;
   readonly type: 'comment' | 'state';

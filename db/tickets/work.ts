@@ -46,7 +46,7 @@ export async function openWorkTickets(client: Queryable, limit: number): Promise
        SELECT s.id AS system_id, w.id AS work_id, w.change_id, w.seen, (s.policy#>>'{work,maxPerChange}')::int AS most,
               row_number() OVER (PARTITION BY s.id, w.change_id ORDER BY w.opened_at, w.id) AS place
          FROM work_item w CROSS JOIN ticket_system s
-        WHERE w.closed_at IS NULL AND s.active AND s.retired_at IS NULL AND (s.policy->'work'->>w.kind)::boolean
+        WHERE w.closed_at IS NULL AND s.active AND s.retired_at IS NULL AND s.policy->'work'->>w.kind = 'true'
           AND NOT EXISTS (SELECT FROM ticket t WHERE t.system_id = s.id AND t.work_item_id = w.id)),
      made AS (
        INSERT INTO ticket (system_id, key, work_item_id)
@@ -71,7 +71,7 @@ export async function tellSeenAgain(client: Queryable): Promise<void> {
           AND EXISTS (SELECT FROM ticket t WHERE t.work_item_id = w.id) RETURNING w.id, w.seen, w.reason, w.change_id)
      INSERT INTO ticket_action (ticket_id, key, kind, payload)
      SELECT t.id, t.key || '/seen/' || a.seen, 'comment', jsonb_build_object('what', 'said', 'text', 'Seen again (' || a.seen || ' times now): ' || a.reason)
-       FROM again a JOIN ticket t ON t.work_item_id = a.id ON CONFLICT (key) DO NOTHING`,
+       FROM again a JOIN ticket t ON t.work_item_id = a.id ON CONFLICT (ticket_id, key) DO NOTHING`,
   );
 }
 

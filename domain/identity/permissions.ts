@@ -33,6 +33,7 @@ export const PERMISSIONS = {
   'schedule.edit': 'Manager',
   'exception.edit': 'Manager',
   'audit.read': 'Manager',
+  'closedLoop.edit': 'Manager',
   'joinToken.read': 'Manager',
   'ticketSystem.read': 'Manager',
   'repository.edit': 'Administrator',

@@ -1,8 +1,13 @@
 /** Tickets without Temporal: the real web tier and worker duties on their own database roles, and any tracker. */
+import { randomBytes, randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import pino from 'pino';
+import { createApprovalActivities } from '../../activities/approvals.js';
+import * as approvalsDb from '../../db/approvals/index.js';
+import { storeScans } from '../../db/inventory/store-scan.js';
 import { createPool } from '../../db/pool.js';
 import { publishSealingKey } from '../../db/tickets/systems.js';
+import type { ApprovalRule } from '../../domain/approval/rule.js';
 import { generateSealingPem, sealingKeyFromPem } from '../../domain/ticket/sealed-secret.js';
 import { CHANGE_KINDS } from '../../worker/activities.js';
 import { deliverTickets } from '../../worker/tickets/deliver.js';
@@ -13,6 +18,7 @@ import { tendWork, type WorkDeps } from '../../worker/tickets/work.js';
 import type { Json } from '../helpers/agent-client.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
+import { approvalRule } from '../helpers/scripted-activities.js';
 
 export class TicketRig {
   private skipped = 0;
@@ -103,6 +109,88 @@ export class TicketRig {
       `UPDATE change SET stage = 'closed', outcome = $2, summary = $3, waiting_for = NULL, closed_at = now() WHERE id = $1`,
       [changeId, outcome, JSON.stringify({ outcome, ...summary })],
     );
+  }
+
+  private readonly approvals = (): ReturnType<typeof createApprovalActivities> =>
+    createApprovalActivities({
+      pool: this.workerPool,
+      clock: this.clock,
+      stores: approvalsDb,
+      codesKey: this.codesKey,
+      publicUrl: 'https://ringmaster.example.test',
+      whenLines: async () => ['Servers: always'],
+      formatInstant: ({ at }) => new Date(at).toISOString(),
+      renderApprovalMail: () => ({ subject: 'Please decide', text: 'Please decide', html: 'Please decide' }),
+      renderCodeMail: () => ({ subject: 'Code', text: 'Code', html: 'Code' }),
+      wakeMail: () => undefined,
+    });
+  readonly codesKey = randomBytes(32);
+
+  /** Asks people about a ring, as the approval workflow would. @returns the request's id */
+  async ask(args: {
+    readonly changeId: string;
+    readonly planDigest: string;
+    readonly rule: Partial<ApprovalRule>;
+    readonly ring?: number;
+  }): Promise<string> {
+    const requestId = randomUUID();
+    const { changeId, planDigest, ring = 0 } = args;
+    await this.approvals().openApproval({ requestId, changeId, ring, planDigest, rule: approvalRule(args.rule) });
+    return requestId;
+  }
+
+  /** Has decisions judged that the outbox would hand to the workflow; ends a request that has its quorum. */
+  async judge(): Promise<void> {
+    const due = await this.rows<{ id: string; request_id: string }>(
+      `SELECT o.id, d.request_id FROM outbox o JOIN approval_decision d ON d.id = o.id WHERE o.topic = 'decision' AND o.done_at IS NULL ORDER BY o.created_at`,
+    );
+    for (const { id, request_id: requestId } of due) {
+      const judged = await this.approvals().judgeDecision({ requestId, decisionId: id });
+      if (judged.quorumMet) await this.approvals().closeApproval({ requestId, state: 'approved' });
+      await this.workerPool.query('UPDATE outbox SET done_at = now() WHERE id = $1', [id]);
+    }
+  }
+
+  async requestState(requestId: string): Promise<string> {
+    return (
+      (await this.rows<{ state: string }>('SELECT state FROM approval_request WHERE id = $1', [requestId]))[0]?.state ??
+      ''
+    );
+  }
+
+  /** A complete scan of an endpoint, begun now. @param installed package name to version, all of them amd64 */
+  async scan(endpointId: string, installed: Readonly<Record<string, string>>): Promise<string> {
+    const scanId = randomUUID();
+    await storeScans(this.workerPool, {
+      now: this.clock(),
+      scans: [
+        {
+          endpointId,
+          scan: {
+            scanId,
+            startedAt: this.clock(),
+            complete: true,
+            incompleteReason: null,
+            provider: 'apt',
+            indexAgeSeconds: 0,
+            rebootRequired: false,
+            auditClean: true,
+            facts: {},
+            packages: Object.entries(installed).map(([name, version]) => ({
+              name,
+              version,
+              arch: 'amd64',
+              source: name,
+              sourceVersion: version,
+            })),
+            updates: [],
+            services: [],
+            listeners: [],
+          } as never,
+        },
+      ],
+    });
+    return scanId;
   }
 
   /** A plan was frozen: what a change's ticket waits for. */

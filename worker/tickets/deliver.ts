@@ -1,5 +1,5 @@
 /** Does in trackers what rows say is to be done: at least once, in order per ticket, and by its key never twice. */
-import { TrackerRefused } from '../../adapters/tickets/port.js';
+import { TrackerAway, TrackerRefused } from '../../adapters/tickets/port.js';
 import { appendAudit } from '../../db/audit/append.js';
 import { inTransaction } from '../../db/pool.js';
 import {
@@ -66,7 +66,8 @@ async function deliver(
   } catch (error) {
     const failure = error instanceof TrackerRefused ? 'refused' : 'away';
     const { message } = error as Error;
-    const retryAt = deps.clock() + pauseOfAction({ failure, attempts: action.attempts });
+    const settle = error instanceof TrackerAway ? error.settleMs : 0;
+    const retryAt = deps.clock() + Math.max(settle, pauseOfAction({ failure, attempts: action.attempts }));
     await markActionFailed(deps.pool, { id: action.id, error: message, retryAt });
     if (failure === 'away') return error as Error;
     deps.log.warn(

@@ -18,8 +18,11 @@ export async function hearTickets(args: {
   readonly settings: RtSettings;
   readonly stateOf: (status: string) => TicketState | null;
   readonly keyOf: (ticket: Pick<RtFound, 'CustomFields'>) => string | null;
+  /** Makes all tickets of a key that we opened one. */
+  readonly fold: (key: string) => Promise<RtFound | null>;
   readonly since: EpochMs | null;
   readonly now: EpochMs;
+  readonly refsOf: (keys: readonly string[]) => Promise<ReadonlyMap<string, string>>;
   readonly known: (externalIds: readonly string[]) => Promise<ReadonlySet<string>>;
 }): Promise<Heard> {
   const { client, settings, now } = args;
@@ -27,11 +30,23 @@ export async function hearTickets(args: {
     args.since === null ? FIRST_LOOK_MINUTES : Math.ceil(Math.max(0, now - args.since) / MINUTE) + OVERLAP_MINUTES;
   // A length of time, not a time: RT reads times in the zone of its user, and its clock is not ours.
   const changed = await client.search(`Queue = '${settings.queue}' AND LastUpdated > '-${minutes} minutes'`);
-  const events: TicketEvent[] = [];
-  for (const ticket of changed) {
+  const keyed = changed.flatMap((ticket) => {
     const key = args.keyOf(ticket);
-    if (key === null) continue;
-    const theirs = (await client.transactions({ ref: ticket.id, after: '0' })).filter(
+    return key === null ? [] : [{ ticket, key }];
+  });
+  const refs = await args.refsOf([...new Set(keyed.map(({ key }) => key))]);
+  const events: TicketEvent[] = [];
+  const moved = new Map<string, string>();
+  for (const { ticket, key } of keyed) {
+    const ref = refs.get(key);
+    // Not opened by us, or not yet: its opening looks for itself.
+    if (ref === undefined) continue;
+    if (ref !== ticket.id) {
+      const one = await args.fold(key);
+      if (one !== null && one.id !== ref) moved.set(key, one.id);
+      continue;
+    }
+    const theirs = (await client.transactions({ ref, after: '0' })).filter(
       (one) => one.Creator !== settings.user && TOLD.includes(one.Type),
     );
     const known = await args.known(theirs.map((one) => one.id));
@@ -41,7 +56,7 @@ export async function hearTickets(args: {
       if (event !== null) events.push(event);
     }
   }
-  return { events, until: now };
+  return { events, moved, until: now };
 }
 
 async function eventOf(args: {

@@ -43,12 +43,12 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
     const value = ticket.CustomFields?.find((field) => field.name === settings.keyField)?.values?.[0];
     return value !== undefined && isTicketKey(value) ? value : null;
   };
-  const viewOf = (ticket: RtTicket): TicketView => ({
+  const viewOf = (ticket: RtTicket | RtFound): TicketView => ({
     ref: ticket.id,
     url: `${settings.url.replace(/\/+$/, '')}/Ticket/Display.html?id=${ticket.id}`,
     // A status nobody gave a meaning is somebody's way of working on it.
     state: stateOf(ticket.Status) ?? 'working',
-    lastBy: ticket.LastUpdatedBy ?? null,
+    lastBy: 'LastUpdatedBy' in ticket ? ((ticket as RtTicket).LastUpdatedBy ?? null) : null,
   });
   const need = async (ref: string) => {
     const read = await client.readTicket(ref);
@@ -62,15 +62,15 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
       `Queue = '${settings.queue}' AND Creator = '${settings.user}' AND CF.{${settings.keyField}} = '${key}'`,
     );
   /** The oldest of a key; others were made by requests whose answer was lost, and become part of it. */
-  const find = async (key: string): Promise<string | null> => {
-    const [oldest, ...more] = (await findAll(key)).map((ticket) => Number(ticket.id)).sort((a, b) => a - b);
+  const find = async (key: string): Promise<RtFound | null> => {
+    const [oldest, ...more] = [...(await findAll(key))].sort((a, b) => Number(a.id) - Number(b.id));
     if (oldest === undefined) return null;
-    for (const ref of more) await client.update({ ref: String(ref), etag: null, fields: { MergeInto: oldest } });
-    return String(oldest);
+    for (const { id } of more) await client.update({ ref: id, etag: null, fields: { MergeInto: Number(oldest.id) } });
+    return oldest;
   };
 
-  const create = async (ticket: NewTicket): Promise<string> => {
-    const ref = await client.create({
+  const create = (ticket: NewTicket): Promise<string> =>
+    client.create({
       Queue: settings.queue,
       Subject: ticket.subject,
       ContentType: 'text/plain',
@@ -82,12 +82,6 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
           ticket.planDigest !== null && { [settings.digestField]: ticket.planDigest }),
       },
     });
-    // RT answers 201 also when a field is not applied to the queue, and throws its value away.
-    const { ticket: made } = await need(ref);
-    if (keyOf(made) === ticket.key) return ref;
-    await client.update({ ref, etag: null, fields: { Status: settings.statuses.cancelled } });
-    throw new TrackerRefused(missingField(settings.keyField, settings.queue));
-  };
 
   return {
     async check() {
@@ -101,15 +95,17 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
     },
 
     async open(ticket) {
-      let ref = await find(ticket.key);
-      if (ref === null) {
-        const problem = await this.check();
-        if (problem !== null) throw new TrackerRefused(problem);
-        const made = await create(ticket);
-        // One that RT was still making when we looked is there by now.
-        ref = (await find(ticket.key)) ?? made;
-      }
-      return viewOf((await need(ref)).ticket);
+      const there = await find(ticket.key);
+      if (there !== null) return viewOf(there);
+      const problem = await this.check();
+      if (problem !== null) throw new TrackerRefused(problem);
+      const ref = await create(ticket);
+      // Read back by its key: RT answers 201 also when a field is not applied to the queue, and throws its value away. One that
+      // RT was still making for an earlier request when we looked is there by now.
+      const made = await find(ticket.key);
+      if (made !== null) return viewOf(made);
+      await client.update({ ref, etag: null, fields: { Status: settings.statuses.cancelled } });
+      throw new TrackerRefused(missingField(settings.keyField, settings.queue));
     },
 
     async comment({ ref, key, text, again }) {
@@ -145,7 +141,7 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
       await client.update({ ref, etag: null, fields: { AddRefersTo: url } });
     },
 
-    hear: (args) => hearTickets({ client, settings, stateOf, keyOf, ...args }),
+    hear: (args) => hearTickets({ client, settings, stateOf, keyOf, fold: find, ...args }),
   };
 
   async function hasComment(ref: string, mark: string): Promise<boolean> {
