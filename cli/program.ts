@@ -7,6 +7,7 @@ import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
 import { registerMigrate } from './commands/migrate.js';
+import { registerTickets } from './commands/tickets.js';
 import { registerUp } from './commands/up.js';
 import { registerZeroDay } from './commands/zero-day.js';
 
@@ -21,6 +22,7 @@ export function createProgram(): Command {
   registerZeroDay(program);
   registerApprove(program);
   registerApply(program);
+  registerTickets(program);
   registerAudit(program);
   registerBackup(program);
   registerMigrate(program);

@@ -105,3 +105,38 @@ export interface AuditEntry {
   readonly detail: Readonly<Record<string, unknown>>;
   readonly sealed: number | null;
 }
+
+export interface TicketEntry {
+  readonly system: string;
+  readonly ref: string | null;
+  readonly url: string | null;
+  readonly state: string;
+  readonly about: string | null;
+  readonly endpoint: string | null;
+  readonly attention: string | null;
+  readonly attentionBy: string | null;
+  readonly openedAt: string | null;
+  readonly waiting: number;
+}
+
+export interface WorkEntry {
+  readonly kind: string;
+  readonly endpoint: string;
+  readonly reason: string;
+  readonly state: string;
+  readonly openedAt: string;
+  readonly claimedBy: string | null;
+  readonly closedReason: string | null;
+  readonly tickets: readonly { readonly system: string; readonly ref: string | null }[];
+}
+
+export interface TicketSystemEntry {
+  readonly name: string;
+  readonly provider: string;
+  readonly active: boolean;
+  readonly works: boolean | null;
+  readonly problem: string | null;
+  readonly failingSince: string | null;
+  readonly lastError: string | null;
+  readonly waiting: number;
+}

@@ -254,7 +254,17 @@ CREATE TRIGGER work_of_order AFTER UPDATE OF state ON order_state FOR EACH ROW
           OR (NEW.kind = 'revert' AND NEW.state IN ('failed', 'revertFailed'))))
   EXECUTE FUNCTION work_of_order();
 
-REVOKE ALL ON FUNCTION ticket_tell(uuid, text, jsonb), ticket_open(uuid), ticket_close(uuid, text), ticket_change(), ticket_ring(),
+-- People who watch are told when a ticket is not as we set it (docs/events.md).
+CREATE FUNCTION feed_ticket() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  PERFORM feed('ticket.' || NEW.attention, coalesce(NEW.change_id, (SELECT change_id FROM work_item WHERE id = NEW.work_item_id)),
+               jsonb_build_object('ticketId', NEW.id, 'ref', NEW.ref, 'url', NEW.url, 'by', NEW.attention_by));
+  RETURN NULL;
+END $$;
+CREATE TRIGGER feed_ticket AFTER UPDATE OF attention ON ticket FOR EACH ROW
+  WHEN (NEW.attention IS NOT NULL AND NEW.attention IS DISTINCT FROM OLD.attention) EXECUTE FUNCTION feed_ticket();
+
+REVOKE ALL ON FUNCTION feed_ticket(), ticket_tell(uuid, text, jsonb), ticket_open(uuid), ticket_close(uuid, text), ticket_change(), ticket_ring(),
   ticket_approval(), ticket_decision(), work_of_order() FROM PUBLIC;
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON ticket_system_state, work_item, ticket, ticket_action, ticket_event, ticket_decision TO ringmaster_worker;

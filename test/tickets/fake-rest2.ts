@@ -74,10 +74,24 @@ export async function startFakeTracker(): Promise<FakeTracker> {
       return page([{ id: 1, ContentType: 'text/plain', Headers: 'X-RT-Interface: REST', Content: one?.text }]);
     }
     if (path === '/transactions') {
-      const ticket = tickets[Number(/TicketId = (\d+)/.exec(query)?.[1]) - 1];
+      const ref = /TicketId = (\d+)/.exec(query)?.[1];
+      const among = ref === undefined ? standing() : tickets.filter((t) => t.id === Number(ref));
+      const all = among.flatMap((t) => t.history.map((one) => ({ ...one, ticket: t.id })));
+      const wanted = all.filter(
+        (one) =>
+          query.includes(`'${one.type}'`) && query.includes(`Creator != 'ringmaster'`) === (one.by !== 'ringmaster'),
+      );
       return page(
-        (ticket?.history ?? []).map(({ id, type, by, value }) => ({
-          ...{ id, Type: type, Creator: { id: by }, Created: new Date().toISOString(), Field: type, NewValue: value },
+        wanted.map(({ id, type, by, value, ticket }) => ({
+          ...{
+            id,
+            Type: type,
+            Creator: { id: by },
+            Created: new Date().toISOString(),
+            Field: type,
+            NewValue: value,
+            ObjectId: ticket,
+          },
         })),
       );
     }

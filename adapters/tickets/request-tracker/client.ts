@@ -30,6 +30,7 @@ const transaction = z.looseObject({
   Type: z.string(),
   Creator: user,
   Created: z.string(),
+  ObjectId: id.nullish(),
   Field: z.string().nullish(),
   NewValue: z.string().nullish(),
 });
@@ -63,8 +64,8 @@ export interface RtClient {
   /** @returns false when the ticket is not any more as the tag says */
   update(args: { readonly ref: string; readonly etag: string | null; readonly fields: object }): Promise<boolean>;
   comment(args: { readonly ref: string; readonly text: string }): Promise<void>;
-  /** Of a ticket, after a transaction, oldest first. */
-  transactions(args: { readonly ref: string; readonly after: string }): Promise<readonly RtTransaction[]>;
+  /** By a search in RT's words, oldest first; `ObjectId` is the ticket. */
+  transactions(query: string): Promise<readonly RtTransaction[]>;
   attachments(transactionId: string): Promise<readonly RtAttachment[]>;
 }
 
@@ -136,11 +137,11 @@ export function createRtClient(context: ProviderContext<RtSettings>): RtClient {
       const body = { Content: text, ContentType: 'text/plain' };
       await send('POST', `/ticket/${encodeURIComponent(ref)}/comment`, { body });
     },
-    transactions({ ref, after }) {
-      const query = `TicketId = ${Number(ref)} AND id > ${Number(after)}`;
-      const fields = 'fields=Type,Creator,Created,Field,NewValue';
-      return all(transaction, `/transactions?query=${encodeURIComponent(query)}&${fields}&orderby=id&order=ASC`);
-    },
+    transactions: (query) =>
+      all(
+        transaction,
+        `/transactions?query=${encodeURIComponent(query)}&fields=Type,Creator,Created,Field,NewValue,ObjectId&orderby=id&order=ASC`,
+      ),
     attachments: (transactionId) =>
       all(
         attachment,

@@ -29,32 +29,39 @@ export async function hearTickets(args: {
   const minutes =
     args.since === null ? FIRST_LOOK_MINUTES : Math.ceil(Math.max(0, now - args.since) / MINUTE) + OVERLAP_MINUTES;
   // A length of time, not a time: RT reads times in the zone of its user, and its clock is not ours.
-  const changed = await client.search(`Queue = '${settings.queue}' AND LastUpdated > '-${minutes} minutes'`);
+  const span = `'-${minutes} minutes'`;
+  const changed = await client.search(`Queue = '${settings.queue}' AND LastUpdated > ${span}`);
   const keyed = changed.flatMap((ticket) => {
     const key = args.keyOf(ticket);
     return key === null ? [] : [{ ticket, key }];
   });
-  const refs = await args.refsOf([...new Set(keyed.map(({ key }) => key))]);
   const events: TicketEvent[] = [];
   const moved = new Map<string, string>();
-  for (const { ticket, key } of keyed) {
-    const ref = refs.get(key);
+  if (keyed.length === 0) return { events, moved, until: now };
+  const refs = await args.refsOf([...new Set(keyed.map(({ key }) => key))]);
+  const ours = new Map<string, { ticket: RtFound; key: string }>();
+  for (const one of keyed) {
+    const ref = refs.get(one.key);
     // Not opened by us, or not yet: its opening looks for itself.
     if (ref === undefined) continue;
-    if (ref !== ticket.id) {
-      const one = await args.fold(key);
-      if (one !== null && one.id !== ref) moved.set(key, one.id);
-      continue;
+    if (ref === one.ticket.id) ours.set(ref, one);
+    else {
+      const oldest = await args.fold(one.key);
+      if (oldest !== null && oldest.id !== ref) moved.set(one.key, oldest.id);
     }
-    const theirs = (await client.transactions({ ref, after: '0' })).filter(
-      (one) => one.Creator !== settings.user && TOLD.includes(one.Type),
-    );
-    const known = await args.known(theirs.map((one) => one.id));
-    for (const one of theirs) {
-      if (known.has(one.id)) continue;
-      const event = await eventOf({ ...args, ticket, key, one });
-      if (event !== null) events.push(event);
-    }
+  }
+  const types = TOLD.map((type) => `Type = '${type}'`).join(' OR ');
+  const theirs = (
+    await client.transactions(
+      `TicketQueue = '${settings.queue}' AND Created > ${span} AND Creator != '${settings.user}' AND (${types})`,
+    )
+  ).filter((one) => ours.has(one.ObjectId ?? ''));
+  const known = await args.known(theirs.map((one) => one.id));
+  for (const one of theirs) {
+    const about = ours.get(one.ObjectId ?? '');
+    if (about === undefined || known.has(one.id)) continue;
+    const event = await eventOf({ ...args, ...about, one });
+    if (event !== null) events.push(event);
   }
   return { events, moved, until: now };
 }

@@ -145,9 +145,8 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
   };
 
   async function hasComment(ref: string, mark: string): Promise<boolean> {
-    const comments = (await client.transactions({ ref, after: '0' })).filter(
-      (one) => one.Type === 'Comment' && one.Creator === settings.user,
-    );
+    const mine = `TicketId = ${Number(ref)} AND Type = 'Comment' AND Creator = '${settings.user}'`;
+    const comments = [...(await client.transactions(mine))];
     // The newest first: it is the last one that was not answered.
     for (const one of comments.reverse())
       if ((await client.attachments(one.id)).some((part) => part.Content?.includes(mark))) return true;

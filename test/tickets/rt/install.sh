@@ -4,6 +4,7 @@
 set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive
 [ "$(dpkg-query --show --showformat='${db:Status-Status}' rt5-standalone 2>/dev/null)" = installed ] && exit 0
+apt-cache show rt5-standalone >/dev/null 2>&1 || apt-get -qq -o Acquire::Retries=3 update
 debconf-set-selections <<'CONF'
 request-tracker5 request-tracker5/rtname string rt.test
 request-tracker5 request-tracker5/organization string rt.test
