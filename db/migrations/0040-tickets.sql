@@ -79,6 +79,7 @@ CREATE TABLE ticket (
 CREATE INDEX ticket_change ON ticket (change_id) WHERE change_id IS NOT NULL;
 CREATE INDEX ticket_work ON ticket (work_item_id) WHERE work_item_id IS NOT NULL;
 CREATE INDEX ticket_ref ON ticket (system_id, ref);
+CREATE INDEX ticket_open ON ticket (change_id) WHERE wanted = 'open' AND change_id IS NOT NULL;
 CREATE INDEX ticket_attention ON ticket (attention_at) WHERE attention IS NOT NULL;
 
 -- What is to be done in a ticket, in order of id. Delivered at least once, with its key, by which the provider tells what is done already.

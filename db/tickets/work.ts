@@ -124,9 +124,12 @@ export interface Judgeable {
 
 /**
  * Open work with a complete scan that was begun after it was last seen (when claimed: after that was said), and has not judged it
- * yet. An endpoint's clock may be off: its own times are put right by the skew measured at its polls.
+ * yet, of changes whose kind an inventory of packages proves. An endpoint's clock may be off: its own times are put right by the skew measured at its polls.
  */
-export async function loadJudgeable(db: Queryable, limit: number): Promise<readonly Judgeable[]> {
+export async function loadJudgeable(
+  db: Queryable,
+  args: { readonly changeKinds: readonly string[]; readonly limit: number },
+): Promise<readonly Judgeable[]> {
   const { rows } = await db.query<Judgeable>(
     `SELECT w.id, w.endpoint_id AS "endpointId", w.kind, w.state, w.claimed_by AS "claimedBy", w.change_id AS "changeId", c.kind AS "changeKind",
             w.evidence->>'state' = 'revertFailed' OR c.outcome IS NOT DISTINCT FROM 'rolledBack' AS backwards, s.id AS "scanId",
@@ -138,11 +141,11 @@ export async function loadJudgeable(db: Queryable, limit: number): Promise<reado
                        WHERE pe.change_id = w.change_id AND pe.endpoint_id = w.endpoint_id), '[]') AS items
        FROM work_item w JOIN change c ON c.id = w.change_id JOIN endpoint e ON e.id = w.endpoint_id
        CROSS JOIN LATERAL (SELECT s.* FROM scan s WHERE s.endpoint_id = w.endpoint_id AND s.complete ORDER BY s.received_at DESC LIMIT 1) s
-      WHERE w.closed_at IS NULL AND w.kind IN ('failedEndpoint', 'straggler') AND s.id IS DISTINCT FROM w.judged_scan
+      WHERE w.closed_at IS NULL AND w.kind IN ('failedEndpoint', 'straggler') AND c.kind = ANY ($2) AND s.id IS DISTINCT FROM w.judged_scan
         AND s.received_at > greatest(w.last_seen_at, w.claimed_at)
         AND (w.claimed_at IS NULL OR s.started_at - make_interval(secs => e.clock_skew_ms / 1000.0) > w.claimed_at - interval '5 seconds')
       ORDER BY w.opened_at LIMIT $1`,
-    [limit],
+    [args.limit, args.changeKinds],
   );
   return rows;
 }

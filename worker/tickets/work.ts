@@ -1,5 +1,5 @@
 /** Work for people: gets its ticket, is judged by scans, and comes back when what was said to be done is not. */
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { ChangeKinds } from '../../activities/kinds/change-kind.js';
 import { appendAudit } from '../../db/audit/append.js';
 import { inTransaction } from '../../db/pool.js';
@@ -25,7 +25,7 @@ import type { EpochMs } from '../../domain/time.js';
 const BATCH = 200;
 
 export interface WorkDeps {
-  readonly pool: import('pg').Pool;
+  readonly pool: Pool;
   readonly clock: () => EpochMs;
   readonly kinds: ChangeKinds;
 }
@@ -39,7 +39,8 @@ export async function tendWork(deps: WorkDeps): Promise<boolean> {
     if (count > 0) await client.query(`SELECT pg_notify('rm_tickets', '')`);
     return count;
   });
-  const judgeable = await loadJudgeable(pool, BATCH);
+  const changeKinds = [...deps.kinds.values()].filter((kind) => !('evidence' in kind)).map((kind) => kind.name);
+  const judgeable = await loadJudgeable(pool, { changeKinds, limit: BATCH });
   for (const item of judgeable) await inTransaction(pool, (client) => judge(deps, client, item));
   for (const claim of await loadOverdueClaims(pool, { now: deps.clock(), limit: BATCH })) {
     const heard = claim.lastSeen === null ? 'never' : `last on ${utc(claim.lastSeen.getTime())}`;
