@@ -93,6 +93,7 @@ CREATE TABLE ticket_action (
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   attempts int NOT NULL DEFAULT 0,
   next_attempt_at timestamptz NOT NULL DEFAULT '-infinity',
+  leased_until timestamptz,                      -- a worker is at it
   last_error text,
   done_at timestamptz,
   result jsonb,

@@ -66,7 +66,7 @@ export interface LoopRow {
   readonly outcome: string | null;
   readonly closedAt: Date | null;
   readonly planDigest: string | null;
-  /** Rings that have opened, and of these those whose approved digest is not that of the plan. */
+  /** Rings that have opened, and of these those not under a digest of the change's plan, or without all approvals they ask for. */
   readonly ringsOpened: number;
   readonly ringsNotApproved: number;
   readonly approvals: readonly LoopApproval[];
@@ -103,8 +103,11 @@ export async function listLoop(
             (c.summary->>'missing')::int AS missing, (c.summary->>'unconfirmed')::int AS unconfirmed, w.open AS "openWork",
             coalesce(t.tickets, '[]') AS tickets, c.micros
        FROM page c LEFT JOIN account a ON a.id::text = c.requested_by LEFT JOIN change_loop l ON l.change_id = c.id
-       CROSS JOIN LATERAL (SELECT count(*)::int AS opened, (count(*) FILTER (WHERE r.approved_digest IS DISTINCT FROM c.plan_digest))::int AS not_approved
-                             FROM ring r WHERE r.change_id = c.id AND r.opened_at IS NOT NULL) r
+       CROSS JOIN LATERAL (SELECT count(*)::int AS opened, (count(*) FILTER (WHERE
+             NOT EXISTS (SELECT FROM plan p WHERE p.change_id = c.id AND p.digest = r.approved_digest)
+             OR jsonb_array_length(coalesce(r.spec->'approvals', '[]')) >
+                (SELECT count(*) FROM approval_request q WHERE q.id = ANY (r.approvals) AND q.state = 'approved')))::int AS not_approved
+                             FROM ring r WHERE r.change_id = c.id AND r.opened_at IS NOT NULL AND r.ordinal < 1000) r
        CROSS JOIN LATERAL (SELECT count(*)::int AS open FROM work_item w WHERE w.change_id = c.id AND w.closed_at IS NULL) w
        LEFT JOIN LATERAL (
          SELECT jsonb_agg(jsonb_build_object('ring', q.ring, 'state', q.state, 'planDigest', q.plan_digest, 'closedAt', q.closed_at, 'by', coalesce(d.by, '[]'))
@@ -122,6 +125,11 @@ export async function listLoop(
   );
   const page = pageOf(rows, args.limit, (row) => [row.micros, row.id]);
   return { next: page.next, items: page.items.map(({ micros: _, ...row }) => row) };
+}
+
+/** What was found of a change since is counted anew. */
+export async function forgetLoop(client: Queryable, changeId: string): Promise<void> {
+  await client.query('DELETE FROM change_loop WHERE change_id = $1', [changeId]);
 }
 
 /** Counts closed changes that nobody has counted; what comes in later is in their tickets and work. @returns how many */

@@ -30,7 +30,7 @@ export async function takeDueActions(
         WHERE a.done_at IS NULL AND t.system_id = $1 AND a.next_attempt_at <= to_timestamp($2 / 1000.0)
           AND NOT EXISTS (SELECT FROM ticket_action b WHERE b.ticket_id = a.ticket_id AND b.done_at IS NULL AND b.id < a.id)
         ORDER BY a.priority DESC, a.id LIMIT $4 FOR UPDATE OF a SKIP LOCKED)
-     UPDATE ticket_action a SET attempts = a.attempts + 1, next_attempt_at = to_timestamp($3 / 1000.0)
+     UPDATE ticket_action a SET attempts = a.attempts + 1, next_attempt_at = to_timestamp($3 / 1000.0), leased_until = to_timestamp($3 / 1000.0)
        FROM due, ticket t WHERE a.id = due.id AND t.id = a.ticket_id
      RETURNING a.id, a.key, a.kind, a.payload, a.attempts, (extract(epoch FROM a.created_at) * 1000)::float8 AS "createdAt",
                t.id AS "ticketId", t.key AS "ticketKey", t.change_id AS "changeId", t.work_item_id AS "workItemId", t.ref`,
@@ -54,8 +54,21 @@ export async function markActionFailed(
   args: { readonly id: number; readonly error: string; readonly retryAt: EpochMs },
 ): Promise<void> {
   await db.query(
-    `UPDATE ticket_action SET last_error = $2, next_attempt_at = to_timestamp($3 / 1000.0) WHERE id = $1 AND done_at IS NULL`,
+    `UPDATE ticket_action SET last_error = $2, next_attempt_at = to_timestamp($3 / 1000.0), leased_until = NULL WHERE id = $1 AND done_at IS NULL`,
     [args.id, args.error.slice(0, 1_000), args.retryAt],
+  );
+}
+
+/** What a system refused is worth asking again at once: somebody has mended it. Leaves alone what a worker is at. */
+export async function hurryActions(
+  db: Queryable,
+  args: { readonly systemId: string; readonly now: EpochMs },
+): Promise<void> {
+  await db.query(
+    `UPDATE ticket_action a SET next_attempt_at = '-infinity' FROM ticket t
+      WHERE t.id = a.ticket_id AND t.system_id = $1 AND a.done_at IS NULL AND a.last_error IS NOT NULL
+        AND (a.leased_until IS NULL OR a.leased_until < to_timestamp($2 / 1000.0))`,
+    [args.systemId, args.now],
   );
 }
 

@@ -16,6 +16,7 @@ export interface WorkingSystem {
   readonly version: number;
   readonly checkedVersion: number | null;
   readonly problem: string | null;
+  readonly checkedAt: EpochMs | null;
   readonly failures: number;
   readonly pausedUntil: EpochMs | null;
   readonly heardUntil: EpochMs | null;
@@ -25,6 +26,7 @@ export interface WorkingSystem {
 export async function loadActiveSystems(db: Queryable): Promise<readonly WorkingSystem[]> {
   const { rows } = await db.query<WorkingSystem>(
     `SELECT s.id, s.name, s.provider, s.settings, s.policy, s.secret, s.version, t.checked_version AS "checkedVersion", t.problem,
+            (extract(epoch FROM t.checked_at) * 1000)::float8 AS "checkedAt",
             coalesce(t.failures, 0) AS failures, (extract(epoch FROM t.paused_until) * 1000)::float8 AS "pausedUntil",
             (extract(epoch FROM t.heard_until) * 1000)::float8 AS "heardUntil"
        FROM ticket_system s LEFT JOIN ticket_system_state t ON t.system_id = s.id

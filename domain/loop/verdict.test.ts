@@ -4,7 +4,7 @@ import { asAuthorised, authorised, confirmed, type LoopEvidence } from './verdic
 const good: LoopEvidence = {
   ...{ planDigest: 'd', outcome: 'completed', ringsOpened: 2, ringsNotApproved: 0 },
   approvals: [{ state: 'approved', planDigest: 'd' }],
-  ...{ begun: 3, notPlanned: 0, otherContent: 0, outsideWindow: 0, succeeded: 3, scanned: 3, missing: 0 },
+  ...{ begun: 3, notPlanned: 0, otherContent: 0, outsideWindow: 0, succeeded: 3, scanned: 3, missing: 0, openWork: 0 },
 };
 
 test.each([
@@ -20,7 +20,8 @@ test.each([
   ['something else was installed', { otherContent: 1 }, 'yes', 'no', 'yes'],
   ['begun outside of its window', { outsideWindow: 1 }, 'yes', 'no', 'yes'],
   ['an endpoint nobody planned', { notPlanned: 1 }, 'yes', 'no', 'yes'],
-  ['a scan shows that it is not there', { missing: 1 }, 'yes', 'yes', 'no'],
+  ['a scan shows that it is not there', { missing: 1, openWork: 1 }, 'yes', 'yes', 'no'],
+  ['a scan showed that it was not there, and a later one that it is', { missing: 1 }, 'yes', 'yes', 'yes'],
   ['closed, and one was never scanned', { scanned: 2 }, 'yes', 'yes', 'no'],
   ['open, and one was not scanned yet', { scanned: 2, outcome: null }, 'yes', 'yes', 'notYet'],
   ['open, and all are scanned', { outcome: null }, 'yes', 'yes', 'notYet'],

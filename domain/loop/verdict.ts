@@ -13,6 +13,8 @@ export interface LoopEvidence {
   readonly succeeded: number;
   readonly scanned: number;
   readonly missing: number | null;
+  /** Endpoints of it that somebody still has to look at. */
+  readonly openWork: number;
 }
 
 export interface Verdict {
@@ -21,7 +23,7 @@ export interface Verdict {
   readonly why: string;
 }
 
-/** Was it authorised? Every ring that opened must have been opened under the plan's own digest. */
+/** Was it authorised? Every ring that opened must have been opened under a digest of its own plan, with all the approvals its policy asks for. */
 export function authorised(loop: LoopEvidence): Verdict {
   if (loop.ringsNotApproved > 0)
     return no(`${loop.ringsNotApproved} of ${loop.ringsOpened} rings opened without approval of this plan`);
@@ -50,14 +52,15 @@ export function asAuthorised(loop: LoopEvidence): Verdict {
 /** Confirmed? A report is no proof: each endpoint that says it succeeded must have been scanned since, and show it. */
 export function confirmed(loop: LoopEvidence): Verdict {
   if (loop.succeeded === 0) return notYet('no endpoint says it succeeded');
-  if (loop.missing !== null && loop.missing > 0)
-    return no(`${loop.missing} of ${loop.succeeded} endpoints do not show it`);
+  const missing = loop.missing ?? 0;
+  if (missing > 0 && loop.openWork > 0) return no(`${missing} of ${loop.succeeded} endpoints did not show it`);
   const unscanned = loop.succeeded - loop.scanned;
   if (unscanned > 0) {
     const why = `${unscanned} of ${loop.succeeded} endpoints have sent no scan since`;
     return loop.outcome === null ? notYet(why) : no(why);
   }
-  return loop.outcome === null ? notYet('all are scanned; the change is still open') : yes(`${loop.scanned} scans`);
+  if (loop.outcome === null) return notYet('all are scanned; the change is still open');
+  return yes(`${loop.scanned} scans${missing > 0 ? `; ${missing} endpoints only by a later one` : ''}`);
 }
 
 const yes = (why: string): Verdict => ({ answer: 'yes', why });

@@ -39,7 +39,7 @@ export async function deliverTickets(deps: TicketDeps): Promise<boolean> {
 }
 
 async function deliverTo(deps: TicketDeps, system: ReadySystem): Promise<boolean> {
-  await checkSystem(deps, system);
+  if (!(await checkSystem(deps, system))) return false;
   const now = deps.clock();
   const actions = await takeDueActions(deps.pool, {
     systemId: system.row.id,

@@ -2,10 +2,11 @@
 import type { Pool } from 'pg';
 import { type TicketSystem, TrackerAway } from '../../adapters/tickets/port.js';
 import { TICKET_PROVIDERS } from '../../adapters/tickets/registry.js';
+import { hurryActions } from '../../db/tickets/actions.js';
 import { loadActiveSystems, noteAway, noteBack, noteChecked, type WorkingSystem } from '../../db/tickets/systems.js';
 import { pauseOfSystem } from '../../domain/ticket/retry.js';
 import { openSecret, type SealingKey } from '../../domain/ticket/sealed-secret.js';
-import type { EpochMs } from '../../domain/time.js';
+import { type EpochMs, MINUTE } from '../../domain/time.js';
 
 export interface TicketDeps {
   readonly pool: Pool;
@@ -66,20 +67,36 @@ function construct(
   return { port };
 }
 
-/** Looks whether a set-up that nobody has looked at yet works, and says what is wrong with it. */
-export async function checkSystem(deps: TicketDeps, { row, port }: ReadySystem): Promise<void> {
-  if (row.checkedVersion === row.version) return;
+/** What does not work is looked at again so often: it may be mended on the other side. */
+const CHECK_AGAIN_MS = MINUTE;
+
+/**
+ * Looks whether a set-up that is new, or did not work a minute ago, does, and says what is wrong with it.
+ * @returns false when the system is away
+ */
+export async function checkSystem(deps: TicketDeps, { row, port }: ReadySystem): Promise<boolean> {
+  const seen = row.checkedVersion === row.version;
+  const old = (row.checkedAt ?? 0) + CHECK_AGAIN_MS <= deps.clock();
+  if (seen && (row.problem === null || !old)) return true;
   try {
     await check(deps, row, await port.check());
   } catch (error) {
-    if (error instanceof TrackerAway) return pauseSystem(deps, row, error);
+    if (error instanceof TrackerAway) {
+      await pauseSystem(deps, row, error);
+      return false;
+    }
     await check(deps, row, (error as Error).message);
   }
+  return true;
 }
 
 async function check(deps: TicketDeps, row: WorkingSystem, problem: string | null): Promise<void> {
-  if (problem !== null) deps.log.warn({ system: row.name, problem }, 'a ticket system is not set up rightly');
-  await noteChecked(deps.pool, { systemId: row.id, version: row.version, problem, now: deps.clock() });
+  const { pool, log } = deps;
+  const now = deps.clock();
+  if (problem !== null && problem !== row.problem)
+    log.warn({ system: row.name, problem }, 'a ticket system is not set up rightly');
+  await noteChecked(pool, { systemId: row.id, version: row.version, problem, now });
+  if (problem === null) await hurryActions(pool, { systemId: row.id, now });
 }
 
 /** Leaves a system alone for a while: it is away for all that is to be told, not for this alone. */

@@ -3,6 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { ChangeKinds } from '../../activities/kinds/change-kind.js';
 import { appendAudit } from '../../db/audit/append.js';
 import { inTransaction } from '../../db/pool.js';
+import { forgetLoop } from '../../db/read/closed-loop.js';
 import { queueActions } from '../../db/tickets/actions.js';
 import {
   askAgainForScans,
@@ -66,7 +67,8 @@ async function judge(deps: WorkDeps, client: PoolClient, item: Judgeable): Promi
   const missing = findings(deps, item);
   const scan = `scan ${item.scanId} of ${utc(item.scannedAt)}`;
   if (missing.length === 0) {
-    return end(deps, client, { id: item.id, scanId: item.scanId, to: 'done', reason: `proven by ${scan}` });
+    await end(deps, client, { id: item.id, scanId: item.scanId, to: 'done', reason: `proven by ${scan}` });
+    return forgetLoop(client, item.changeId);
   }
   // Work nobody has claimed just stays open: that it is not done is no news.
   if (item.state !== 'claimed') return;

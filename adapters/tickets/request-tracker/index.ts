@@ -27,6 +27,8 @@ export const requestTracker: TicketProvider<RtSettings> = {
   create: createRequestTracker,
 };
 
+/** Comments of ours, the newest, that are looked through for one that may be there. */
+const LOOKED_THROUGH = 20;
 /** Tries of a change that somebody else's change came before. */
 const STALE_TRIES = 5;
 
@@ -148,7 +150,7 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
     const mine = `TicketId = ${Number(ref)} AND Type = 'Comment' AND Creator = '${settings.user}'`;
     const comments = [...(await client.transactions(mine))];
     // The newest first: it is the last one that was not answered.
-    for (const one of comments.reverse())
+    for (const one of comments.reverse().slice(0, LOOKED_THROUGH))
       if ((await client.attachments(one.id)).some((part) => part.Content?.includes(mark))) return true;
     return false;
   }
