@@ -5,7 +5,7 @@ import type { TicketProvider } from '../../adapters/tickets/port.js';
 import { TICKET_PROVIDERS } from '../../adapters/tickets/registry.js';
 import { appendAudit } from '../../db/audit/append.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
-import { inTransaction } from '../../db/pool.js';
+import { inTransaction, type Queryable } from '../../db/pool.js';
 import { listTicketSystems, readTicketSystem } from '../../db/read/tickets.js';
 import { readSetting } from '../../db/setting.js';
 import { editSystem, insertSystem, retireSystem, SEALING_KEY_SETTING } from '../../db/tickets/systems.js';
@@ -78,6 +78,7 @@ export function ticketSystemRoutes({ pool, webSecret }: { readonly pool: Pool; r
       summary: 'One ticket system',
       permission: 'ticketSystem.read',
       params: idParams,
+      current: readEdited,
       responses: { 200: { description: 'The system', schema: systemReply } },
       handler: async ({ params }) => ({ status: 200, body: await one(params.id) }),
     }),
@@ -86,6 +87,7 @@ export function ticketSystemRoutes({ pool, webSecret }: { readonly pool: Pool; r
       path: '/v1/ticket-systems',
       summary: 'Set up a ticket system; a worker looks at once whether it works',
       permission: 'ticketSystem.edit',
+      secretReply: true,
       body: systemPost,
       responses: { 201: { description: 'Set up; `works` tells in a moment whether it does', schema: systemMade } },
       handler: async ({ body, person, now }) => {
@@ -119,6 +121,7 @@ export function ticketSystemRoutes({ pool, webSecret }: { readonly pool: Pool; r
       path: '/v1/ticket-systems/:id',
       summary: 'Edit a ticket system; what is not given stays. A webhook secret that is replaced stays good for a day',
       permission: 'ticketSystem.edit',
+      secretReply: true,
       params: idParams,
       body: systemPatch,
       responses: { 200: { description: 'As it is now', schema: systemMade } },
@@ -183,6 +186,14 @@ export function ticketSystemRoutes({ pool, webSecret }: { readonly pool: Pool; r
       },
     }),
   ];
+}
+
+/** What a client edits; how the system has been doing is no edit. */
+async function readEdited(db: Queryable, { id }: { readonly id: string }): Promise<unknown> {
+  const row = await readTicketSystem(db, id);
+  if (row === null || row.retiredAt !== null) return null;
+  const { name, settings, policy, active, version } = row;
+  return { name, settings, policy, active, version };
 }
 
 function checkedSettings(provider: TicketProvider, given: Record<string, unknown>): Record<string, unknown> {
