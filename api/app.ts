@@ -101,6 +101,7 @@ export function createApp(deps: AppDeps): Express {
 
   app.use(opsRoutes({ pool, metrics, clock, isStopping: deps.isStopping }));
   app.use('/agent/v1', gatewayRoutes(deps.gateway));
+  app.use('/hooks', addressLimit(deps.rateLimits));
   app.use('/hooks/tickets', ticketHooks({ pool, clock, webSecret: deps.webSecret }));
 
   app.get('/assets/page.css', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(stylesheet));

@@ -45,7 +45,7 @@ function take(deps: Parameters<typeof ticketHooks>[0]): RequestHandler {
     if (!verified.ok) {
       throw new Problem({
         status: 401,
-        type: 'not-signed',
+        type: 'unauthenticated',
         title: 'The signature does not hold',
         detail: verified.reason,
       });
