@@ -4,6 +4,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, it, jest } from '@j
 import { noteWork } from '../../db/tickets/work.js';
 import { MINUTE } from '../../domain/time.js';
 import type { Json } from '../helpers/agent-client.js';
+import { ADMIN_TOKEN } from '../helpers/api-server.js';
+import { runCli } from '../helpers/cli.js';
 import { seedAccount, seedChange, seedEndpoint, seedOutcome } from '../helpers/seed-change.js';
 import { type FakeTracker, startFakeTracker } from './fake-rest2.js';
 import { TicketRig } from './rig.js';
@@ -191,6 +193,20 @@ it('an endpoint that is retired has nothing left to do', async () => {
   await rig.handle();
   expect(await work(id)).toMatchObject([{ state: 'closed', closedReason: 'the endpoint is retired' }]);
   expect((await ticketOf(id))?.status).toBe('rejected');
+});
+
+it('the command line shows it, its tickets and the systems', async () => {
+  const id = await endpoint();
+  await end(await change([id]), id, 'failed', 'postinst of curl failed');
+  await rig.handle();
+  const run = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runCli(['tickets', ...args], { url: rig.api.url, token: ADMIN_TOKEN });
+    expect([code, stderr]).toEqual([0, '']);
+    return stdout;
+  };
+  expect(await run('work')).toMatch(/failedEndpoint .*postinst of curl failed.*fake \d+/);
+  expect(await run('list')).toContain('postinst of curl failed');
+  expect(await run('systems')).toMatch(/fake +request-tracker +works +0/);
 });
 
 it('drift of two rules is two things to do', async () => {
