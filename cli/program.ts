@@ -6,6 +6,7 @@ import { registerBackup } from './commands/backup.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
+import { registerKeys } from './commands/keys.js';
 import { registerMigrate } from './commands/migrate.js';
 import { registerTickets } from './commands/tickets.js';
 import { registerUp } from './commands/up.js';
@@ -25,6 +26,7 @@ export function createProgram(): Command {
   registerTickets(program);
   registerAudit(program);
   registerBackup(program);
+  registerKeys(program);
   registerMigrate(program);
   registerCompletion(program);
   return program;

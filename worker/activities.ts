@@ -54,7 +54,7 @@ export function composeActivities(deps: {
       pool,
       clock,
       orders: ordersDb,
-      signer: createSigner(deps.keys.signing),
+      signer: createSigner(() => deps.keys.signing),
       documentsFor,
       listener: deps.listener,
     }),

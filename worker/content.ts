@@ -38,6 +38,7 @@ export async function composeContent(args: {
       fetchPackage: (wanted) => fetcher.fetchPackage(wanted),
       ensureSpace: (bytes) => store.ensureSpace(bytes),
       size: (sha256) => store.size(sha256),
+      touch: (file) => store.touch(file),
       readChangelog: (file) => readChangelog(store, file),
     },
     catalogue: createCatalogueActivities({

@@ -13,7 +13,9 @@ import { CHANGE_KINDS, composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
+import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
+import { createHooks } from './hooks.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
 import { orderTracesDuty } from './order-traces.js';
@@ -63,7 +65,7 @@ const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
   ...retry,
   what: 'PostgreSQL',
-  work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
+  work: () => loadKeys({ pool, dir: settings.keysDir, clock }),
 });
 const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
 await publishOwnAgent({
@@ -84,6 +86,7 @@ const temporal = await untilItWorks({
     }),
 });
 
+const hooks = createHooks({ pool, dir: settings.hooksDir, clock, log });
 const duties = startDuties({
   clock,
   log,
@@ -101,6 +104,9 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
+    keys.duty,
+    hooks.duty,
+    contentGarbageDuty({ pool, store, clock, log }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });
@@ -108,6 +114,7 @@ listener.on('rm_outbox', () => {
   duties.poke('outbox-expedited');
   duties.poke('outbox');
 });
+listener.on('rm_orders', () => duties.poke('hooks'));
 listener.on('rm_mail', () => duties.poke('mail'));
 listener.on('rm_tickets', () => {
   for (const duty of TICKET_DUTIES) duties.poke(duty);
@@ -166,6 +173,7 @@ try {
   if (failed !== undefined) throw failed.reason;
 } finally {
   await duties.stop();
+  await hooks.stop();
   await listener.close();
   await temporal.close();
   await Promise.all([pool.end(), reserved.end()]);

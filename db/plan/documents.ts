@@ -1,6 +1,7 @@
 /** What orders say: built from frozen rows, many at once, inside the release's transaction. */
 import type { PackageUpdate } from '../../domain/content/index.js';
 import type { OrderKind } from '../../domain/order/index.js';
+import { endpointHooks } from '../../domain/policy/hooks.js';
 import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import type { EpochMs } from '../../domain/time.js';
 import { DAY } from '../../domain/time.js';
@@ -104,7 +105,7 @@ function documentOf(args: {
     reverts: row.reverts,
     reboot: mutates && policy !== null ? policy.reboot : 'never',
     healthChecks: mutates && policy !== null ? (policy.healthChecks as OrderDocument['healthChecks']) : [],
-    hooks: mutates && policy !== null ? (policy.hooks as OrderDocument['hooks']) : [],
+    hooks: mutates && policy !== null ? [...endpointHooks(policy)] : [],
     rateLimit: policy?.stageRateLimit ?? null,
   };
 }

@@ -18,12 +18,21 @@ const healthCheckSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('named'), name: plainName }),
 ]);
 
-const hookSchema = z.strictObject({
+const hook = {
   name: plainName,
   when: z.enum(['before', 'after']),
   onFailure: z.enum(['fail', 'ignore']),
   timeoutSeconds: z.number().int().min(1).max(3_600),
-});
+};
+/** A hook on the server runs only if it is these very bytes, so they are part of what is approved. */
+const hookSchema = z.union([
+  z.strictObject({ ...hook, runsOn: z.literal('endpoint').optional() }),
+  z.strictObject({
+    ...hook,
+    runsOn: z.literal('server'),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the program, in lower-case hex'),
+  }),
+]);
 
 export const policyDocumentSchema = z.strictObject({
   appliesTo: selectorSchema,
