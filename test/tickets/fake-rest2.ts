@@ -95,6 +95,11 @@ export async function startFakeTracker(): Promise<FakeTracker> {
         })),
       );
     }
+    const whole = /^\/ticket\/(\d+)\/attachments$/.exec(path)?.[1];
+    if (whole !== undefined) {
+      const all = tickets[Number(whole) - 1]?.history ?? [];
+      return page(all.map(({ id, by, text }) => ({ id, Creator: { id: by }, Content: text })));
+    }
     const [, id, comment] = /^\/ticket\/(\d+)(\/comment)?$/.exec(path) ?? [];
     const ticket = tickets[Number(id) - 1];
     if (ticket === undefined) return { status: 404, json: { message: 'Not Found' } };

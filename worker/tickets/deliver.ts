@@ -30,6 +30,7 @@ import { checkSystem, pauseSystem, type ReadySystem, readySystems, systemIsBack,
 const AT_ONCE = 4;
 /** Longer than the slowest action: five requests of at most 300 s. */
 const LEASE_MS = 30 * MINUTE;
+const OLD_MS = 5 * MINUTE;
 
 /** Delivers what is due to every system that is there. @returns whether more may be due at once */
 export async function deliverTickets(deps: TicketDeps): Promise<boolean> {
@@ -91,10 +92,14 @@ async function carry(deps: TicketDeps, system: ReadySystem, action: TicketAction
   } else {
     const text = await commentText(deps, system, action);
     if (text === null) result = { left: 'there is nothing to say' };
-    else await system.port.comment({ ...about, text, again: action.attempts > 1 });
+    else await system.port.comment({ ...about, text, again: mayBeThere(deps, action) });
   }
   await markActionDone(deps.pool, { id: action.id, result, now: deps.clock() });
 }
+
+/** After an attempt; and what is old: a database restored from a backup does not know what was told since. */
+const mayBeThere = (deps: TicketDeps, action: TicketAction): boolean =>
+  action.attempts > 1 || deps.clock() - action.createdAt > OLD_MS;
 
 async function open(deps: TicketDeps, system: ReadySystem, action: TicketAction): Promise<void> {
   const view = await system.port.open(await newTicket(deps, system, action));

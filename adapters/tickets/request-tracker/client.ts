@@ -41,6 +41,7 @@ const attachment = z.looseObject({
   ContentType: z.string().nullish(),
   Headers: z.string().nullish(),
   Content: z.string().nullish(),
+  Creator: user.nullish(),
 });
 export type RtAttachment = z.output<typeof attachment>;
 
@@ -67,6 +68,8 @@ export interface RtClient {
   /** By a search in RT's words, oldest first; `ObjectId` is the ticket. */
   transactions(query: string): Promise<readonly RtTransaction[]>;
   attachments(transactionId: string): Promise<readonly RtAttachment[]>;
+  /** Of a whole ticket. */
+  attachmentsOf(ref: string): Promise<readonly RtAttachment[]>;
 }
 
 export function createRtClient(context: ProviderContext<RtSettings>): RtClient {
@@ -142,6 +145,7 @@ export function createRtClient(context: ProviderContext<RtSettings>): RtClient {
         transaction,
         `/transactions?query=${encodeURIComponent(query)}&fields=Type,Creator,Created,Field,NewValue,ObjectId&orderby=id&order=ASC`,
       ),
+    attachmentsOf: (ref) => all(attachment, `/ticket/${encodeURIComponent(ref)}/attachments?fields=Content,Creator`),
     attachments: (transactionId) =>
       all(
         attachment,

@@ -27,8 +27,6 @@ export const requestTracker: TicketProvider<RtSettings> = {
   create: createRequestTracker,
 };
 
-/** Comments of ours, the newest, that are looked through for one that may be there. */
-const LOOKED_THROUGH = 20;
 /** Tries of a change that somebody else's change came before. */
 const STALE_TRIES = 5;
 
@@ -146,13 +144,10 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
     hear: (args) => hearTickets({ client, settings, stateOf, keyOf, fold: find, ...args }),
   };
 
+  /** All at once, rather than comment by comment: after an outage there may be many to look for. */
   async function hasComment(ref: string, mark: string): Promise<boolean> {
-    const mine = `TicketId = ${Number(ref)} AND Type = 'Comment' AND Creator = '${settings.user}'`;
-    const comments = [...(await client.transactions(mine))];
-    // The newest first: it is the last one that was not answered.
-    for (const one of comments.reverse().slice(0, LOOKED_THROUGH))
-      if ((await client.attachments(one.id)).some((part) => part.Content?.includes(mark))) return true;
-    return false;
+    const parts = await client.attachmentsOf(ref);
+    return parts.some((part) => part.Creator === settings.user && part.Content?.includes(mark));
   }
 }
 
