@@ -10,7 +10,9 @@ import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import { closedLoopRoutes } from './closed-loop/routes.js';
 import type { ApiDeps } from './deps.js';
+import { patchEndpointRoutes } from './endpoints/patch-routes.js';
 import { endpointRoutes } from './endpoints/routes.js';
+import { whyRoutes } from './endpoints/why-routes.js';
 import { exceptionRoutes } from './exceptions/routes.js';
 import { quorumRoutes } from './groups/quorum-routes.js';
 import { groupRoutes } from './groups/routes.js';
@@ -23,6 +25,7 @@ import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
 import { ticketRoutes } from './tickets/routes.js';
 import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
+import { zeroDayReadRoutes } from './zero-day/read-routes.js';
 import { zeroDayRoutes } from './zero-day/routes.js';
 
 export function resourceRoutes(deps: ApiDeps): Route[] {
@@ -40,6 +43,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     groupRoutes,
     joinTokenRoutes,
     orderRoutes,
+    patchEndpointRoutes,
     policySetRoutes,
     quorumRoutes,
     repositoryRoutes,
@@ -49,6 +53,8 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     ticketRoutes,
     tokenRoutes,
     expeditePolicyRoutes,
+    whyRoutes,
+    zeroDayReadRoutes,
     zeroDayRoutes,
   ].flatMap((routes) => routes(deps));
 }

@@ -8,6 +8,7 @@ import { commandPages } from './commands.js';
 import { endpointPages } from './endpoints.js';
 import { homePages } from './home.js';
 import { type ConsoleDeps, createShell, type Shell } from './shell.js';
+import { zeroDayPages } from './zero-days.js';
 
 export function consolePages(deps: ConsoleDeps): Router {
   const shell = createShell(deps);
@@ -17,6 +18,7 @@ export function consolePages(deps: ConsoleDeps): Router {
   router.use(changePages(deps, shell));
   router.use(closedLoopPages(deps, shell));
   router.use(endpointPages(deps, shell));
+  router.use(zeroDayPages(deps, shell));
   router.use(auditPages(deps, shell));
   router.use(sayWhatIsWrong(shell));
   return router;

@@ -1,5 +1,6 @@
 /** Reading an untrusted policy. Hours that can't be read are refused here, and never open where they are used. */
 import { z } from 'zod';
+import { approvalRuleSchema } from '../approval/rule-schema.js';
 import { selectorSchema } from '../fleet/selector-schema.js';
 import { hoursSchema } from '../schedule/index.js';
 import type { PolicyDocument } from './policy-set.js';
@@ -47,4 +48,5 @@ export const policyDocumentSchema = z.strictObject({
   healthChecks: z.array(healthCheckSchema).max(50),
   hooks: z.array(hookSchema).max(20),
   stageRateLimit: z.number().int().positive().nullable(),
+  patchApprovals: z.array(approvalRuleSchema).max(10).optional(),
 }) satisfies z.ZodType<PolicyDocument>;

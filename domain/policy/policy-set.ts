@@ -1,4 +1,5 @@
 /** What applies to an endpoint: its hours, reboots, checks. No policy set → no change. */
+import type { ApprovalRule } from '../approval/rule.js';
 import type { Selector } from '../fleet/selector.js';
 
 export interface PolicySet {
@@ -21,6 +22,8 @@ export interface PolicyDocument {
   readonly hooks: readonly unknown[];
   /** Bytes per second while staging; null: no limit. */
   readonly stageRateLimit: number | null;
+  /** Asked before somebody's change to one endpoint alone begins (`POST /v1/endpoints/{id}/patch`); left out: nobody is. */
+  readonly patchApprovals?: readonly ApprovalRule[] | undefined;
 }
 
 export type PolicyResolution =
