@@ -25,7 +25,12 @@ module.exports = {
       to: { path: '^adapters/([^/]+)/', pathNot: '^adapters/$1/', ...value },
     },
     only('db-imports-domain', 'db', '^(db|domain)/'),
-    only('api-imports', 'api', '^(api|domain|db|protocol|web|adapters/telemetry|workflows/(messages|ids)\\.ts)'),
+    // Of ticket systems the web tier reads how they are set up; only workers talk to them.
+    only(
+      'api-imports',
+      'api',
+      '^(api|domain|db|protocol|web|adapters/(telemetry|tickets)|workflows/(messages|ids)\\.ts)',
+    ),
     only('protocol-imports-domain', 'protocol', '^(protocol|domain)/'),
     only('agent-imports', 'agent', '^(agent|protocol|domain)/'),
     // The simulated fleet is made of the agent's own rules; its repository is made as the lab's is.

@@ -15,6 +15,7 @@ import {
   MAX_WRONG_CODES,
   NO_CODE_SENT,
   NO_CODE_TYPED,
+  NOT_IN_TICKET,
   TOO_MANY_WRONG_CODES,
   WRONG_CODE,
 } from '../domain/approval/refusal.js';
@@ -271,9 +272,10 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     ];
     if (!entitled.some((p) => p.accountId === decision.accountId))
       return 'you are not, or no longer, one of those who may decide';
+    if (decision.proof === 'ticket' && !(await stores.countsInTicket(client, decision.id))) return NOT_IN_TICKET;
     if (decision.decision === 'approve' && (await stores.approvedByOtherRule(client, { request, decision })))
       return APPROVED_BY_OTHER_RULE;
-    if (!request.highRisk && decision.proof === 'session') return null;
+    if (!request.highRisk && decision.proof !== 'code') return null;
     if (me.codeWay === null) return NO_CODE_SENT;
     if (decision.code === null) return NO_CODE_TYPED;
     if (decision.wrongCodes >= MAX_WRONG_CODES) return TOO_MANY_WRONG_CODES;

@@ -36,6 +36,7 @@ export async function closeChange(
     const counts = outcomeCounts(ends, proof);
     const outcome = decideOutcome(args.outcome, counts);
     await db.recordOutcomes(client, { changeId, now });
+    await db.noteWork(client, unprovenWork(changeId, proof));
     const summary = {
       outcome,
       reason: args.reason,
@@ -57,6 +58,20 @@ export async function closeChange(
     ]);
     return { outcome };
   });
+}
+
+/** A report is no proof: whoever reported success that no scan shows needs somebody to look at it. */
+function unprovenWork(changeId: string, proof: Proof) {
+  const of = (endpointId: string, reason: string) => ({
+    kind: 'failedEndpoint' as const,
+    endpointId,
+    changeId,
+    reason,
+  });
+  return [
+    ...proof.missing.map((id) => of(id, 'reported success, but the scan after it does not show it')),
+    ...proof.unscanned.map(({ endpointId }) => of(endpointId, 'reported success, but has sent no scan since')),
+  ];
 }
 
 const NO_PROOF: Proof = { claims: [], unscanned: [], unproven: [], missing: [] };

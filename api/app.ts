@@ -30,6 +30,8 @@ import { opsRoutes } from './ops/routes.js';
 import { consolePages } from './pages/index.js';
 import type { TemporalUi } from './pages/shell.js';
 import { resourceRoutes } from './resources.js';
+import { ticketHooks } from './ticket-systems/hooks.js';
+import { ticketSystemRoutes } from './ticket-systems/routes.js';
 
 const stylesheet = join(webDirectory, 'page.css');
 const liveScript = join(webDirectory, 'live.js');
@@ -79,6 +81,7 @@ export function createApp(deps: AppDeps): Express {
   const plugs = deps.plugs.map((plug) => plug({ pool, clock, logger, forms }));
   const routes = [
     ...resourceRoutes(api),
+    ...ticketSystemRoutes({ pool, webSecret: deps.webSecret }),
     ...liveRoutes({ pool, clock, logger, hub: deps.live }),
     ...plugs.flatMap((plug) => plug.routes ?? []),
   ];
@@ -98,6 +101,8 @@ export function createApp(deps: AppDeps): Express {
 
   app.use(opsRoutes({ pool, metrics, clock, isStopping: deps.isStopping }));
   app.use('/agent/v1', gatewayRoutes(deps.gateway));
+  app.use('/hooks', addressLimit(deps.rateLimits));
+  app.use('/hooks/tickets', ticketHooks({ pool, clock, webSecret: deps.webSecret }));
 
   app.get('/assets/page.css', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(stylesheet));
   app.get('/assets/live.js', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(liveScript));

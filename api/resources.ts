@@ -8,6 +8,7 @@ import { auditRoutes } from './audit/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
+import { closedLoopRoutes } from './closed-loop/routes.js';
 import type { ApiDeps } from './deps.js';
 import { patchEndpointRoutes } from './endpoints/patch-routes.js';
 import { endpointRoutes } from './endpoints/routes.js';
@@ -22,6 +23,7 @@ import { freezeCalendarRoutes } from './policy-sets/calendar-routes.js';
 import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
+import { ticketRoutes } from './tickets/routes.js';
 import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
 import { zeroDayReadRoutes } from './zero-day/read-routes.js';
 import { zeroDayRoutes } from './zero-day/routes.js';
@@ -33,6 +35,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     auditRoutes,
     changePlanRoutes,
     changeRoutes,
+    closedLoopRoutes,
     commandRoutes,
     endpointRoutes,
     exceptionRoutes,
@@ -47,6 +50,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     roleRoutes,
     scheduleRoutes,
     selfRoutes,
+    ticketRoutes,
     tokenRoutes,
     expeditePolicyRoutes,
     whyRoutes,

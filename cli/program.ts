@@ -8,6 +8,7 @@ import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
 import { registerKeys } from './commands/keys.js';
 import { registerMigrate } from './commands/migrate.js';
+import { registerTickets } from './commands/tickets.js';
 import { registerUp } from './commands/up.js';
 import { registerZeroDay } from './commands/zero-day.js';
 
@@ -22,6 +23,7 @@ export function createProgram(): Command {
   registerZeroDay(program);
   registerApprove(program);
   registerApply(program);
+  registerTickets(program);
   registerAudit(program);
   registerBackup(program);
   registerKeys(program);

@@ -21,4 +21,5 @@ export { insertStageOrders } from './plan/staging.js';
 export { carryApprovals, insertPlan, voidApprovals, writePlanRows } from './plan/write.js';
 export { loadGroups, loadPolicies } from './policy/load.js';
 export { inTransaction } from './pool.js';
+export { noteWork } from './tickets/work.js';
 export { loadExposedIds } from './zero-day/endpoints.js';

@@ -57,6 +57,7 @@
   const events = [
     'progress reset change.requested change.planned change.stage change.halted change.resumed change.closed ring.state',
     'ring.halted ring.resumed order.failed approval.opened approval.decided approval.closed endpoint.enrolled endpoint.state',
+    'ticket.closedByHand ticket.reopenedByHand',
   ];
   for (const name of events.join(' ').split(' ')) source.addEventListener(name, () => void refresh());
   source.addEventListener('open', () => tell('This page keeps itself up to date.'));

@@ -23,6 +23,9 @@ import type { WorkerKeys } from './keys.js';
 import type { WorkerSettings } from './settings.js';
 import { createSigner } from './signer.js';
 
+/** Every kind of change there is. */
+export const CHANGE_KINDS = changeKinds([patchKind as never, agentUpdateKind as never]);
+
 /** Every activity, constructed once. */
 export function composeActivities(deps: {
   readonly pool: Pool;
@@ -41,7 +44,7 @@ export function composeActivities(deps: {
       clock,
       changeWorkflowId,
       db: stagesDb,
-      kinds: changeKinds([patchKind as never, agentUpdateKind as never]),
+      kinds: CHANGE_KINDS,
       content: deps.content,
       refreshCatalogue: async () => {
         await deps.catalogue.refreshCatalogue();

@@ -1,11 +1,13 @@
 import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { CatalogueActivities } from '../activities/catalogue.js';
+import type { ChangeKinds } from '../activities/kinds/change-kind.js';
 import { appendAudit } from '../db/audit/append.js';
 import { sealAudit } from '../db/audit/seal.js';
 import { haltChange } from '../db/orders/stop.js';
 import { inTransaction } from '../db/pool.js';
 import { dueForLook, lookAgain } from '../db/zero-day/look.js';
+import type { SealingKey } from '../domain/ticket/sealed-secret.js';
 import { type EpochMs, HOUR, MINUTE, SECOND } from '../domain/time.js';
 import { writeHeartbeat } from './heartbeat.js';
 import type { Duty, DutyState } from './loops.js';
@@ -14,6 +16,7 @@ import { reconcile } from './reconcile.js';
 import { relayOutbox } from './relay.js';
 import { applySchedules } from './schedules.js';
 import type { WorkerSettings } from './settings.js';
+import { ticketDuties } from './tickets/duties.js';
 
 const SEAL_BATCH = 1_000;
 const RELAY_BATCH = 50;
@@ -26,6 +29,10 @@ export function composeDuties(deps: {
   readonly client: Client;
   readonly catalogue: CatalogueActivities;
   readonly settings: WorkerSettings;
+  readonly kinds: ChangeKinds;
+  readonly sealingKey: SealingKey;
+  /** Ends what is under way when the worker stops. */
+  readonly signal: AbortSignal;
   readonly clock: () => EpochMs;
   /** How the duties have been doing, for the heartbeat to tell. */
   readonly states: () => readonly DutyState[];
@@ -65,6 +72,15 @@ export function composeDuties(deps: {
     },
     { name: 'audit', everyMs: SECOND, run: async () => (await sealAudit(pool, SEAL_BATCH)) === SEAL_BATCH },
     mailDuty({ pool, clock, settings, log }),
+    ...ticketDuties({
+      pool,
+      clock,
+      log,
+      kinds: deps.kinds,
+      sealingKey: deps.sealingKey,
+      publicUrl: settings.publicUrl,
+      signal: deps.signal,
+    }),
     {
       name: 'schedules',
       everyMs: 10 * SECOND,

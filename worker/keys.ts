@@ -1,12 +1,15 @@
 /**
  * The keys orders are signed with. `root.pem` is meant to rest offline: it only signs key sets. `worker.pem` signs orders
- * and permits, `codes.key` makes one-time codes. The web tier holds none of them.
+ * and permits, `codes.key` makes one-time codes, `seal.pem` opens what is sealed for workers (passwords of ticket systems).
+ * The web tier holds none of them.
  */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Pool } from 'pg';
 import { resignOrders } from '../db/orders/resign.js';
 import { documentsFor } from '../db/plan/documents.js';
+import { publishSealingKey } from '../db/tickets/systems.js';
+import { generateSealingPem, type SealingKey, sealingKeyFromPem } from '../domain/ticket/sealed-secret.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
 import type { SigningKey } from '../protocol/envelope.js';
 import { careForKeys } from './key-care.js';
@@ -23,6 +26,7 @@ export interface WorkerKeys {
   /** The one to sign with now; another after a rotation. */
   readonly signing: SigningKey;
   readonly codes: Buffer;
+  readonly sealing: SealingKey;
   /** Renews, takes up what was rotated or revoked elsewhere, and signs anew what nobody would believe any more. */
   readonly duty: Duty;
 }
@@ -40,6 +44,9 @@ export async function loadKeys(args: {
   const care = () => careForKeys({ pool, dir, now: clock(), by: 'worker' });
   let { signing } = await care();
   const codes = await readOrMake(join(dir, 'codes.key'), () => randomBytes(32));
+  const seal = await readOrMake(join(dir, 'seal.pem'), () => Buffer.from(generateSealingPem()));
+  const sealing = sealingKeyFromPem(seal.toString());
+  await publishSealingKey(pool, sealing.publicKey);
   const looked = { version: 0, at: 0 };
 
   const run = async (): Promise<boolean> => {
@@ -64,6 +71,7 @@ export async function loadKeys(args: {
       return signing;
     },
     codes,
+    sealing,
     duty: { name: 'keys', everyMs: 2 * SECOND, run },
   };
   return keys;

@@ -9,7 +9,7 @@ import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
 import { VERSION } from '../domain/version.js';
 import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
-import { composeActivities } from './activities.js';
+import { CHANGE_KINDS, composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { composeContent } from './content.js';
@@ -22,6 +22,7 @@ import { orderTracesDuty } from './order-traces.js';
 import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
 import { connectTemporal } from './temporal.js';
+import { TICKET_DUTIES } from './tickets/duties.js';
 
 const settings = readSettings(withSecretFiles(process.env));
 const tracing = startTracing({ service: 'ringmaster-worker', version: VERSION, env: process.env });
@@ -55,7 +56,11 @@ const reserved = createPool({
   max: 8,
   onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
 });
-const listener = createListener({ url: settings.databaseUrl, channels: ['rm_orders', 'rm_outbox', 'rm_mail'], log });
+const listener = createListener({
+  url: settings.databaseUrl,
+  channels: ['rm_orders', 'rm_outbox', 'rm_mail', 'rm_tickets'],
+  log,
+});
 const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
   ...retry,
@@ -92,6 +97,9 @@ const duties = startDuties({
       client: temporal.client,
       catalogue,
       settings,
+      kinds: CHANGE_KINDS,
+      sealingKey: keys.sealing,
+      signal: stop.signal,
       clock,
       log,
       states: () => duties.states(),
@@ -108,6 +116,9 @@ listener.on('rm_outbox', () => {
 });
 listener.on('rm_orders', () => duties.poke('hooks'));
 listener.on('rm_mail', () => duties.poke('mail'));
+listener.on('rm_tickets', () => {
+  for (const duty of TICKET_DUTIES) duties.poke(duty);
+});
 
 const common = {
   connection: temporal.native,

@@ -4,6 +4,7 @@ import { listAbout, listChangeApprovals, listFailed, readChangeAbout } from '../
 import { listChanges } from '../../db/read/changes.js';
 import { actorNames } from '../../db/read/people.js';
 import { readProgress } from '../../db/read/progress.js';
+import { listTickets } from '../../db/read/tickets.js';
 import { STRAGGLERS } from '../../domain/change/spec.js';
 import { changeWorkflowId } from '../../workflows/ids.js';
 import { cursorParts, idParams } from '../http/paging.js';
@@ -15,6 +16,7 @@ import type { ConsoleDeps, Shell, TemporalUi } from './shell.js';
 const PAGE = 50;
 const FAILURES = 20;
 const TRAIL = 30;
+const TICKETS = 20;
 
 export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Router {
   const router = Router();
@@ -48,10 +50,11 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
     if (progress === null) throw notFound('change');
     const { id } = progress;
     const mayAudit = shell.may(req, 'audit.read');
-    const [about, failed, approvals, trail] = await Promise.all([
+    const [about, failed, approvals, tickets, trail] = await Promise.all([
       readChangeAbout(pool, id),
       listFailed(pool, { changeId: id, limit: FAILURES }),
       listChangeApprovals(pool, id),
+      listTickets(pool, { filter: { changeId: id }, after: null, limit: TICKETS }),
       mayAudit ? listAbout(pool, { subject: `change/${id}`, limit: TRAIL }) : [],
     ]);
     if (about === null) throw notFound('change');
@@ -72,6 +75,8 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
         failed,
         failedInAll: rings.reduce((n, ring) => n + ring.numbers.failed, 0),
         approvals,
+        tickets: tickets.items,
+        moreTickets: tickets.next !== null,
         trail: trail.map((t) => ({ ...t, actor: names.get(t.actor), says: detailInWords(t.detail) })),
         mayAudit,
         commands: shell.may(req, 'change.command') ? commandsFor(progress) : [],

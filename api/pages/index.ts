@@ -3,6 +3,7 @@ import { type ErrorRequestHandler, Router } from 'express';
 import { problemOf } from '../http/errors.js';
 import { auditPages } from './audit.js';
 import { changePages } from './changes.js';
+import { closedLoopPages } from './closed-loop.js';
 import { commandPages } from './commands.js';
 import { endpointPages } from './endpoints.js';
 import { homePages } from './home.js';
@@ -15,6 +16,7 @@ export function consolePages(deps: ConsoleDeps): Router {
   router.use(homePages(deps, shell));
   router.use(commandPages(deps, shell));
   router.use(changePages(deps, shell));
+  router.use(closedLoopPages(deps, shell));
   router.use(endpointPages(deps, shell));
   router.use(zeroDayPages(deps, shell));
   router.use(auditPages(deps, shell));

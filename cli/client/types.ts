@@ -6,6 +6,8 @@ import type { patchReply } from '../../api/endpoints/patch-routes.js';
 import type { endpointDetail, endpointSummary } from '../../api/endpoints/schema.js';
 import type { whyReply } from '../../api/endpoints/why-routes.js';
 import type { orderSummary } from '../../api/orders/schema.js';
+import type { systemReply } from '../../api/ticket-systems/schema.js';
+import type { ticketReply, workReply } from '../../api/tickets/schema.js';
 
 export type EndpointSummary = z.output<typeof endpointSummary>;
 export type EndpointDetail = z.output<typeof endpointDetail>;
@@ -18,3 +20,6 @@ export type OrderSummary = z.output<typeof orderSummary>;
 export type CommandReply = z.output<typeof commandReply>;
 export type StopAllReply = z.output<typeof stopAllReply>;
 export type AuditEntry = z.output<typeof auditEntry>;
+export type TicketEntry = z.output<typeof ticketReply>;
+export type WorkEntry = z.output<typeof workReply>;
+export type TicketSystemEntry = z.output<typeof systemReply>;

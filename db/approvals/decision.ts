@@ -75,7 +75,7 @@ export interface NewDecision {
   readonly decision: 'approve' | 'reject';
   readonly comment: string;
   readonly planDigest: string;
-  readonly proof: 'session' | 'code';
+  readonly proof: 'session' | 'code' | 'ticket';
   readonly code: string | null;
   readonly now: EpochMs;
 }

@@ -2,6 +2,7 @@
 export { appendAudit } from '../audit/append.js';
 export { queueMail } from '../mail/outbox.js';
 export { inTransaction } from '../pool.js';
+export { countsInTicket } from '../tickets/decisions.js';
 export { readEvidence } from './evidence.js';
 export { approvedByOtherRule, judge, lockDecision, markEscalated } from './judge.js';
 export { findApprovers } from './people.js';

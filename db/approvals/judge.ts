@@ -11,7 +11,7 @@ export interface LockedDecision {
   readonly name: string;
   readonly decision: 'approve' | 'reject';
   readonly planDigest: string;
-  readonly proof: 'session' | 'code';
+  readonly proof: 'session' | 'code' | 'ticket';
   readonly code: string | null;
   readonly state: 'submitted' | 'counted' | 'refused';
   readonly refusedReason: string | null;

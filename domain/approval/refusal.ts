@@ -12,3 +12,4 @@ export const APPROVED_BY_OTHER_RULE =
   'you have approved this ring by another of its rules already, and its rules want distinct people';
 export const NO_CODE_SENT =
   'no one-time code could be sent to you: you have no second channel apart from the mailbox that got the link';
+export const NOT_IN_TICKET = 'decisions written in that ticket do not count, or not those of its author';

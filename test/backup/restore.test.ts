@@ -150,6 +150,7 @@ test('a damaged backup is known before anything is replaced, and keys open only 
   expect(Object.keys(unsealed(folder, manifest, PASSPHRASE)).sort()).toEqual([
     'keys/codes.key',
     'keys/root.pem',
+    'keys/seal.pem',
     'keys/worker.pem',
   ]);
   expect(() => unsealed(folder, manifest, 'another passphrase')).toThrow('the passphrase is not the one');

@@ -74,7 +74,7 @@ describe('renewal', () => {
     now += 8 * DAY;
     await host.polls();
     expect([host.takes(order(first)), host.takes(order(second))]).toEqual([false, true]);
-    expect(readdirSync(dir).sort()).toEqual(['codes.key', 'root.pem', 'worker.pem']);
+    expect(readdirSync(dir).sort()).toEqual(['codes.key', 'root.pem', 'seal.pem', 'worker.pem']);
   });
 
   it('without the root key is missing aloud, while all goes on until the end', async () => {

@@ -1,0 +1,54 @@
+/** Mails about tickets that are not as Ringmaster set them. */
+
+import { REQUESTER } from '../approvals/people.js';
+import type { Mail } from '../mail/outbox.js';
+import type { Queryable } from '../pool.js';
+
+const WORDS = {
+  closedByHand:
+    'was closed by hand, though the change is not confirmed. The change goes on: stop it in Ringmaster if it must not.',
+  reopenedByHand: 'was opened again by hand, though the change is over. Somebody sees something that scans do not.',
+} as const;
+
+/** To whoever requested the change and whoever was asked to approve it: one each. */
+export async function loadAlertMails(
+  db: Queryable,
+  args: {
+    readonly changeId: string;
+    readonly event: {
+      readonly id: number;
+      readonly systemName: string;
+      readonly ref: string | null;
+      readonly author: string | null;
+    };
+    readonly what: keyof typeof WORDS;
+    readonly publicUrl: string;
+  },
+): Promise<readonly Mail[]> {
+  const { changeId, event, what } = args;
+  const { rows } = await db.query<{ id: string; email: string; name: string; priority: number }>(
+    `SELECT a.id, a.email, c.name, c.priority FROM change c JOIN account a
+         ON a.id::text = ${REQUESTER} OR a.id IN (SELECT p.account_id FROM approval_person p JOIN approval_request r ON r.id = p.request_id
+                                                  WHERE r.change_id = c.id)
+      WHERE c.id = $1 AND a.disabled_at IS NULL`,
+    [changeId],
+  );
+  return rows.map(({ id, email, name, priority }) => {
+    const by = event.author === null ? '' : ` by ${event.author}`;
+    const said = `Ticket ${event.ref ?? ''} in ${event.systemName}, of the change “${name}”, ${WORDS[what]}`;
+    const text = `${said}\n\nDone${by}. Look at the change: ${args.publicUrl}/changes/${changeId}\n`;
+    return {
+      key: `ticket/${event.id}/${id}`,
+      recipient: email,
+      subject: `Ticket ${what === 'closedByHand' ? 'closed' : 'opened again'} by hand: ${name}`.replace(
+        /[\r\n]+/g,
+        ' ',
+      ),
+      text,
+      html: `<p>${escapeHtml(text).replace(/\n\n/g, '</p><p>')}</p>`,
+      priority,
+    };
+  });
+}
+
+const escapeHtml = (text: string): string => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);

@@ -1,0 +1,68 @@
+/** The four questions an auditor asks of a change, answered from counted facts. */
+
+export interface LoopEvidence {
+  readonly planDigest: string | null;
+  readonly outcome: string | null;
+  readonly ringsOpened: number;
+  readonly ringsNotApproved: number;
+  readonly approvals: readonly { readonly state: string; readonly planDigest: string }[];
+  readonly begun: number;
+  readonly notPlanned: number;
+  readonly otherContent: number;
+  readonly outsideWindow: number;
+  readonly succeeded: number;
+  readonly scanned: number;
+  readonly missing: number | null;
+  /** Endpoints of it that somebody still has to look at. */
+  readonly openWork: number;
+}
+
+export interface Verdict {
+  /** `notYet`: nothing has begun that needed it. */
+  readonly answer: 'yes' | 'no' | 'notYet';
+  readonly why: string;
+}
+
+/** Was it authorised? Every ring that opened must have been opened under a digest of its own plan, with all the approvals its policy asks for. */
+export function authorised(loop: LoopEvidence): Verdict {
+  if (loop.ringsNotApproved > 0)
+    return no(`${loop.ringsNotApproved} of ${loop.ringsOpened} rings opened without approval of this plan`);
+  const approved = loop.approvals.filter((one) => one.state === 'approved').length;
+  if (loop.ringsOpened === 0)
+    return notYet(loop.outcome === null ? 'no ring has opened' : 'it closed before a ring opened');
+  return yes(
+    approved === 0
+      ? 'its policy asks for no approval'
+      : `${approved} ${approved === 1 ? 'request' : 'requests'} approved`,
+  );
+}
+
+/** Done as authorised? On planned endpoints alone, with the planned content, inside the windows given. */
+export function asAuthorised(loop: LoopEvidence): Verdict {
+  const wrong = [
+    ...(loop.notPlanned > 0 ? [`${loop.notPlanned} on endpoints not in the plan`] : []),
+    ...(loop.otherContent > 0 ? [`${loop.otherContent} with other content than planned`] : []),
+    ...(loop.outsideWindow > 0 ? [`${loop.outsideWindow} begun outside of their window`] : []),
+  ];
+  if (wrong.length > 0) return no(`of ${loop.begun} begun: ${wrong.join(', ')}`);
+  if (loop.begun === 0) return notYet('nothing has begun');
+  return yes(`${loop.begun} begun, all as planned and inside their windows`);
+}
+
+/** Confirmed? A report is no proof: each endpoint that says it succeeded must have been scanned since, and show it. */
+export function confirmed(loop: LoopEvidence): Verdict {
+  if (loop.succeeded === 0) return notYet('no endpoint says it succeeded');
+  const missing = loop.missing ?? 0;
+  if (missing > 0 && loop.openWork > 0) return no(`${missing} of ${loop.succeeded} endpoints did not show it`);
+  const unscanned = loop.succeeded - loop.scanned;
+  if (unscanned > 0) {
+    const why = `${unscanned} of ${loop.succeeded} endpoints have sent no scan since`;
+    return loop.outcome === null ? notYet(why) : no(why);
+  }
+  if (loop.outcome === null) return notYet('all are scanned; the change is still open');
+  return yes(`${loop.scanned} scans${missing > 0 ? `; ${missing} endpoints only by a later one` : ''}`);
+}
+
+const yes = (why: string): Verdict => ({ answer: 'yes', why });
+const no = (why: string): Verdict => ({ answer: 'no', why });
+const notYet = (why: string): Verdict => ({ answer: 'notYet', why });
