@@ -2,6 +2,7 @@
 import { accountRoutes } from './accounts/routes.js';
 import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
+import { baselineRoutes } from './baselines/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
@@ -25,6 +26,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     accountRoutes,
     approvalRoutes,
     auditRoutes,
+    baselineRoutes,
     changePlanRoutes,
     changeRoutes,
     commandRoutes,

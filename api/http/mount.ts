@@ -41,26 +41,30 @@ function requireOf(route: Route): RequestHandler {
 }
 
 function bodyReaders(route: Route): RequestHandler[] {
+  if (route.upload !== undefined) return [requireType(route.upload)];
   if (route.body === undefined) return [];
   const json = route.bodyType === 'application/json';
   const read = json
     ? express.json({ limit: BODY_LIMIT, type: route.bodyType, strict: false })
     : express.text({ limit: BODY_LIMIT, type: route.bodyType });
-  const check: RequestHandler = (req, _res, next) => {
+  return [requireType(route.bodyType), read];
+}
+
+function requireType(type: string): RequestHandler {
+  return (req, _res, next) => {
     const given = hasBody(req);
-    if (!given || req.is(route.bodyType) !== false) next();
+    if (!given || req.is(type) !== false) next();
     else {
       next(
         new Problem({
           status: 415,
           type: 'unsupported-media-type',
           title: 'Unsupported media type',
-          detail: `the body must be ${route.bodyType}`,
+          detail: `the body must be ${type}`,
         }),
       );
     }
   };
-  return [check, read];
 }
 
 function hasBody(req: Request): boolean {

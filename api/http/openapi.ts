@@ -35,6 +35,7 @@ export function openApiDocument(routes: readonly Route[], version: string): obje
         ...(route.params === undefined ? {} : { params: route.params as z.ZodObject }),
         ...(route.query === undefined ? {} : { query: route.query as z.ZodObject }),
         ...(route.body === undefined ? {} : { body: { content: { [route.bodyType]: { schema: route.body } } } }),
+        ...(route.upload === undefined ? {} : { body: { content: { [route.upload]: { schema: z.string() } } } }),
       },
       responses: { ...faults(), ...replies(route) },
     });

@@ -45,6 +45,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly body?: B;
   /** Default `application/json`; anything else reaches the schema as text. */
   readonly bodyType?: string;
+  /** The media type of a body that the handler reads from the request as it arrives. */
+  readonly upload?: string;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   readonly handler: (context: Context<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Reply>;
 }
@@ -59,6 +61,7 @@ export interface Route {
   readonly query?: z.ZodType | undefined;
   readonly body?: z.ZodType | undefined;
   readonly bodyType: string;
+  readonly upload?: string | undefined;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   readonly handler: (context: Context<never, never, never>) => Promise<Reply>;
 }
