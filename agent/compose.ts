@@ -14,6 +14,9 @@ import { openOrders } from './orders/book.js';
 import { createExecutor } from './orders/executor.js';
 import { tidy } from './orders/housekeeping.js';
 import { createLedger } from './orders/ledger.js';
+import { createAssess } from './providers/openscap/assess.js';
+import { createOpenscapProvider } from './providers/openscap/index.js';
+import { hasScanner } from './providers/openscap/oscap.js';
 import { createSelfProvider, selfPlace } from './providers/self/index.js';
 import { createScanner } from './scanner.js';
 import { writeStatus } from './status.js';
@@ -93,6 +96,13 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
             process.exit(0);
           },
         });
+  const orderDir = (orderId: string) => join(config.stateDir, 'orders', orderId);
+  const openscap = createOpenscapProvider({ run, content, orderDir, log });
+  /** Beside the package manager's; the scanner may be installed and removed while we run. */
+  const further = () => [
+    ...(self === null ? [] : [self.name]),
+    ...(hasScanner() && !machine.simulated && process.getuid?.() === 0 ? [openscap.name] : []),
+  ];
   const scanner = createScanner({
     config,
     provider,
@@ -107,7 +117,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   const executor = createExecutor({
     ledger,
     provider: provider ?? (await import('./providers/none.js')).noProvider,
-    providers: new Map(self === null ? [] : [[self.name, self]]),
+    providers: new Map([...(self === null ? [] : [self]), openscap].map((one) => [one.name, one])),
     content,
     clock,
     limits,
@@ -118,6 +128,13 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     runChecks: machine.runChecks,
     runHooks: (hooks, when, context) => runHooks({ hooks, when, dir: config.hooksDir, ownerUid: 0, context, run }),
     scan: scanner.scan,
+    assess: createAssess({
+      run,
+      content,
+      dir: join(config.stateDir, 'assessments'),
+      now: () => clock.estimate(),
+      send: (request) => client.assessment(request),
+    }),
     newId: randomUUID,
     bootId,
     reboot: async () => {
@@ -125,7 +142,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       await machine.reboot();
     },
     scanOnly: config.scanOnly || !machine.mayChange,
-    orderDir: (orderId) => join(config.stateDir, 'orders', orderId),
+    orderDir,
     sleep,
     mono: () => performance.now(),
     healthGraceMs: config.healthGraceSeconds * 1_000,
@@ -152,15 +169,15 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       }
       const latest = clock.latest() ?? Date.now();
       const trusted = trustedKeys(me.identity.keySet, latest);
-      const providers = self === null ? [] : [self.name];
-      return { endpointId: me.identity.endpointId, trusted, latest, provider: provider?.name ?? 'none', providers };
+      const { endpointId } = me.identity;
+      return { endpointId, trusted, latest, provider: provider?.name ?? 'none', providers: further() };
     },
     observations: () => ({ ...scanner.observations(), ...observe() }),
     localLimits: () => ({ ...limits() }),
     agent: () => ({
       version: AGENT_VERSION,
       slot: place?.slot ?? 'unmanaged',
-      providers: [...(provider === null ? [] : [provider.name]), ...(self === null ? [] : [self.name])],
+      providers: [...(provider === null ? [] : [provider.name]), ...further()],
     }),
     scanNow: scanner.soon,
     polled: () => {

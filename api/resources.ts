@@ -2,6 +2,8 @@
 import { accountRoutes } from './accounts/routes.js';
 import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
+import { assignmentRoutes } from './baselines/assignment-routes.js';
+import { complianceRoutes } from './baselines/compliance-routes.js';
 import { baselineRoutes } from './baselines/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
@@ -26,7 +28,9 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     accountRoutes,
     approvalRoutes,
     auditRoutes,
+    assignmentRoutes,
     baselineRoutes,
+    complianceRoutes,
     changePlanRoutes,
     changeRoutes,
     commandRoutes,

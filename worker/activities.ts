@@ -5,6 +5,7 @@ import type { Activities } from '../activities/contract.js';
 import { agentUpdateKind } from '../activities/kinds/agent-update/index.js';
 import { changeKinds } from '../activities/kinds/change-kind.js';
 import { patchKind } from '../activities/kinds/patch/index.js';
+import { remediationKind } from '../activities/kinds/remediation/index.js';
 import { createRingActivities } from '../activities/rings.js';
 import type { ContentSource } from '../activities/stage-deps.js';
 import { createStageActivities } from '../activities/stages.js';
@@ -41,7 +42,7 @@ export function composeActivities(deps: {
       clock,
       changeWorkflowId,
       db: stagesDb,
-      kinds: changeKinds([patchKind as never, agentUpdateKind as never]),
+      kinds: changeKinds([patchKind as never, agentUpdateKind as never, remediationKind as never]),
       content: deps.content,
       refreshCatalogue: async () => {
         await deps.catalogue.refreshCatalogue();

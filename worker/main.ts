@@ -11,6 +11,7 @@ import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
+import { baselineDuties } from './baseline-duty.js';
 import { composeContent } from './content.js';
 import { composeDuties } from './duties.js';
 import { loadKeys } from './keys.js';
@@ -18,6 +19,7 @@ import { startDuties } from './loops.js';
 import { orderTracesDuty } from './order-traces.js';
 import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
+import { createSigner } from './signer.js';
 import { connectTemporal } from './temporal.js';
 
 const VERSION = '0.1.0';
@@ -94,6 +96,7 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
+    ...baselineDuties({ pool, store, signer: createSigner(keys.signing), clock }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
+import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { readKeySet } from '../../db/endpoints/key-set.js';
 import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
 import { storeScans } from '../../db/inventory/store-scan.js';
@@ -10,6 +11,8 @@ import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { keyIdOf } from '../../protocol/envelope.js';
 import {
+  type AssessmentReply,
+  assessmentRequest,
   type EnrolReply,
   enrolRequest,
   type InventoryRequest,
@@ -89,6 +92,19 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       refuseDoubles(scan);
       await scans.run({ signer, scan });
       return { serverTime: deps.clock(), scanId: scan.scanId };
+    }),
+  );
+
+  router.post(
+    '/assessment',
+    signed(async (req, signer) => {
+      const request = validated(assessmentRequest, spoken(parsed(req)), 'body');
+      await requireActive(deps.pool, signer);
+      const now = deps.clock();
+      const stored = await storeAssessment(deps.pool, { endpointId: signer.endpointId, request, now });
+      if (stored.kind === 'refused') throw invalidField(stored.field, stored.reason);
+      const revision = stored.kind === 'stored' ? stored.revision : null;
+      return { serverTime: deps.clock(), revision, sendAll: stored.kind === 'sendAll' } satisfies AssessmentReply;
     }),
   );
 

@@ -117,7 +117,7 @@ CREATE TABLE assessment (
   not_applicable smallint NOT NULL,
   not_checked smallint NOT NULL,
   first_at timestamptz NOT NULL,
-  assessed_at timestamptz NOT NULL,
+  assessed_at timestamptz,                       -- null: never with an answer
   arf_sha256 text,                               -- the full results, kept on the endpoint
   arf_size bigint,
   problem text,                                  -- why the newest try gave no answer; the results are those of the one before

@@ -21,6 +21,8 @@ export interface PolicyDocument {
   readonly hooks: readonly unknown[];
   /** Bytes per second while staging; null: no limit. */
   readonly stageRateLimit: number | null;
+  /** How often the endpoint is measured by its baselines; left out: daily. */
+  readonly revisitMinutes?: number | undefined;
 }
 
 export type PolicyResolution =
