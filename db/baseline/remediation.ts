@@ -2,15 +2,23 @@
 import type { Mode } from '../../domain/baseline/assignment.js';
 import type { RemediableRule, RemediationGroup } from '../../domain/baseline/plan-remediation.js';
 import { OPENSCAP } from '../../domain/baseline/rule-name.js';
+import { exceptionsByEndpoint, splitByExceptions } from '../../domain/exception/exception.js';
 import type { EpochMs } from '../../domain/time.js';
+import { loadSelectables } from '../endpoints/selectable.js';
+import { loadExceptions } from '../exceptions/exceptions.js';
 import { wakeEndpoints } from '../orders/rows.js';
 import type { Claim, Finding } from '../plan/proof.js';
+import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
 
 /** Endpoints by what holds for them with the highest precedence among the assignments asked for, and what was found. */
 export async function loadRemediationGroups(
   db: Queryable,
-  args: { readonly endpointIds: readonly string[]; readonly assignments: readonly string[] | null },
+  args: {
+    readonly endpointIds: readonly string[];
+    readonly assignments: readonly string[] | null;
+    readonly now: EpochMs;
+  },
 ): Promise<RemediationGroup[]> {
   const { rows } = await db.query<{
     endpoint_ids: string[];
@@ -34,7 +42,26 @@ export async function loadRemediationGroups(
        FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able ORDER BY min(endpoint_id::text)`,
     [args.endpointIds, args.assignments, OPENSCAP],
   );
-  return rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, excepted: new Map() }));
+  const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
+  return divideByExceptions(db, groups, args.now);
+}
+
+/** Groups divided by the rule exceptions of their endpoints. Costs one query where there are none. */
+async function divideByExceptions(
+  db: Queryable,
+  groups: readonly RemediationGroup[],
+  now: EpochMs,
+): Promise<RemediationGroup[]> {
+  const exceptions = (await loadExceptions(db, now)).filter(({ target }) => 'rule' in target);
+  if (exceptions.length === 0) return [...groups];
+  const [endpoints, named] = await Promise.all([
+    loadSelectables(db, { endpointIds: groups.flatMap((group) => group.endpointIds) }),
+    loadGroups(db),
+  ]);
+  const byEndpoint = exceptionsByEndpoint({ exceptions, endpoints, groups: named, now });
+  return groups.flatMap((group) =>
+    splitByExceptions(group.endpointIds, byEndpoint).map((part) => ({ ...group, ...part })),
+  );
 }
 
 /** Rules by checklist name, in the order of results. */

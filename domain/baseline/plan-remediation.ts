@@ -1,7 +1,8 @@
 /** Decides which failing rules of which endpoints a remediation puts right. Endpoints that are alike are decided once. */
 import type { KindPlan, KindWork, TriageNote } from '../change/kind-plan.js';
 import type { RemediationParameters } from '../change/remediation-parameters.js';
-import { type PackageUpdate, updateSet } from '../content/index.js';
+import { namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
+import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
 import type { Mode } from './assignment.js';
 import { resultOf } from './results.js';
 import { FAILS, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
@@ -27,8 +28,8 @@ export interface RemediationGroup {
   readonly problem: string | null;
   /** Has the scanner. */
   readonly able: boolean;
-  /** Why a rule is excepted, by its name. */
-  readonly excepted: ReadonlyMap<string, { readonly reason: string; readonly until: number }>;
+  /** In force on these endpoints. */
+  readonly exceptions: readonly Exception[];
 }
 
 export function planRemediation(args: {
@@ -55,10 +56,11 @@ function workOf(
   for (const [position, rule] of rules.entries()) {
     const result = resultOf((group.results ?? '')[position] ?? '');
     if (result !== 'fail' || !isAsked(rule, parameters)) continue;
-    const excepted = group.excepted.get(rule.name);
+    const excepted = exceptionForRule(namesOf(rule), group.exceptions);
     const declined = (rule_: string, reason: string, outcome: 'declined' | 'deferred', until: number | null) =>
       triage.push({ ...asUpdate(rule, group), pocket: null, outcome, rule: rule_, reason, until });
-    if (excepted !== undefined) declined('exception', excepted.reason, 'deferred', excepted.until);
+    if (excepted !== null)
+      declined('exception', `excepted ${exceptionInWords(excepted)}`, 'declined', excepted.expiresAt);
     else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
     else if (rule.fixSha256 === null || rule.fixSize === null)
       declined('noFix', 'its fix is not at hand', 'declined', null);
@@ -93,19 +95,17 @@ function whyIdle(group: RemediationGroup): string | null {
 }
 
 function isAsked(rule: RemediableRule, { rules, exclude, severities }: RemediationParameters): boolean {
-  const named = (patterns: readonly string[]) => patterns.some((pattern) => meets(pattern, rule));
+  const named = (patterns: readonly string[]) => patterns.some((pattern) => namesMatch(pattern, namesOf(rule)));
   if (severities !== null && !severities.includes(rule.severity)) return false;
   return (rules === null || named(rules)) && !named(exclude);
 }
 
 /** A pattern is for the whole id, the short name, or the short name as XCCDF writes it (underscores). */
-function meets(pattern: string, rule: RemediableRule): boolean {
-  const expression = new RegExp(`^${pattern.split('*').map(escapeExpression).join('.*')}$`);
-  return [rule.ruleId, rule.name, rule.ruleId.replace(/^xccdf_.*?_rule_/, '')].some((text) => expression.test(text));
-}
-
-const escapeExpression = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
-
+const namesOf = (rule: RemediableRule): string[] => [
+  rule.ruleId,
+  rule.name,
+  rule.ruleId.replace(/^xccdf_.*?_rule_/, ''),
+];
 /** A rule where updates are: its checklist is its source, so that all its rules go back together. */
 const asUpdate = (rule: RemediableRule, group: RemediationGroup) => ({
   name: rule.name,

@@ -37,8 +37,12 @@ async function readAndPlan(
   context: KindContext<RemediationParameters>,
   endpointIds: readonly string[],
 ): Promise<KindPlan> {
-  const { db, client, parameters } = context;
-  const groups = await db.loadRemediationGroups(client, { endpointIds, assignments: parameters.assignments });
+  const { db, client, parameters, now } = context;
+  const groups = await db.loadRemediationGroups(client, {
+    endpointIds,
+    assignments: parameters.assignments,
+    now,
+  });
   const rules = await db.loadRemediableRules(client, [...new Set(groups.map((group) => group.checklist))]);
   return planRemediation({ groups, rules, parameters });
 }
