@@ -68,19 +68,20 @@ export function differences(a: Listing, b: Listing): string[] {
   return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((path) => a[path] !== b[path]).sort();
 }
 
-/** Puts these paths back as the listing has them, contents from `copies`. Folders first, what was not there last and deepest first. */
+/** Puts these paths back as the listing has them, contents from `copies`. What was not there goes first, deepest first; then folders before what is in them. */
 export function putBack(args: {
   readonly paths: readonly string[];
   readonly before: Listing;
   readonly copies: string;
 }): void {
   const sorted = [...args.paths].sort();
+  for (const path of [...sorted].reverse()) {
+    if (args.before[path] === undefined) rmSync(path, { recursive: true, force: true });
+  }
   for (const path of sorted) {
     const was = args.before[path];
     if (was !== undefined) putOne(path, was, args.copies);
   }
-  for (const path of sorted.reverse())
-    if (args.before[path] === undefined) rmSync(path, { recursive: true, force: true });
 }
 
 function putOne(path: string, was: string, copies: string): void {
