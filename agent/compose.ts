@@ -15,6 +15,7 @@ import { createExecutor } from './orders/executor.js';
 import { tidy } from './orders/housekeeping.js';
 import { createLedger } from './orders/ledger.js';
 import { createAssess } from './providers/openscap/assess.js';
+import { createCriticalRules } from './providers/openscap/critical.js';
 import { createOpenscapProvider } from './providers/openscap/index.js';
 import { hasScanner } from './providers/openscap/oscap.js';
 import { createSelfProvider, selfPlace } from './providers/self/index.js';
@@ -29,10 +30,14 @@ import { acceptKeySet, trustedKeys } from './transport/key-set.js';
 import { createPoller } from './transport/poller.js';
 import { openWakeChannel } from './transport/wake.js';
 
+import { look } from './watch/look.js';
+import { keepWatching, type WatcherDeps } from './watch/watcher.js';
+
 export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const REBOOT_FLUSH_MS = 5_000;
+const WATCH_MS = 15_000;
 const DAY_MS = 24 * 3_600_000;
 
 /** Runs until the process ends. @throws Error when it can't begin: configuration, state, or enrolment refused. */
@@ -97,6 +102,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
           },
         });
   const orderDir = (orderId: string) => join(config.stateDir, 'orders', orderId);
+  const assessmentsDir = join(config.stateDir, 'assessments');
   const openscap = createOpenscapProvider({ run, content, orderDir, log });
   /** Beside the package manager's; the scanner may be installed and removed while we run. */
   const further = () => [
@@ -131,7 +137,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     assess: createAssess({
       run,
       content,
-      dir: join(config.stateDir, 'assessments'),
+      dir: assessmentsDir,
       now: () => clock.estimate(),
       send: (request) => client.assessment(request),
     }),
@@ -239,6 +245,23 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   const clean = () => tidy({ ordersDir, content, book: ledger.book, now: Date.now() });
   clean();
   setInterval(clean, DAY_MS);
+  if (!machine.simulated) {
+    const watch: WatcherDeps = {
+      dir: config.stateDir,
+      look,
+      criticalRules: createCriticalRules({
+        run,
+        content,
+        dir: assessmentsDir,
+        roots: ['/etc'],
+        busy: () => executor.busy,
+      }),
+      now: () => clock.estimate(),
+      send: (request) => client.noticed(request),
+      log,
+    };
+    keepWatching(watch, WATCH_MS);
+  }
   poller.start();
   scanner.start();
   openWakeChannel({

@@ -209,6 +209,8 @@ export const baselineScope = z.strictObject({
   profile: profileId,
   /** By the names that updates have; empty: every rule of the profile. */
   rules: z.array(z.strictObject({ name: packageName, id: ruleId })).max(10_000),
+  /** Of a scan of all rules: those to be watched between scans, from now on. */
+  critical: z.array(ruleId).max(500),
   /** Of a scan: hand over the full results (ARF) of the newest assessment instead of making one. */
   handOver: z.boolean(),
 });
@@ -249,6 +251,27 @@ export const assessmentReply = z.object({
   sendAll: z.boolean(),
 });
 export type AssessmentReply = z.infer<typeof assessmentReply>;
+
+/** POST /agent/v1/noticed: what changed between scans. A server that has no such place answers 404, and nothing is lost but the news. */
+export const noticedRequest = z.strictObject({
+  protocol: z.number().int().min(1),
+  items: z
+    .array(
+      z.strictObject({
+        /** Told twice, it counts once. */
+        key: z.string().regex(/^[0-9a-f]{32}$/),
+        kind: z.enum(['listener', 'service', 'privilegedUser', 'package', 'rule']),
+        action: z.enum(['added', 'removed', 'changed']),
+        name: z.string().min(1).max(300),
+        detail: z.record(z.string().max(64), z.string().max(1_000)),
+        at: epochMs,
+      }),
+    )
+    .min(1)
+    .max(500),
+});
+export type NoticedRequest = z.infer<typeof noticedRequest>;
+export const noticedReply = z.object({ serverTime: epochMs });
 
 /** The payload of an order's envelope: all the agent may do, and the bytes it may do it with. */
 export const orderDocument = z.strictObject({

@@ -16,6 +16,7 @@ import { composeContent } from './content.js';
 import { composeDuties } from './duties.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
+import { noticeDuty } from './notice-duty.js';
 import { orderTracesDuty } from './order-traces.js';
 import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
@@ -97,6 +98,7 @@ const duties = startDuties({
       states: () => duties.states(),
     }),
     ...baselineDuties({ pool, store, signer: createSigner(keys.signing), clock }),
+    noticeDuty({ pool, clock, publicUrl: settings.publicUrl }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });

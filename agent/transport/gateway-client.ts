@@ -15,6 +15,8 @@ import {
   inventoryReply,
   type KeySetReply,
   keySetReply,
+  type NoticedRequest,
+  noticedReply,
   OLDEST_PROTOCOL,
   type PollReply,
   type PollRequest,
@@ -43,6 +45,7 @@ export interface GatewayClient {
   poll(request: PollRequest): Promise<PollReply>;
   inventory(request: InventoryRequest): Promise<void>;
   assessment(request: AssessmentRequest): Promise<AssessmentReply>;
+  noticed(request: NoticedRequest): Promise<void>;
   keySet(): Promise<KeySetReply>;
   /** Bytes of a stored file from `offset` on; status 200 (from the start) or 206. @throws GatewayRefused | TransportError */
   content(sha256: string, offset: number): Promise<IncomingMessage>;
@@ -129,6 +132,8 @@ export function createGatewayClient(deps: {
     inventory: async (body) =>
       void (await call({ method: 'POST', path: '/agent/v1/inventory', body, reply: inventoryReply })),
     assessment: (body) => call({ method: 'POST', path: '/agent/v1/assessment', body, reply: assessmentReply }),
+    noticed: async (body) =>
+      void (await call({ method: 'POST', path: '/agent/v1/noticed', body, reply: noticedReply })),
     keySet: () => call({ method: 'GET', path: '/agent/v1/key-set', reply: keySetReply }),
     async content(sha256, offset) {
       const url = new URL(`/agent/v1/content/${sha256}`, deps.url);

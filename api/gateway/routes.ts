@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
+import { storeNoticed } from '../../db/baseline/notices.js';
 import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { readKeySet } from '../../db/endpoints/key-set.js';
 import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
@@ -17,6 +18,7 @@ import {
   enrolRequest,
   type InventoryRequest,
   inventoryRequest,
+  noticedRequest,
   OLDEST_PROTOCOL,
   PROTOCOL_VERSION,
   pollRequest,
@@ -105,6 +107,16 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       if (stored.kind === 'refused') throw invalidField(stored.field, stored.reason);
       const revision = stored.kind === 'stored' ? stored.revision : null;
       return { serverTime: deps.clock(), revision, sendAll: stored.kind === 'sendAll' } satisfies AssessmentReply;
+    }),
+  );
+
+  router.post(
+    '/noticed',
+    signed(async (req, signer) => {
+      const { items } = validated(noticedRequest, spoken(parsed(req)), 'body');
+      await requireActive(deps.pool, signer);
+      await storeNoticed(deps.pool, { endpointId: signer.endpointId, items, now: deps.clock() });
+      return { serverTime: deps.clock() };
     }),
   );
 

@@ -73,14 +73,14 @@ async function letOut(
   args: {
     readonly signer: OrderSigner;
     readonly now: EpochMs;
-    readonly wanted: readonly (DueTarget & Partial<Wanted>)[];
+    readonly wanted: readonly (Pick<Wanted, 'endpointId' | 'checklistId'> & Partial<Wanted & DueTarget>)[];
   },
 ): Promise<(Wanted & { readonly orderId: string })[]> {
   const { now, signer } = args;
   if (args.wanted.length === 0) return [];
   const scopes = await loadScopes(client, { ids: [...new Set(args.wanted.map((one) => one.checklistId))] });
   const byId = new Map([...scopes.values()].map((found) => [found.id, found]));
-  const made = args.wanted.flatMap(({ endpointId, checklistId, rules = [], changeId = null }) => {
+  const made = args.wanted.flatMap(({ endpointId, checklistId, critical = [], rules = [], changeId = null }) => {
     const found = byId.get(checklistId);
     // Its bytes are not in the content store yet.
     if (found === undefined) return [];
@@ -103,7 +103,7 @@ async function letOut(
       healthChecks: [],
       hooks: [],
       rateLimit: null,
-      baseline: { ...found.scope, rules: named, handOver: false },
+      baseline: { ...found.scope, rules: named, critical: [...critical], handOver: false },
     };
     return [{ endpointId, checklistId, rules, changeId, orderId: document.orderId, document }];
   });

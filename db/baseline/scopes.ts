@@ -4,7 +4,7 @@ import type { Queryable } from '../pool.js';
 
 export interface ChecklistScope {
   readonly id: number;
-  readonly scope: Omit<BaselineScope, 'rules' | 'handOver'>;
+  readonly scope: Omit<BaselineScope, 'rules' | 'critical' | 'handOver'>;
   /** Rule id by the name it has in updates. */
   readonly ruleIds: ReadonlyMap<string, string>;
 }

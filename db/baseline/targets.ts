@@ -35,6 +35,8 @@ export async function replaceTargets(client: PoolClient, targets: readonly Targe
 export interface DueTarget {
   readonly endpointId: string;
   readonly checklistId: number;
+  /** Ids of rules to watch between scans. */
+  readonly critical: readonly string[];
 }
 
 /** Of an endpoint that can be measured and is: one that never was, whose time is over, that somebody asks for, or that a change touched. */
@@ -55,7 +57,8 @@ export async function takeDueTargets(
   args: { readonly now: EpochMs; readonly limit: number },
 ): Promise<DueTarget[]> {
   const { rows } = await client.query<DueTarget>(
-    `SELECT t.endpoint_id AS "endpointId", t.checklist_id AS "checklistId" ${DUE}
+    `SELECT t.endpoint_id AS "endpointId", t.checklist_id AS "checklistId",
+            coalesce((SELECT g.critical FROM baseline_assignment g WHERE g.id = t.assignment_id), '{}') AS critical ${DUE}
       ORDER BY t.wanted_at NULLS LAST, t.ordered_at NULLS FIRST, t.endpoint_id LIMIT $2 FOR UPDATE OF t SKIP LOCKED`,
     [args.now, args.limit],
   );

@@ -96,7 +96,7 @@ function baselineOf(set: SetContent, scopes: ReadonlyMap<string, ChecklistScope>
     const id = found.ruleIds.get(name);
     return id === undefined ? [] : [{ name, id }];
   });
-  return rules.length === set.items.length ? { ...found.scope, rules, handOver: false } : null;
+  return rules.length === set.items.length ? { ...found.scope, rules, critical: [], handOver: false } : null;
 }
 
 async function loadSets(db: Queryable, digests: readonly string[]): Promise<Map<string, SetContent>> {

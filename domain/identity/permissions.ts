@@ -32,6 +32,7 @@ export const PERMISSIONS = {
   'schedule.edit': 'Manager',
   'exception.edit': 'Manager',
   'baseline.edit': 'Manager',
+  'incident.answer': 'Operator',
   'audit.read': 'Manager',
   'joinToken.read': 'Manager',
   'repository.edit': 'Administrator',

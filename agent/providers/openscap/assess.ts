@@ -13,6 +13,7 @@ import {
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import type { Run } from '../../system/run.js';
 import type { ContentCache } from '../../transport/content.js';
+import { rememberCritical } from './critical.js';
 import { evaluate, type RuleResults } from './oscap.js';
 
 interface Acknowledged {
@@ -61,6 +62,7 @@ export function createAssess(deps: AssessDeps) {
       return { rules: baseline.rules.length };
     }
     const kept = await packArf(arf);
+    rememberCritical(deps.dir, baseline, found.results);
     const file = join(deps.dir, `${baseline.checklist}.json`);
     const known = readAcknowledged(file);
     const changed = known === null ? found.results : changesSince(known.results, found.results);
