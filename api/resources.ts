@@ -4,6 +4,7 @@ import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
 import { assignmentRoutes } from './baselines/assignment-routes.js';
 import { complianceRoutes } from './baselines/compliance-routes.js';
+import { goldRoutes } from './baselines/gold-routes.js';
 import { noticeRoutes } from './baselines/notice-routes.js';
 import { baselineRoutes } from './baselines/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
@@ -32,6 +33,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     assignmentRoutes,
     baselineRoutes,
     complianceRoutes,
+    goldRoutes,
     noticeRoutes,
     changePlanRoutes,
     changeRoutes,
