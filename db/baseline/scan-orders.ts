@@ -61,7 +61,7 @@ export async function expireScans(client: PoolClient, now: EpochMs): Promise<voi
   await client.query(
     `WITH old AS (
        UPDATE order_state SET state = 'expired', phase = 'done', settled_at = to_timestamp($1 / 1000.0), updated_at = to_timestamp($1 / 1000.0)
-        WHERE change_id IS NULL AND kind = 'scan' AND phase = 'holding' AND released_at < to_timestamp(($1 - $2) / 1000.0) RETURNING id)
+        WHERE change_id IS NULL AND kind = 'scan' AND phase = 'holding' AND released_at < to_timestamp(($1::float8 - $2::float8) / 1000.0) RETURNING id)
      INSERT INTO order_event (order_id, at, actor, event, from_state, to_state)
      SELECT id, to_timestamp($1 / 1000.0), 'server', 'expire', 'released', 'expired' FROM old`,
     [now, VALID_MS],
