@@ -4,17 +4,21 @@ import { gunzipSync } from 'node:zlib';
 import type { Pool } from 'pg';
 import type { ContentStore } from '../adapters/content/store.js';
 import { listAssignments } from '../db/baseline/assignments.js';
+import { takeDueEnforcements } from '../db/baseline/enforcement.js';
 import { markStored, nextPendingFile } from '../db/baseline/pending-content.js';
 import { expireScans, orderDueScans, orderProofs } from '../db/baseline/scan-orders.js';
 import { replaceTargets } from '../db/baseline/targets.js';
 import { recordStored } from '../db/catalogue/content.js';
+import { createChange } from '../db/change/create.js';
 import { loadSelectables } from '../db/endpoints/selectable.js';
 import type { OrderSigner } from '../db/orders/types.js';
 import { loadGroups, loadPolicies } from '../db/policy/load.js';
 import { inTransaction } from '../db/pool.js';
 import { resolveAssignments } from '../domain/baseline/assignment.js';
+import { enforcementSpec } from '../domain/baseline/enforcement.js';
 import { DEFAULT_REVISIT_MINUTES, revisitMinutes } from '../domain/baseline/revisit.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
+import { changeWorkflowId } from '../workflows/ids.js';
 import type { Duty } from './loops.js';
 
 /** A data stream has at most 128 MB (api/baselines/import.ts); one that claims to unpack to more is not one of ours. */
@@ -46,6 +50,23 @@ export function baselineDuties(deps: {
         });
         return true;
       },
+    },
+    {
+      name: 'enforcement',
+      everyMs: 10 * SECOND,
+      run: () =>
+        inTransaction(pool, async (client) => {
+          const now = clock();
+          for (const due of await takeDueEnforcements(client, now)) {
+            await createChange(client, {
+              spec: enforcementSpec(due),
+              requestedBy: `baseline-assignment/${due.assignment}`,
+              now,
+              workflowId: changeWorkflowId,
+            });
+          }
+          return false;
+        }),
     },
     {
       name: 'assessments',

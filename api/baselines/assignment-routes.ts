@@ -7,6 +7,7 @@ import {
   putAssignment,
 } from '../../db/baseline/assignments.js';
 import { loadChecklistRules } from '../../db/baseline/checklists.js';
+import { compareTrial } from '../../db/baseline/trial.js';
 import { findVersion } from '../../db/baseline/versions.js';
 import { inTransaction } from '../../db/pool.js';
 import type { ApiDeps } from '../deps.js';
@@ -15,7 +16,7 @@ import { nameParams, pageSchema } from '../http/paging.js';
 import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
 import { makeChecklist } from './routes.js';
-import { assignmentBody, assignmentReply } from './schema.js';
+import { assignmentBody, assignmentReply, trialReply } from './schema.js';
 
 const shown = ({ id: _, checklistId: _checklist, ...row }: AssignmentRow) => row;
 
@@ -40,6 +41,19 @@ export function assignmentRoutes({ pool }: ApiDeps): Route[] {
         const found = await findAssignment(pool, params.name);
         if (found === null) throw notFound('baseline assignment');
         return { status: 200, body: shown(found) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/baseline-assignments/:name/trial',
+      summary: 'The subset that is a step ahead compared with the rest: failures, reverts, findings marked as wrong',
+      permission: 'baseline.read',
+      params: nameParams,
+      responses: { 200: { description: 'Both sides', schema: trialReply } },
+      handler: async ({ params }) => {
+        const found = await findAssignment(pool, params.name);
+        if (found === null) throw notFound('baseline assignment');
+        return { status: 200, body: await compareTrial(pool, found.id) };
       },
     }),
     route({
@@ -76,6 +90,7 @@ export function assignmentRoutes({ pool }: ApiDeps): Route[] {
             mode: body.mode,
             trial: body.trial ?? null,
             critical: body.critical,
+            enforcement: body.enforcement ?? null,
             by: person.actor,
             now,
           });

@@ -8,13 +8,15 @@ import {
   tallyRules,
 } from '../../db/baseline/compliance.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
+import { markFalsePositive } from '../../db/baseline/trial.js';
 import { inTransaction } from '../../db/pool.js';
 import { readEndpoint } from '../../db/read/endpoints.js';
 import { RULE_RESULTS } from '../../domain/baseline/results.js';
 import type { ApiDeps } from '../deps.js';
 import { idParams, pageSchema } from '../http/paging.js';
-import { conflict, notFound } from '../http/problem.js';
+import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import { falsePositiveBody } from './schema.js';
 
 const counts = { pass: z.int(), fail: z.int(), error: z.int(), notApplicable: z.int(), notChecked: z.int() };
 const of = { checklist: z.string(), baseline: z.string(), version: z.int(), profile: z.string() };
@@ -93,6 +95,29 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
         const items = await listEndpointRules(pool, { endpointId: params.id, checklistId });
         if (items === null) throw notFound('assessment of this endpoint by this checklist');
         return { status: 200, body: { items, next: null } };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/v1/endpoints/:id/assessments/:checklist/false-positives',
+      summary: 'Say that a finding is wrong here; it still counts as it is, and is shown where a trial is compared',
+      permission: 'baseline.edit',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      body: falsePositiveBody,
+      responses: { 204: { description: 'Marked' } },
+      handler: async ({ params, body, person, now }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
+        await inTransaction(pool, async (client) => {
+          const { rule: ruleId, reason } = body;
+          const mark = { endpointId: params.id, checklistId, ruleId, reason, by: person.actor, now };
+          if (!(await markFalsePositive(client, mark))) throw invalidField('rule', 'the checklist has no such rule');
+          const detail = { ...body, checklist: params.checklist };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'rule.markedFalsePositive', subject: `endpoint/${params.id}`, detail },
+          ]);
+        });
+        return { status: 204 };
       },
     }),
     route({

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { enforcementSchema } from '../../domain/baseline/enforcement.js';
 import { selectorSchema } from '../../domain/fleet/selector-schema.js';
 import { paging } from '../http/paging.js';
 
@@ -88,21 +89,28 @@ export const checklistReply = z.object({
 
 const mode = z.enum(['observe', 'propose', 'enforce']);
 
-export const assignmentBody = z.strictObject({
-  baseline: baselineName,
-  /** Left out: the newest now. It does not move by itself. */
-  version: z.number().int().min(1).optional(),
-  profile: z.string().min(1).max(300),
-  select: tailorBody.shape.select,
-  values: tailorBody.shape.values,
-  appliesTo: selectorSchema,
-  precedence: z.number().int().min(-1_000_000).max(1_000_000),
-  mode,
-  /** A subset that is a step ahead of the rest. */
-  trial: z.strictObject({ mode, appliesTo: selectorSchema }).optional(),
-  /** Rules whose drift is told at once. */
-  critical: z.array(z.string().max(300)).max(500).default([]),
-});
+export const assignmentBody = z
+  .strictObject({
+    baseline: baselineName,
+    /** Left out: the newest now. It does not move by itself. */
+    version: z.number().int().min(1).optional(),
+    profile: z.string().min(1).max(300),
+    select: tailorBody.shape.select,
+    values: tailorBody.shape.values,
+    appliesTo: selectorSchema,
+    precedence: z.number().int().min(-1_000_000).max(1_000_000),
+    mode,
+    /** A subset that is a step ahead of the rest. */
+    trial: z.strictObject({ mode, appliesTo: selectorSchema }).optional(),
+    /** Rules whose drift is told at once. */
+    critical: z.array(z.string().max(300)).max(500).default([]),
+    /** Required where it is enforced: how its changes are made. */
+    enforcement: enforcementSchema.optional(),
+  })
+  .refine((body) => (body.mode === 'enforce' || body.trial?.mode === 'enforce') === (body.enforcement !== undefined), {
+    message: 'is needed for mode enforce, and only for it',
+    path: ['enforcement'],
+  });
 
 export const assignmentReply = z.object({
   name: z.string(),
@@ -116,6 +124,22 @@ export const assignmentReply = z.object({
   mode,
   trial: z.object({ mode, appliesTo: selectorSchema }).nullable(),
   critical: z.array(z.string()),
+  enforcement: enforcementSchema.nullable(),
   editedBy: z.string(),
   editedAt: z.iso.datetime(),
+});
+
+const side = z.object({
+  endpoints: z.int(),
+  compliant: z.int(),
+  failing: z.int(),
+  succeeded: z.int(),
+  reverted: z.int(),
+  failed: z.int(),
+  falsePositives: z.int(),
+});
+export const trialReply = z.object({ trial: side, rest: side });
+export const falsePositiveBody = z.strictObject({
+  rule: z.string().min(1).max(300),
+  reason: z.string().trim().min(1).max(500),
 });

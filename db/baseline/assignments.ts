@@ -20,12 +20,14 @@ export interface AssignmentRow {
   readonly mode: Mode;
   readonly trial: { readonly mode: Mode; readonly appliesTo: Selector } | null;
   readonly critical: readonly string[];
+  /** domain/baseline/enforcement.ts; null: it makes no changes by itself. */
+  readonly enforcement: unknown;
   readonly editedBy: string;
   readonly editedAt: Date;
 }
 
 const COLUMNS = `a.id, a.name, b.name AS baseline, v.number AS version, c.profile, c.id AS "checklistId", c.name AS checklist,
-  c.tailoring IS NOT NULL AS tailored, a.applies_to AS "appliesTo", a.precedence, a.mode, a.trial, a.critical,
+  c.tailoring IS NOT NULL AS tailored, a.applies_to AS "appliesTo", a.precedence, a.mode, a.trial, a.critical, a.enforcement,
   a.edited_by AS "editedBy", a.edited_at AS "editedAt"`;
 const FROM = `baseline_assignment a JOIN checklist c ON c.id = a.checklist_id JOIN baseline_version v ON v.id = c.version_id
   JOIN baseline b ON b.id = a.baseline_id`;
@@ -53,16 +55,17 @@ export async function putAssignment(
     readonly mode: Mode;
     readonly trial: AssignmentRow['trial'];
     readonly critical: readonly string[];
+    readonly enforcement: unknown;
     readonly by: string;
     readonly now: EpochMs;
   },
 ): Promise<void> {
   await client.query(
-    `INSERT INTO baseline_assignment (id, name, baseline_id, checklist_id, applies_to, precedence, mode, trial, critical, edited_by, edited_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11 / 1000.0))
+    `INSERT INTO baseline_assignment (id, name, baseline_id, checklist_id, applies_to, precedence, mode, trial, critical, edited_by, edited_at, enforcement)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11 / 1000.0), $12)
      ON CONFLICT (name) DO UPDATE SET baseline_id = excluded.baseline_id, checklist_id = excluded.checklist_id,
        applies_to = excluded.applies_to, precedence = excluded.precedence, mode = excluded.mode, trial = excluded.trial,
-       critical = excluded.critical, edited_by = excluded.edited_by, edited_at = excluded.edited_at`,
+       critical = excluded.critical, edited_by = excluded.edited_by, edited_at = excluded.edited_at, enforcement = excluded.enforcement`,
     [
       randomUUID(),
       args.name,
@@ -75,6 +78,7 @@ export async function putAssignment(
       args.critical,
       args.by,
       args.now,
+      args.enforcement === null ? null : JSON.stringify(args.enforcement),
     ],
   );
 }

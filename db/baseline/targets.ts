@@ -10,24 +10,27 @@ export interface Target extends Held {
 
 /** Makes the rows what was resolved: new ones are due at once, those that hold no more go. */
 export async function replaceTargets(client: PoolClient, targets: readonly Target[]): Promise<void> {
-  const rows = targets.map(({ endpointId, assignment, mode, everyMinutes }) => ({
+  const rows = targets.map(({ endpointId, assignment, mode, inTrial, everyMinutes }) => ({
     endpoint_id: endpointId,
     checklist_id: assignment.checklistId,
     assignment_id: assignment.id,
     mode,
     every_minutes: everyMinutes,
+    in_trial: inTrial,
   }));
   await client.query(
     `WITH wanted AS MATERIALIZED (
        SELECT DISTINCT ON (endpoint_id, checklist_id) * FROM jsonb_to_recordset($1::jsonb)
-         AS t (endpoint_id uuid, checklist_id int, assignment_id uuid, mode text, every_minutes int)),
+         AS t (endpoint_id uuid, checklist_id int, assignment_id uuid, mode text, every_minutes int, in_trial boolean)),
      gone AS (DELETE FROM assessment_target t WHERE NOT EXISTS (
        SELECT FROM wanted w WHERE w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id))
-     INSERT INTO assessment_target AS t (endpoint_id, checklist_id, assignment_id, mode, every_minutes)
-     SELECT endpoint_id, checklist_id, assignment_id, mode, every_minutes FROM wanted
+     INSERT INTO assessment_target AS t (endpoint_id, checklist_id, assignment_id, mode, every_minutes, in_trial)
+     SELECT endpoint_id, checklist_id, assignment_id, mode, every_minutes, in_trial FROM wanted
      ON CONFLICT (endpoint_id, checklist_id) DO UPDATE
-       SET assignment_id = excluded.assignment_id, mode = excluded.mode, every_minutes = excluded.every_minutes
-       WHERE (t.assignment_id, t.mode, t.every_minutes) IS DISTINCT FROM (excluded.assignment_id, excluded.mode, excluded.every_minutes)`,
+       SET assignment_id = excluded.assignment_id, mode = excluded.mode, every_minutes = excluded.every_minutes,
+           in_trial = excluded.in_trial
+       WHERE (t.assignment_id, t.mode, t.every_minutes, t.in_trial)
+         IS DISTINCT FROM (excluded.assignment_id, excluded.mode, excluded.every_minutes, excluded.in_trial)`,
     [JSON.stringify(rows)],
   );
 }

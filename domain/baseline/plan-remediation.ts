@@ -49,7 +49,7 @@ function workOf(
   rules: readonly RemediableRule[],
   parameters: RemediationParameters,
 ): KindWork {
-  const idle = whyIdle(group);
+  const idle = whyIdle(group, parameters);
   if (idle !== null) return nothing(group, idle, []);
   const triage: TriageNote[] = [];
   const updates: PackageUpdate[] = [];
@@ -87,7 +87,8 @@ function workOf(
   };
 }
 
-function whyIdle(group: RemediationGroup): string | null {
+function whyIdle(group: RemediationGroup, parameters: RemediationParameters): string | null {
+  if (parameters.enforcedOnly && group.mode !== 'enforce') return `baseline ${group.assignment} is not enforced here`;
   if (group.mode === 'observe') return `baseline ${group.assignment} is only observed here`;
   if (!group.able) return 'OpenSCAP is not installed there (Debian: openscap-scanner), or its agent is too old';
   if (group.results !== null) return null;

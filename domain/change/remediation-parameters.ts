@@ -14,6 +14,8 @@ export const remediationParametersSchema = z.strictObject({
   /** Only these rules; left out: all that fail. */
   rules: z.array(pattern).min(1).max(2_000).optional(),
   exclude: z.array(pattern).max(2_000).default([]),
+  /** Only endpoints where the baseline is in mode `enforce`. */
+  enforcedOnly: z.boolean().default(false),
   severities: z
     .array(z.enum(['unknown', 'info', 'low', 'medium', 'high']))
     .min(1)
@@ -28,6 +30,7 @@ export interface RemediationParameters {
   readonly assignments: readonly string[] | null;
   readonly rules: readonly string[] | null;
   readonly exclude: readonly string[];
+  readonly enforcedOnly: boolean;
   readonly severities: readonly string[] | null;
   readonly scanMaxAgeMs: number;
   readonly discoverMinutes: number;
