@@ -140,6 +140,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       dir: assessmentsDir,
       now: () => clock.estimate(),
       send: (request) => client.assessment(request),
+      handOver: (orderId, packed) => client.arf(orderId, packed),
     }),
     newId: randomUUID,
     bootId,

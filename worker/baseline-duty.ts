@@ -6,7 +6,7 @@ import type { ContentStore } from '../adapters/content/store.js';
 import { listAssignments } from '../db/baseline/assignments.js';
 import { takeDueEnforcements } from '../db/baseline/enforcement.js';
 import { markStored, nextPendingFile } from '../db/baseline/pending-content.js';
-import { expireScans, orderDueScans, orderProofs } from '../db/baseline/scan-orders.js';
+import { expireScans, orderDueScans, orderHandOvers, orderProofs } from '../db/baseline/scan-orders.js';
 import { replaceTargets } from '../db/baseline/targets.js';
 import { recordStored } from '../db/catalogue/content.js';
 import { createChange } from '../db/change/create.js';
@@ -84,7 +84,8 @@ export function baselineDuties(deps: {
           if (now - resolved < SECOND) await expireScans(client, now);
           const proofs = await orderProofs(client, { signer: deps.signer, now });
           const scans = await orderDueScans(client, { signer: deps.signer, now });
-          return proofs || scans;
+          const handOvers = await orderHandOvers(client, { signer: deps.signer, now });
+          return proofs || scans || handOvers;
         });
       },
     },

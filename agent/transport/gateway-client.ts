@@ -46,6 +46,8 @@ export interface GatewayClient {
   inventory(request: InventoryRequest): Promise<void>;
   assessment(request: AssessmentRequest): Promise<AssessmentReply>;
   noticed(request: NoticedRequest): Promise<void>;
+  /** Hands over full results, compressed by gzip. */
+  arf(orderId: string, packed: Buffer): Promise<void>;
   keySet(): Promise<KeySetReply>;
   /** Bytes of a stored file from `offset` on; status 200 (from the start) or 206. @throws GatewayRefused | TransportError */
   content(sha256: string, offset: number): Promise<IncomingMessage>;
@@ -134,6 +136,10 @@ export function createGatewayClient(deps: {
     assessment: (body) => call({ method: 'POST', path: '/agent/v1/assessment', body, reply: assessmentReply }),
     noticed: async (body) =>
       void (await call({ method: 'POST', path: '/agent/v1/noticed', body, reply: noticedReply })),
+    async arf(orderId, packed) {
+      const reply = await once('POST', new URL(`/agent/v1/arf/${orderId}`, deps.url), packed);
+      if (reply.status !== 200) throw new GatewayRefused(reply.status, reasonOf(reply));
+    },
     keySet: () => call({ method: 'GET', path: '/agent/v1/key-set', reply: keySetReply }),
     async content(sha256, offset) {
       const url = new URL(`/agent/v1/content/${sha256}`, deps.url);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
+import { readArf, requestArf } from '../../db/baseline/arf.js';
 import { findChecklist } from '../../db/baseline/checklists.js';
 import {
   fleetCompliance,
@@ -14,7 +15,7 @@ import { readEndpoint } from '../../db/read/endpoints.js';
 import { RULE_RESULTS } from '../../domain/baseline/results.js';
 import type { ApiDeps } from '../deps.js';
 import { idParams, pageSchema } from '../http/paging.js';
-import { conflict, invalidField, notFound } from '../http/problem.js';
+import { conflict, invalidField, notFound, unavailable } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
 import { falsePositiveBody } from './schema.js';
 
@@ -95,6 +96,42 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
         const items = await listEndpointRules(pool, { endpointId: params.id, checklistId });
         if (items === null) throw notFound('assessment of this endpoint by this checklist');
         return { status: 200, body: { items, next: null } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/endpoints/:id/assessments/:checklist/arf',
+      summary: 'Ask the endpoint for the full results (ARF) of its newest assessment',
+      permission: 'endpoint.scan',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      responses: { 202: { description: 'GET has them once the endpoint has handed them over' } },
+      handler: async ({ params, person, now }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        await inTransaction(pool, async (client) => {
+          if (!(await requestArf(client, { endpointId: params.id, checklistId, by: person.actor, now })))
+            throw conflict('the endpoint has no full results of this checklist');
+          const subject = `endpoint/${params.id}`;
+          await appendAudit(client, [
+            { actor: person.actor, action: 'endpoint.arfRequested', subject, detail: { checklist: params.checklist } },
+          ]);
+        });
+        return { status: 202, body: { requested: true } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/endpoints/:id/assessments/:checklist/arf',
+      summary: 'The full results that were asked for, compressed by gzip',
+      permission: 'baseline.read',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      responses: { 200: { description: 'ARF', contentType: 'application/gzip', schema: z.string() } },
+      handler: async ({ params }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        const found = await readArf(pool, { endpointId: params.id, checklistId });
+        if (found === null) throw notFound('copy of the full results: ask for one by POST');
+        const { bytes } = found;
+        if (bytes === null) throw unavailable('the endpoint has not handed them over yet');
+        return { status: 200, headers: { 'content-type': 'application/gzip' }, stream: (res) => void res.end(bytes) };
       },
     }),
     route({

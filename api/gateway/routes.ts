@@ -1,7 +1,9 @@
 /** The agents' side of the server: every request signed, every reply with the server's time. */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
+import { storeArf } from '../../db/baseline/arf.js';
 import { storeNoticed } from '../../db/baseline/notices.js';
 import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { readKeySet } from '../../db/endpoints/key-set.js';
@@ -107,6 +109,23 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       if (stored.kind === 'refused') throw invalidField(stored.field, stored.reason);
       const revision = stored.kind === 'stored' ? stored.revision : null;
       return { serverTime: deps.clock(), revision, sendAll: stored.kind === 'sendAll' } satisfies AssessmentReply;
+    }),
+  );
+
+  router.post(
+    '/arf/:orderId',
+    signed(async (req, signer) => {
+      const { orderId } = req.params;
+      const { body } = req;
+      if (!Buffer.isBuffer(body) || body.length === 0) throw invalid([{ field: '', in: 'body', reason: 'is missing' }]);
+      if (body[0] !== 0x1f || body[1] !== 0x8b)
+        throw invalid([{ field: '', in: 'body', reason: 'is not compressed by gzip' }]);
+      await requireActive(deps.pool, signer);
+      const sha256 = createHash('sha256').update(body).digest('hex');
+      const args = { endpointId: signer.endpointId, orderId: String(orderId), bytes: body, sha256, now: deps.clock() };
+      if (!/^[0-9a-f-]{36}$/.test(args.orderId) || !(await storeArf(deps.pool, args)))
+        throw invalidField('orderId', 'no such order of this endpoint', 'path');
+      return { serverTime: deps.clock() };
     }),
   );
 

@@ -56,6 +56,25 @@ export async function orderProofs(
   return made.length === AT_ONCE;
 }
 
+/** Lets out the orders that hand over full results somebody asked for. @returns whether there may be more */
+export async function orderHandOvers(
+  client: PoolClient,
+  args: { readonly signer: OrderSigner; readonly now: EpochMs },
+): Promise<boolean> {
+  const { rows } = await client.query<Pick<Wanted, 'endpointId' | 'checklistId'>>(
+    `SELECT endpoint_id AS "endpointId", checklist_id AS "checklistId" FROM arf_copy
+      WHERE order_id IS NULL ORDER BY requested_at LIMIT $1 FOR UPDATE SKIP LOCKED`,
+    [AT_ONCE],
+  );
+  const made = await letOut(client, { ...args, wanted: rows, handOver: true });
+  await client.query(
+    `UPDATE arf_copy a SET order_id = i.order_id FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS i (endpoint_id, checklist_id, order_id)
+      WHERE a.endpoint_id = i.endpoint_id AND a.checklist_id = i.checklist_id`,
+    [made.map((one) => one.endpointId), made.map((one) => one.checklistId), made.map((one) => one.orderId)],
+  );
+  return made.length === AT_ONCE;
+}
+
 /** Ends scan orders that nobody fetched in time; what they were for is due again. */
 export async function expireScans(client: PoolClient, now: EpochMs): Promise<void> {
   await client.query(
@@ -73,6 +92,7 @@ async function letOut(
   args: {
     readonly signer: OrderSigner;
     readonly now: EpochMs;
+    readonly handOver?: boolean;
     readonly wanted: readonly (Pick<Wanted, 'endpointId' | 'checklistId'> & Partial<Wanted & DueTarget>)[];
   },
 ): Promise<(Wanted & { readonly orderId: string })[]> {
@@ -103,7 +123,7 @@ async function letOut(
       healthChecks: [],
       hooks: [],
       rateLimit: null,
-      baseline: { ...found.scope, rules: named, critical: [...critical], handOver: false },
+      baseline: { ...found.scope, rules: named, critical: [...critical], handOver: args.handOver === true },
     };
     return [{ endpointId, checklistId, rules, changeId, orderId: document.orderId, document }];
   });

@@ -1,5 +1,6 @@
 // Security baselines on real hosts: Debian 12's own content and real OpenSCAP, through rings, proven by rescans, undone where it harms.
 import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { scapDataStream } from '../../lab/index.js';
 import { TEST_PROFILE, testDataStream, testRuleId } from '../helpers/data-stream.js';
@@ -161,6 +162,19 @@ describeRealHosts('remediation on three real hosts', () => {
       );
       expect(unexplained).toEqual([]);
       expect(await fleet.host(3).run(['stat', '-c', '%a', '/etc/sudoers.d'])).toBe('750\n');
+
+      // The full results stay where they were made, and come when somebody asks.
+      const endpoint = await fleet.endpointId(3);
+      const checklist = (await assessments(3)).find((one) => one.assignment === 'debian12')?.checklist;
+      const path = `/v1/endpoints/${endpoint}/assessments/${checklist}/arf`;
+      await fleet.api('POST', path);
+      const arf = await fleet.waitFor('the full results', async () => {
+        const headers = { authorization: 'Bearer rmt_real-hosts-administrator' };
+        const reply = await fetch(new URL(path, fleet.apiUrl), { headers });
+        return reply.status === 200 && gunzipSync(Buffer.from(await reply.arrayBuffer())).toString('utf8');
+      });
+      expect(arf).toContain('<arf:asset-report-collection');
+      expect(arf).toContain(idOf('sudo_add_noexec'));
     },
     LIMIT,
   );
