@@ -25,7 +25,8 @@ export async function scapDataStream(): Promise<string> {
     const work = mkdtempSync(join(labCacheDir(), '.unfinished-'));
     try {
       const mirror = (await hostUpstreams()).get('debian');
-      for (const name of ['lists/partial', 'archives/partial', 'root']) mkdirSync(join(work, name), { recursive: true });
+      for (const name of ['lists/partial', 'archives/partial', 'root'])
+        mkdirSync(join(work, name), { recursive: true });
       writeFileSync(join(work, 'sources'), `deb [signed-by=${archiveKeyring}] ${mirror} ${RELEASE} main\n`);
       const options = [
         `Dir::Etc::SourceList=${join(work, 'sources')}`,

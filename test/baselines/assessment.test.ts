@@ -371,7 +371,7 @@ describe('what an agent notices', () => {
     await db.pool.query(`UPDATE incident SET escalate_at = now() - interval '1 second'`);
     await duty('notices');
     await duty('notices');
-    expect(await mails()).toEqual(['mary@example.test', 'ada@example.test']);
+    expect(await mails()).toEqual(['mary@example.test', 'ada@example.test', 'administrator@localhost']);
     const path = `/v1/incidents/${open[0].id}`;
     expect((await api.call('POST', `${path}/acknowledge`)).body).toMatchObject({ acknowledgedAt: expect.any(String) });
     expect((await api.call('POST', `${path}/acknowledge`)).status).toBe(409);
