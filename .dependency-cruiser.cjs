@@ -6,7 +6,7 @@ const only = (name, from, allowed) => ({
   severity: 'error',
   from: { path: `^${from}/`, pathNot: tests },
   to: {
-    path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|sim|test|bench)/',
+    path: '^(domain|workflows|activities|adapters|db|api|worker|agent|protocol|web|cli|lab|sim|test|bench|demo)/',
     pathNot: allowed,
     ...value,
   },
@@ -61,8 +61,8 @@ module.exports = {
     {
       name: 'production-never-imports-tests',
       severity: 'error',
-      from: { pathNot: '^(test|bench)/|\\.test\\.ts$' },
-      to: { path: '^(test|bench)/' },
+      from: { pathNot: '^(test|bench|demo)/|\\.test\\.ts$' },
+      to: { path: '^(test|bench|demo)/' },
     },
   ],
   options: {

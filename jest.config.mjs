@@ -23,7 +23,7 @@ export default {
       ...shared,
       displayName: 'unit',
       testMatch: [
-        '<rootDir>/{domain,workflows,activities,adapters,db,api,worker,agent,protocol,web,cli,lab,sim,scripts}/**/*.test.ts',
+        '<rootDir>/{domain,workflows,activities,adapters,db,api,worker,agent,protocol,web,cli,lab,sim,demo,scripts}/**/*.test.ts',
       ],
     },
     {

@@ -10,12 +10,15 @@ import { createFormGuard, type FormGuard } from './auth/csrf.js';
 import { signInPages } from './auth/pages.js';
 import { sessionMiddleware } from './auth/sessions.js';
 import type { ApiDeps } from './deps.js';
+import { docsRoutes } from './docs/routes.js';
 import { agentErrorMembers, type GatewayDeps, gatewayRoutes } from './gateway/routes.js';
-import { errorHandler, nothingHere } from './http/errors.js';
+import { errorHandler, nothingHere, sayRequestId } from './http/errors.js';
+import { createIdempotency } from './http/idempotency.js';
 import { requestLog } from './http/logger.js';
 import { mountRoutes } from './http/mount.js';
 import { openApiDocument } from './http/openapi.js';
 import { webDirectory } from './http/pages.js';
+import { addressLimit, personLimit, type RateLimits } from './http/rate-limit.js';
 import type { Route } from './http/route.js';
 import { traceRequests } from './http/tracing.js';
 import { isUrgent } from './http/urgent.js';
@@ -58,6 +61,9 @@ export interface AppDeps {
   readonly isStopping: () => boolean;
   /** Endpoints that hold a wake-up channel to this process. */
   readonly wakeable: () => number;
+  readonly rateLimits: RateLimits;
+  /** For tests: a reply that is not what its route declares is an error. */
+  readonly checkReplies?: boolean;
   /** As express takes it: hops, addresses, or false. */
   readonly trustProxy: boolean | number | string;
   /** Where people look at workflows; null: nobody said. */
@@ -87,6 +93,7 @@ export function createApp(deps: AppDeps): Express {
   app.use(metrics.measure);
   app.use(traceRequests());
   app.use(requestLog(logger));
+  app.use(sayRequestId);
   app.use(securityHeaders());
 
   app.use(opsRoutes({ pool, metrics, clock, isStopping: deps.isStopping }));
@@ -95,13 +102,17 @@ export function createApp(deps: AppDeps): Express {
   app.get('/assets/page.css', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(stylesheet));
   app.get('/assets/live.js', (_req, res) => void res.set('cache-control', 'max-age=300').sendFile(liveScript));
   const document = openApiDocument(routes, deps.version);
+  app.use(docsRoutes());
   app.get('/v1/openapi.json', (_req, res) => void res.json(document));
 
   const poolFor = (req: Request) => (isUrgent(req) ? api.reserved : pool);
+  app.use('/v1', addressLimit(deps.rateLimits));
   app.use(bearerAuthentication({ poolFor, clock }));
   app.use(sessionMiddleware({ pool, secret: deps.webSecret, logger }));
   app.use(sessionAuthentication({ poolFor }));
-  app.use(mountRoutes(routes, clock));
+  app.use('/v1', personLimit(deps.rateLimits));
+  const idempotency = createIdempotency({ poolFor, secret: deps.webSecret, logger });
+  app.use(mountRoutes(routes, { db: pool, clock, idempotency, checkReplies: deps.checkReplies ?? false }));
   app.use(signInPages({ pool, forms, clock }));
   app.use(consolePages({ pool, clock, forms, routes, temporalUi: deps.temporalUi }));
   for (const { pages } of plugs) if (pages !== undefined) app.use(pages);

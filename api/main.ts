@@ -7,6 +7,7 @@ import { createListener } from '../db/listen.js';
 import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
 import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
+import { VERSION } from '../domain/version.js';
 import { createApp } from './app.js';
 import { approvalPages } from './approvals/pages.js';
 import { webSecret } from './auth/sessions.js';
@@ -15,10 +16,10 @@ import { createSeenBuffer } from './gateway/seen-buffer.js';
 import { createVerifier } from './gateway/signed.js';
 import { createWakeHub, WAKE_CHANNEL } from './gateway/wake.js';
 import { createLogger } from './http/logger.js';
+import { answerParserErrors } from './http/parser-errors.js';
 import { createLiveHub, LIVE_CHANNELS } from './live/hub.js';
 import { readSettings } from './settings.js';
 
-const VERSION = '0.1.0';
 /** Requests under way get this long once we are told to stop. */
 const DRAIN_MS = 8_000;
 
@@ -69,12 +70,14 @@ const app = createApp({
   webSecret: webSecret({ fromEnvironment: settings.webSecret, dataDirectory: settings.dataDirectory }),
   isStopping: () => stopping,
   wakeable: wake.count,
+  rateLimits: settings.rateLimits,
   trustProxy: settings.trustProxy,
   temporalUi: settings.temporalUi,
   plugs: [(context) => ({ pages: approvalPages(context) })],
 });
 
 const server = createServer(app);
+answerParserErrors(server);
 wake.attach(server);
 server.on('error', (error) => {
   logger.fatal({ err: error }, `can't listen on ${settings.host}:${settings.port}`);

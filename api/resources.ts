@@ -1,5 +1,8 @@
 /** Every resource below /v1. One folder each; a new one is one line here. */
+import { roleRoutes } from './accounts/role-routes.js';
 import { accountRoutes } from './accounts/routes.js';
+import { selfRoutes } from './accounts/self-routes.js';
+import { tokenRoutes } from './accounts/token-routes.js';
 import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
 import { assignmentRoutes } from './baselines/assignment-routes.js';
@@ -47,7 +50,10 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     policySetRoutes,
     quorumRoutes,
     repositoryRoutes,
+    roleRoutes,
     scheduleRoutes,
+    selfRoutes,
+    tokenRoutes,
     expeditePolicyRoutes,
     zeroDayRoutes,
   ].flatMap((routes) => routes(deps));

@@ -12,6 +12,8 @@ export interface ApiSettings {
   readonly trustProxy: boolean | number | string;
   readonly logLevel: string;
   readonly poolSize: number;
+  /** Requests below /v1 per minute; 0 for no limit. */
+  readonly rateLimits: { readonly perPerson: number; readonly perAddress: number };
   /** Where people look at workflows. */
   readonly temporalUi: { readonly url: string; readonly namespace: string } | null;
 }
@@ -59,6 +61,10 @@ export function readSettings(env: NodeJS.ProcessEnv): ApiSettings {
     trustProxy: proxies(text('RINGMASTER_TRUST_PROXY')),
     logLevel: level,
     poolSize: whole('RINGMASTER_API_CONNECTIONS', 10, 1, 200),
+    rateLimits: {
+      perPerson: whole('RINGMASTER_RATE_PER_PERSON', 6_000, 0, 10_000_000),
+      perAddress: whole('RINGMASTER_RATE_PER_ADDRESS', 12_000, 0, 10_000_000),
+    },
   };
 }
 

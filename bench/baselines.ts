@@ -1,9 +1,9 @@
 /** What results of security baselines cost: to take in one scan, to compare a fleet, to ask how it stands. */
 import { randomUUID } from 'node:crypto';
+import type { Installation } from '../demo/installation.js';
 import { generateSigningKeyPem, keyIdOf, signingKeyFromPem } from '../protocol/envelope.js';
 import { signRequest } from '../protocol/http-signature.js';
-import type { Installation } from './installation.js';
-import { round, usedBetween } from './processes.js';
+import { round, usageOf, usedBetween } from './processes.js';
 
 const RULES = 400;
 const SENDERS = 60;
@@ -53,7 +53,7 @@ export async function measureBaselines(it: Installation, endpoints: number): Pro
     scan,
     fleetDriftMs: await slowest(() => it.api('GET', '/v1/gold-standards/bench/drift')),
     fleetComplianceMs: await slowest(() => it.api('GET', '/v1/compliance')),
-    complianceByRuleMs: await slowest(() => it.api('GET', `/v1/compliance/${CHECKLIST}`)),
+    complianceByRuleMs: await slowest(() => it.api('GET', `/v1/compliance/${CHECKLIST}/rules`)),
   };
 }
 
@@ -67,7 +67,7 @@ async function oneScan(it: Installation, checklist: string): Promise<object> {
   );
   const all = Object.fromEntries(Array.from({ length: RULES }, (_, n) => [ruleId(n), n % 7 === 0 ? 'fail' : 'pass']));
   const round_ = async (base: number | null, results: object) => {
-    const before = it.usage();
+    const before = usageOf(it.pids());
     for (const { endpointId, post } of senders)
       await post('/agent/v1/assessment', {
         protocol: 2,
@@ -80,7 +80,7 @@ async function oneScan(it: Installation, checklist: string): Promise<object> {
         problem: null,
         arf: null,
       });
-    const { postgres, api } = usedBetween(before, it.usage());
+    const { postgres, api } = usedBetween(before, usageOf(it.pids()));
     return round((((postgres?.cpuSeconds ?? 0) + (api?.cpuSeconds ?? 0)) * 1_000) / SENDERS, 1);
   };
   return {

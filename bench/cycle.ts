@@ -1,8 +1,8 @@
 /** A routine cycle through five rings: started, followed to its end, and measured. */
 import { Client, Connection } from '@temporalio/client';
+import { type Installation, until } from '../demo/installation.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import { changeWorkflowId, ringWorkflowId } from '../workflows/ids.js';
-import { type Installation, until } from './installation.js';
 import { round } from './processes.js';
 
 /** Shares of the whole fleet, as the issue names them; a ring takes its share of what earlier ones left. */

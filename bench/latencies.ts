@@ -1,8 +1,9 @@
 /** How long people and emergencies wait while a routine cycle runs: zero-day orders, pauses, approvals. */
+
+import { approverOf } from '../demo/approver.js';
+import { type Installation, type SimulatedFleet, until } from '../demo/installation.js';
 import { CATALOGUE, EXTRAS } from '../sim/catalogue.js';
-import { approverOf } from './approver.js';
 import { changeOf, ringOf, startCycle } from './cycle.js';
-import { type Installation, type SimulatedFleet, until } from './installation.js';
 import { round } from './processes.js';
 
 export interface LatencyFigures {
@@ -30,7 +31,7 @@ export async function measureLatencies(args: Args): Promise<LatencyFigures> {
   const { installation, fleet } = args;
   // A package that every host has, and an installation slow enough that the cycle outlasts the samples.
   await fleet.ask({ do: 'behave', behaviour: { applyMs: 4_000 } });
-  const approver = await approverOf(installation);
+  const approver = await approverOf(installation, 'benchmark');
   const common = CATALOGUE.find(({ name }) => name === 'sim-tzdata')?.name ?? 'sim-tzdata';
   const routine = await startCycle(installation, {
     name: 'routine',

@@ -2,13 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, release, totalmem } from 'node:os';
 import { parseArgs } from 'node:util';
+import { openAlways } from '../demo/fleets.js';
+import { type Installation, install } from '../demo/installation.js';
 import { CATALOGUE, EXTRAS } from '../sim/catalogue.js';
 import { bareLoop } from './baseline.js';
 import { measureBaselines } from './baselines.js';
 import { followCycle, historiesOf, startCycle } from './cycle.js';
-import { type Installation, install } from './installation.js';
 import { measureLatencies } from './latencies.js';
-import { round, type Usages, usedBetween } from './processes.js';
+import { round, type Usages, usageOf, usedBetween } from './processes.js';
 import { idleCost, reconnectStorm } from './storm.js';
 
 const SCENARIOS = ['all', 'cycle', 'latencies', 'reconnect', 'idle', 'baselines'] as const;
@@ -33,11 +34,13 @@ if (!Number.isInteger(endpoints) || endpoints < 20 || !SCENARIOS.includes(scenar
   process.exit(2);
 }
 const say = (line: string) => console.error(`${new Date().toISOString().slice(11, 19)} ${line}`);
-const installation = await install(say);
+const installation = await install({ purpose: 'bench', say });
 // Whoever ends the benchmark ends what it started.
 for (const signal of ['SIGTERM', 'SIGINT'] as const)
   process.once(signal, () => void installation.end().finally(() => process.exit(1)));
 try {
+  const document = openAlways([{ type: 'port', port: 8088 }]);
+  await installation.api('PUT', '/v1/policy-sets/bench', { precedence: 1, document });
   const figures = await measure(installation);
   const text = `${JSON.stringify(figures, undefined, 2)}\n`;
   if (values.json === undefined) process.stdout.write(text);
@@ -62,17 +65,17 @@ async function measure(it: Installation): Promise<object> {
   const enrolment = { seconds: round(enrolSeconds), endpointsPerSecond: round(endpoints / enrolSeconds, 0) };
 
   let cycle: object | null = null;
-  let usages: Usages = it.usage();
+  let usages: Usages = usageOf(it.pids());
   let endpointsPerSecond: number | null = null;
   let histories: Readonly<Record<string, number>> = {};
   if (wants('cycle')) {
-    const before = it.usage();
+    const before = usageOf(it.pids());
     const routine = CATALOGUE.filter(
       (one) => one.offered !== null && one.name !== 'sim-tzdata' && !EXTRAS.includes(one),
     );
     const change = await startCycle(it, { name: 'cycle', packages: routine.map(({ name }) => name), maxInFlight });
     const followed = await followCycle(it, change);
-    usages = usedBetween(before, it.usage());
+    usages = usedBetween(before, usageOf(it.pids()));
     histories = await historiesOf(it, change.changeId);
     endpointsPerSecond = round(followed.endpoints / followed.seconds.lastSettled, 1);
     const cpu = Object.values(usages).reduce((sum, one) => sum + one.cpuSeconds, 0);

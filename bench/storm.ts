@@ -1,6 +1,6 @@
 /** What a fleet costs that has nothing to do, and what happens when all of it comes back at once. */
-import { type Installation, type SimulatedFleet, until } from './installation.js';
-import { round, usedBetween } from './processes.js';
+import { type Installation, type SimulatedFleet, until } from '../demo/installation.js';
+import { round, usageOf, usedBetween } from './processes.js';
 
 interface Args {
   readonly installation: Installation;
@@ -43,11 +43,11 @@ export async function idleCost(
   { installation }: Pick<Args, 'installation'>,
   seconds: number,
 ): Promise<Readonly<Record<string, number>>> {
-  const before = installation.usage();
+  const before = usageOf(installation.pids());
   const began = performance.now();
   await new Promise((resolve) => setTimeout(resolve, seconds * 1_000));
   const passed = (performance.now() - began) / 1_000;
-  const used = usedBetween(before, installation.usage());
+  const used = usedBetween(before, usageOf(installation.pids()));
   return Object.fromEntries(
     Object.entries(used).map(([name, { cpuSeconds }]) => [name, round((cpuSeconds / passed) * 100, 1)]),
   );

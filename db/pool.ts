@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import pg from 'pg';
 
 /** What a query can run on: a pool (any connection) or one client inside a transaction. */
@@ -57,6 +58,21 @@ export function createPool(options: PoolOptions): pg.Pool {
   return pool;
 }
 
+/** What a caller further up wants done inside every transaction of the work it starts; what it throws rolls that back. */
+export interface TransactionHooks {
+  /** Before the work's first statement. */
+  readonly begun?: (client: pg.PoolClient) => Promise<void>;
+  /** After the work's last one, before the commit. */
+  readonly committing?: (client: pg.PoolClient) => Promise<void>;
+}
+
+const hooked = new AsyncLocalStorage<TransactionHooks>();
+
+/** Runs `work`; every `inTransaction` on its way, however deep, obeys the hooks. */
+export function withTransactionHooks<T>(hooks: TransactionHooks, work: () => Promise<T>): Promise<T> {
+  return hooked.run(hooks, work);
+}
+
 /**
  * Runs `work` in one transaction: committed when it returns, rolled back when it throws.
  * @throws what `work` throws, or the database's error on commit.
@@ -70,8 +86,11 @@ export async function inTransaction<T>(pool: pg.Pool, work: (client: pg.PoolClie
   };
   client.on('error', lost);
   try {
+    const hooks = hooked.getStore();
     await client.query('begin');
+    await hooks?.begun?.(client);
     const result = await work(client);
+    await hooks?.committing?.(client);
     await client.query('commit');
     return result;
   } catch (error) {

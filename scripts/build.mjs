@@ -23,6 +23,7 @@ const folders = [
   'lab',
   'sim',
   'bench',
+  'demo',
 ];
 const quiet = process.argv.includes('--quiet');
 const stamp = join(out, '.built');

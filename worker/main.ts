@@ -7,6 +7,7 @@ import { startTracing, traceFields } from '../adapters/telemetry/tracing.js';
 import { createListener } from '../db/listen.js';
 import { createPool } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
+import { VERSION } from '../domain/version.js';
 import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import { composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
@@ -22,8 +23,6 @@ import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
 import { createSigner } from './signer.js';
 import { connectTemporal } from './temporal.js';
-
-const VERSION = '0.1.0';
 
 const settings = readSettings(withSecretFiles(process.env));
 const tracing = startTracing({ service: 'ringmaster-worker', version: VERSION, env: process.env });

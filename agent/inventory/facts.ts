@@ -1,12 +1,13 @@
 /** What kind of machine this is. Read from files; nothing here changes or asks anything outside. */
 import { readFileSync, realpathSync, statfsSync } from 'node:fs';
 import { arch, cpus, freemem, hostname, networkInterfaces, release, totalmem, uptime } from 'node:os';
+import { VERSION } from '../../domain/version.js';
 import type { Run } from '../system/run.js';
 
 /** Put in place by the build of a package that has a version of its own (scripts/agent-bundle.mjs). */
 declare const RINGMASTER_AGENT_VERSION: string | undefined;
 
-export const AGENT_VERSION = typeof RINGMASTER_AGENT_VERSION === 'string' ? RINGMASTER_AGENT_VERSION : '0.1.0';
+export const AGENT_VERSION = typeof RINGMASTER_AGENT_VERSION === 'string' ? RINGMASTER_AGENT_VERSION : VERSION;
 
 export async function readFacts(run: Run): Promise<Record<string, unknown>> {
   const os = parseOsRelease(readOr('/etc/os-release'));

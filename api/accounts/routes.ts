@@ -1,23 +1,16 @@
 import type { PoolClient } from 'pg';
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
-import {
-  createApiToken,
-  insertAccount,
-  readAccounts,
-  setDisabled,
-  setPassword,
-  setRoles,
-} from '../../db/identity/accounts.js';
+import { insertAccount, readAccounts, setDisabled, setPassword, setRoles } from '../../db/identity/accounts.js';
 import { inTransaction } from '../../db/pool.js';
-import { SECOND } from '../../domain/time.js';
 import { hashPassword } from '../auth/passwords.js';
 import type { Person } from '../auth/person.js';
 import type { ApiDeps } from '../deps.js';
 import { idParams } from '../http/paging.js';
 import { conflict, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { accountPost, accountReply, disabledPut, passwordPut, rolesPut, tokenPost, tokenReply } from './schema.js';
+import { requireGrantable, requireNotAbove } from './granting.js';
+import { accountPost, accountReply, disabledPut, passwordPut, rolesPut } from './schema.js';
 
 export function accountRoutes({ pool }: ApiDeps): Route[] {
   const one = async (id: string): Promise<object> => {
@@ -32,6 +25,7 @@ export function accountRoutes({ pool }: ApiDeps): Route[] {
   ): Promise<object> => {
     await one(args.id);
     await inTransaction(pool, async (client) => {
+      await requireNotAbove(client, { person: args.person, accountId: args.id });
       await effect(client);
       const subject = `account/${args.id}`;
       await appendAudit(client, [
@@ -50,6 +44,15 @@ export function accountRoutes({ pool }: ApiDeps): Route[] {
       handler: async () => ({ status: 200, body: { items: await readAccounts(pool) } }),
     }),
     route({
+      method: 'get',
+      path: '/v1/accounts/:id',
+      summary: 'One account',
+      permission: 'account.edit',
+      params: idParams,
+      responses: { 200: { description: 'The account', schema: accountReply } },
+      handler: async ({ params }) => ({ status: 200, body: await one(params.id) }),
+    }),
+    route({
       method: 'post',
       path: '/v1/accounts',
       summary: 'Make an account',
@@ -59,6 +62,7 @@ export function accountRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ body, person }) => {
         const passwordHash = body.password === undefined ? null : await hashPassword(body.password);
         const id = await inTransaction(pool, async (client) => {
+          await requireGrantable(client, { person, roles: body.roles, field: 'roles' });
           const made = await insertAccount(client, { ...body, passwordHash });
           if (made === null) throw conflict('an account with this e-mail address exists already');
           const detail = { email: body.email, roles: body.roles };
@@ -67,7 +71,7 @@ export function accountRoutes({ pool }: ApiDeps): Route[] {
           ]);
           return made;
         });
-        return { status: 201, body: await one(id) };
+        return { status: 201, body: await one(id), headers: { location: `/v1/accounts/${id}` } };
       },
     }),
     route({
@@ -80,9 +84,10 @@ export function accountRoutes({ pool }: ApiDeps): Route[] {
       responses: { 200: { description: 'The account', schema: accountReply } },
       handler: async ({ params, body, person }) => ({
         status: 200,
-        body: await change({ id: params.id, person, action: 'account.rolesSet', detail: body }, (client) =>
-          setRoles(client, params.id, body.roles),
-        ),
+        body: await change({ id: params.id, person, action: 'account.rolesSet', detail: body }, async (client) => {
+          await requireGrantable(client, { person, roles: body.roles, field: 'roles' });
+          await setRoles(client, params.id, body.roles);
+        }),
       }),
     }),
     route({
@@ -115,24 +120,6 @@ export function accountRoutes({ pool }: ApiDeps): Route[] {
           setDisabled(client, params.id, body.disabled ? now : null),
         ),
       }),
-    }),
-    route({
-      method: 'post',
-      path: '/v1/accounts/:id/tokens',
-      summary: 'Make an API token for an account; it is shown once',
-      permission: 'account.edit',
-      params: idParams,
-      body: tokenPost,
-      responses: { 201: { description: 'The token', schema: tokenReply } },
-      handler: async ({ params, body, person, now }) => {
-        const expiresAt = body.expiresInSeconds === null ? null : now + body.expiresInSeconds * SECOND;
-        let made = { id: '', token: '' };
-        const detail = { name: body.name, role: body.role, expiresAt };
-        await change({ id: params.id, person, action: 'token.created', detail }, async (client) => {
-          made = await createApiToken(client, { name: body.name, accountId: params.id, role: body.role, expiresAt });
-        });
-        return { status: 201, body: made };
-      },
     }),
   ];
 }

@@ -1,6 +1,5 @@
 import { locateFor } from '../../db/approvals/decision.js';
 import { listApprovals, readApproval } from '../../db/read/approvals.js';
-import { mayDo } from '../../domain/identity/permissions.js';
 import type { Person } from '../auth/person.js';
 import type { ApiDeps } from '../deps.js';
 import { cursorParts, idParams, pageSchema } from '../http/paging.js';
@@ -10,7 +9,7 @@ import { createDecide, type Decided } from './decide.js';
 import { approvalDetail, approvalQuery, approvalSummary, decisionPost, decisionReply } from './schema.js';
 
 /** Who may not look at changes sees only what they were asked to decide. */
-const onlyOwn = (person: Person): boolean => !mayDo(person.roles, 'change.read');
+const onlyOwn = (person: Person): boolean => !person.permissions.has('change.read');
 
 export function approvalRoutes({ pool, clock }: ApiDeps): Route[] {
   const decide = createDecide({ pool, clock });

@@ -1,26 +1,8 @@
-import { z } from 'zod';
 import { listAudit } from '../../db/read/audit.js';
 import type { ApiDeps } from '../deps.js';
-import { cursorParts, pageSchema, paging } from '../http/paging.js';
+import { cursorParts, pageSchema } from '../http/paging.js';
 import { type Route, route } from '../http/route.js';
-
-const auditQuery = z.strictObject({
-  ...paging,
-  subject: z.string().max(300).optional(),
-  actor: z.string().max(300).optional(),
-  action: z.string().max(100).optional(),
-});
-
-const auditEntry = z.object({
-  id: z.number(),
-  at: z.iso.datetime(),
-  actor: z.string(),
-  action: z.string(),
-  subject: z.string(),
-  detail: z.record(z.string(), z.unknown()),
-  sealed: z.number().nullable(),
-  hash: z.string().nullable(),
-});
+import { auditEntry, auditQuery } from './schema.js';
 
 export function auditRoutes({ pool }: ApiDeps): Route[] {
   return [

@@ -1,7 +1,7 @@
 /** Who is asking. Set once per request by the authentication middleware, read by routes and pages. */
 import type { Request, RequestHandler } from 'express';
-import type { Role } from '../../domain/approval/rule.js';
-import { mayDo, PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
+import type { TokenRow } from '../../db/identity/people.js';
+import { PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
 import { forbidden, unauthenticated } from '../http/problem.js';
 
 export interface Person {
@@ -13,8 +13,13 @@ export interface Person {
   readonly accountId: string | null;
   readonly name: string;
   readonly email: string | null;
-  readonly roles: readonly Role[];
+  /** Names, built-in and custom; what they allow is in `permissions`. */
+  readonly roles: readonly string[];
+  /** All that may be done this way: a token may allow less than its account. */
+  readonly permissions: ReadonlySet<Permission>;
   readonly via: 'token' | 'session';
+  /** Null for a session. */
+  readonly token: TokenRow | null;
 }
 
 const people = new WeakMap<Request, Person>();
@@ -35,8 +40,9 @@ export function currentPerson(req: Request): Person | null {
 export function personWith(req: Request, permission: Permission): Person {
   const person = currentPerson(req);
   if (person === null) throw unauthenticated('this needs a bearer token or a session');
-  if (!mayDo(person.roles, permission)) {
-    throw forbidden(`${permission} needs the role ${PERMISSIONS[permission]}`);
+  if (!person.permissions.has(permission)) {
+    const narrowed = person.token !== null && person.token.scopes.length > 0 ? ', and a token with that scope' : '';
+    throw forbidden(`${permission} needs the role ${PERMISSIONS[permission]}, or a custom role with it${narrowed}`);
   }
   return person;
 }

@@ -1,8 +1,8 @@
 /** Whether who opened something long-lived may still have it: asked again while it runs. */
 import type { Request } from 'express';
 import type { Pool } from 'pg';
-import { findByAccount, findByToken, sessionLives } from '../../db/identity/people.js';
-import { mayDo, type Permission } from '../../domain/identity/permissions.js';
+import { findBearer, findByAccount, sessionLives } from '../../db/identity/people.js';
+import type { Permission } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
 
 export type Identity =
@@ -25,9 +25,10 @@ export async function stillHas(
 ): Promise<boolean> {
   const { identity } = args;
   if (identity.by === 'session' && !(await sessionLives(pool, identity.sessionId))) return false;
-  const person =
-    identity.by === 'token'
-      ? await findByToken(pool, identity.token, args.now)
-      : await findByAccount(pool, identity.accountId);
-  return person !== null && mayDo(person.roles, args.permission);
+  if (identity.by === 'token') {
+    const bearer = await findBearer(pool, identity.token, args.now);
+    return bearer.state === 'valid' && bearer.person.permissions.has(args.permission);
+  }
+  const person = await findByAccount(pool, identity.accountId);
+  return person?.permissions.has(args.permission) ?? false;
 }

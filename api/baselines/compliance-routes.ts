@@ -62,7 +62,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
     }),
     route({
       method: 'get',
-      path: '/v1/compliance/:checklist',
+      path: '/v1/compliance/:checklist/rules',
       summary: 'On how many endpoints each rule of a checklist passes and fails',
       permission: 'baseline.read',
       params: z.strictObject({ checklist: checklistName }),
@@ -104,7 +104,12 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       summary: 'Ask the endpoint for the full results (ARF) of its newest assessment',
       permission: 'endpoint.scan',
       params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
-      responses: { 202: { description: 'GET has them once the endpoint has handed them over' } },
+      responses: {
+        202: {
+          description: 'GET has them once the endpoint has handed them over',
+          schema: z.object({ requested: z.literal(true) }),
+        },
+      },
       handler: async ({ params, person, now }) => {
         const { id: checklistId } = await checklist(params.checklist);
         await inTransaction(pool, async (client) => {
@@ -163,7 +168,12 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       summary: 'Measure an endpoint now by everything that holds for it',
       permission: 'endpoint.scan',
       params: idParams,
-      responses: { 202: { description: 'The endpoint will be asked by a signed order' } },
+      responses: {
+        202: {
+          description: 'The endpoint will be asked by a signed order',
+          schema: z.object({ checklists: z.int() }),
+        },
+      },
       handler: async ({ params, person, now }) => {
         if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
         const checklists = await inTransaction(pool, async (client) => {

@@ -98,7 +98,7 @@ export function goldRoutes({ pool }: ApiDeps): Route[] {
     }),
     route({
       method: 'get',
-      path: '/v1/gold-standards/:name/drift/:endpoint',
+      path: '/v1/gold-standards/:name/endpoints/:endpoint/drift',
       summary: 'What differs on one endpoint: rules, packages, services and listeners',
       permission: 'baseline.read',
       params: endpointParams,

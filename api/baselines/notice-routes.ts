@@ -85,7 +85,12 @@ export function noticeRoutes({ pool }: ApiDeps): Route[] {
       permission: 'baseline.edit',
       params: nameParams,
       body: noticeRuleSchema,
-      responses: { 200: { description: 'The rule as it is now' } },
+      responses: {
+        200: {
+          description: 'The rule as it is now',
+          schema: z.object({ name: z.string(), rule: z.record(z.string(), z.unknown()) }),
+        },
+      },
       handler: async ({ params, body, person, now }) => {
         await requireGroups(pool, body.appliesTo, 'appliesTo');
         await inTransaction(pool, async (client) => {

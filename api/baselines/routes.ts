@@ -32,6 +32,8 @@ import {
   versionReply,
 } from './schema.js';
 
+const shown = ({ baselineId: _, ...row }: VersionRow) => row;
+
 export function baselineRoutes({ pool }: ApiDeps): Route[] {
   const version = async (baseline: string, number?: number): Promise<VersionRow> => {
     const found = await findVersion(pool, { baseline, number });
@@ -73,7 +75,7 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
         });
         return {
           status: made.existed ? 200 : 201,
-          body: await version(query.name, made.number),
+          body: shown(await version(query.name, made.number)),
           headers: { location: `/v1/baselines/${query.name}/versions/${made.number}` },
         };
       },
@@ -84,7 +86,7 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
       summary: 'Every version of every baseline, newest first within each',
       permission: 'baseline.read',
       responses: { 200: { description: 'Versions', schema: pageSchema(versionReply) } },
-      handler: async () => ({ status: 200, body: { items: await listVersions(pool, {}), next: null } }),
+      handler: async () => ({ status: 200, body: { items: (await listVersions(pool, {})).map(shown), next: null } }),
     }),
     route({
       method: 'get',
@@ -96,7 +98,7 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ params }) => {
         const items = await listVersions(pool, { baseline: params.name });
         if (items.length === 0) throw notFound('baseline');
-        return { status: 200, body: { items, next: null } };
+        return { status: 200, body: { items: items.map(shown), next: null } };
       },
     }),
     route({

@@ -71,12 +71,29 @@ const counts = z.object({
 });
 
 export const changeDetail = changeSummary.extend({
-  spec: z.record(z.string(), z.unknown()),
+  spec: changeSpecSchema,
   summary: z.record(z.string(), z.unknown()).nullable(),
   planDigest: z.string().nullable(),
   planRevision: z.number(),
-  plan: z.record(z.string(), z.unknown()).nullable(),
-  approvals: z.array(z.record(z.string(), z.unknown())),
+  plan: z
+    .object({
+      revision: z.number().int(),
+      digest: z.string(),
+      header: z.record(z.string(), z.unknown()),
+      frozenAt: z.iso.datetime(),
+    })
+    .nullable(),
+  approvals: z.array(
+    z.object({
+      id: z.uuid(),
+      ring: z.number().int(),
+      state: z.string(),
+      planDigest: z.string(),
+      highRisk: z.boolean(),
+      openedAt: z.iso.datetime(),
+      expiresAt: z.iso.datetime(),
+    }),
+  ),
   rings: z.array(
     z.object({
       ordinal: z.number(),
@@ -84,6 +101,14 @@ export const changeDetail = changeSummary.extend({
       state: z.string(),
       halted: z.boolean(),
       haltReason: z.string().nullable(),
+      haltedBy: z.string().nullable(),
+      haltedAt: z.iso.datetime().nullable(),
+      concurrency: z.number().int(),
+      /** The order its endpoints are brought to: change, or revert once it rolls back. */
+      targetKind: z.string(),
+      openedAt: z.iso.datetime().nullable(),
+      drainedAt: z.iso.datetime().nullable(),
+      deadline: z.iso.datetime().nullable(),
       endpoints: z.number(),
       counts: z.object({ stage: counts, change: counts, revert: counts }),
     }),

@@ -1,5 +1,6 @@
+import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
-import { editEndpoint, setStakeholders, wantScan } from '../../db/endpoints/edit.js';
+import { editEndpoint, readEditable, setStakeholders, wantScan } from '../../db/endpoints/edit.js';
 import { readmit } from '../../db/endpoints/identity.js';
 import { refreshQuorumMembers, unknownGroups } from '../../db/groups/groups.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
@@ -61,6 +62,7 @@ export function endpointRoutes({ pool, retireEndpoint }: ApiDeps): Route[] {
       summary: 'One endpoint with its packages, updates and services',
       permission: 'endpoint.read',
       params: idParams,
+      current: (db, { id }) => readEditable(db, id),
       responses: { 200: { description: 'The endpoint', schema: endpointDetail } },
       handler: async ({ params }) => ({ status: 200, body: await one(params.id) }),
     }),
@@ -94,7 +96,12 @@ export function endpointRoutes({ pool, retireEndpoint }: ApiDeps): Route[] {
       summary: 'Ask for a fresh scan',
       permission: 'endpoint.scan',
       params: idParams,
-      responses: { 202: { description: 'The endpoint will be asked at its next poll' } },
+      responses: {
+        202: {
+          description: 'The endpoint will be asked at its next poll',
+          schema: z.object({ wantsScan: z.literal(true) }),
+        },
+      },
       handler: async ({ params, person }) => {
         await inTransaction(pool, async (client) => {
           if (!(await wantScan(client, params.id))) {

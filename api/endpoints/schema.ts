@@ -80,6 +80,12 @@ export const endpointDetail = endpointSummary.extend({
   attackLikelihood: z.enum(LEVELS).nullable(),
   machineId: z.string().nullable(),
   enrolledAt: z.iso.datetime(),
+  /** When the agent said it would ask next. */
+  nextPollAt: z.iso.datetime().nullable(),
+  bootId: z.string().nullable(),
+  /** What the machine's own administrator allows; as the agent says it. */
+  localLimits: z.record(z.string(), z.unknown()),
+  observations: z.record(z.string(), z.unknown()),
   facts: z.record(z.string(), z.unknown()),
   packages: z.array(
     z.object({
@@ -93,4 +99,8 @@ export const endpointDetail = endpointSummary.extend({
   updates: z.array(
     z.object({ name: z.string(), arch: z.string(), installed: z.string().nullable(), candidate: z.string() }),
   ),
+  services: z.array(
+    z.object({ kind: z.enum(['unit', 'listener']), name: z.string(), detail: z.record(z.string(), z.unknown()) }),
+  ),
+  stakeholders: z.array(z.object({ kind: stakeholderKindSchema, accountId: z.uuid() })),
 });

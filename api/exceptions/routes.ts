@@ -9,7 +9,7 @@ import {
   revokeException,
 } from '../../db/exceptions/exceptions.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
-import { inTransaction } from '../../db/pool.js';
+import { inTransaction, type Queryable } from '../../db/pool.js';
 import { exceptionState } from '../../domain/exception/exception.js';
 import { DAY, type EpochMs } from '../../domain/time.js';
 import type { ApiDeps } from '../deps.js';
@@ -28,9 +28,9 @@ const withState = (row: ExceptionRow, now: EpochMs) => ({
 });
 
 export function exceptionRoutes({ pool }: ApiDeps): Route[] {
-  const checkOwner = async (owner: string, approver: string): Promise<void> => {
+  const checkOwner = async (db: Queryable, owner: string, approver: string): Promise<void> => {
     if (owner === approver) throw invalidField('owner', 'who answers for an exception can’t grant it');
-    if ((await unknownAccounts(pool, [owner])).length > 0) throw invalidField('owner', `no such account: ${owner}`);
+    if ((await unknownAccounts(db, [owner])).length > 0) throw invalidField('owner', `no such account: ${owner}`);
   };
   const expiry = (text: string, now: EpochMs): EpochMs => {
     const at = Date.parse(text);
@@ -72,6 +72,7 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
       summary: 'One exception',
       permission: 'exception.read',
       params: idParams,
+      current: (db, { id }) => readException(db, { id }),
       responses: { 200: { description: 'The exception', schema: exceptionReply } },
       handler: async ({ params, now }) => ({ status: 200, body: await one(params.id, now) }),
     }),
@@ -88,7 +89,7 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ body, person, now }) => {
         const expiresAt = expiry(body.expiresAt, now);
         await requireGroups(pool, body.selector, 'selector');
-        await checkOwner(body.owner, person.actor);
+        await checkOwner(pool, body.owner, person.actor);
         const id = await inTransaction(pool, async (client) => {
           const made = await insertException(client, {
             ...body,
@@ -120,7 +121,7 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
         const expiresAt = body.expiresAt === undefined ? undefined : expiry(body.expiresAt, now);
         await inTransaction(pool, async (client) => {
           const before = await lockInForce(client, { id: params.id, now });
-          await checkOwner(body.owner ?? before.owner, person.actor);
+          await checkOwner(client, body.owner ?? before.owner, person.actor);
           await editException(client, { ...body, id: params.id, expiresAt, approvedBy: person.actor });
           const subject = `exception/${params.id}`;
           await appendAudit(client, [

@@ -25,6 +25,7 @@ import {
   PROTOCOL_VERSION,
   pollRequest,
 } from '../../protocol/messages.js';
+import { jsonTrap } from '../http/json-traps.js';
 import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
 import { validated } from '../http/validate.js';
 import { createEnrolments } from './enrol.js';
@@ -189,11 +190,16 @@ function asSigned(req: Request) {
 function parsed(req: Request): unknown {
   if (!Buffer.isBuffer(req.body) || req.body.length === 0)
     throw invalid([{ field: '', in: 'body', reason: 'is missing' }]);
+  const text = req.body.toString('utf8');
+  let value: unknown;
   try {
-    return JSON.parse(req.body.toString('utf8'));
+    value = JSON.parse(text);
   } catch {
     throw invalid([{ field: '', in: 'body', reason: 'not valid JSON' }]);
   }
+  const trap = jsonTrap(text);
+  if (trap !== null) throw invalid([{ ...trap, in: 'body' }]);
+  return value;
 }
 
 /** Refuses other protocol versions before anything else is read: their fields may mean something else. */

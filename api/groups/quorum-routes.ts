@@ -1,8 +1,8 @@
-import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { deleteQuorumGroup, listQuorumGroups, lockGroups, putQuorumGroup } from '../../db/groups/groups.js';
 import { inTransaction } from '../../db/pool.js';
 import type { ApiDeps } from '../deps.js';
+import { namedReads } from '../http/named-reads.js';
 import { nameParams } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
@@ -11,26 +11,16 @@ import { quorumPut, quorumReply } from './schema.js';
 
 export function quorumRoutes({ pool }: ApiDeps): Route[] {
   return [
-    route({
-      method: 'get',
+    ...namedReads({
+      db: pool,
       path: '/v1/quorum-groups',
-      summary: 'Quorum groups',
+      one: 'quorum group',
+      all: 'quorum groups',
       permission: 'group.read',
-      responses: { 200: { description: 'All quorum groups', schema: z.object({ items: z.array(quorumReply) }) } },
-      handler: async () => ({ status: 200, body: { items: await listQuorumGroups(pool) } }),
-    }),
-    route({
-      method: 'get',
-      path: '/v1/quorum-groups/:name',
-      summary: 'One quorum group',
-      permission: 'group.read',
-      params: nameParams,
-      responses: { 200: { description: 'The quorum group', schema: quorumReply } },
-      handler: async ({ params }) => {
-        const [quorum] = await listQuorumGroups(pool, params.name);
-        if (quorum === undefined) throw notFound('quorum group');
-        return { status: 200, body: quorum };
-      },
+      reply: quorumReply,
+      read: listQuorumGroups,
+      // Members come and go by themselves.
+      edited: ({ selector, maxUnavailable }) => ({ selector, maxUnavailable }),
     }),
     route({
       method: 'put',

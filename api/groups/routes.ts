@@ -12,6 +12,7 @@ import { inTransaction } from '../../db/pool.js';
 import { listSelected, previewSelector } from '../../db/read/selected.js';
 import type { ApiDeps } from '../deps.js';
 import { endpointSummary } from '../endpoints/schema.js';
+import { namedReads } from '../http/named-reads.js';
 import { cursorParts, nameParams, pageSchema, paging } from '../http/paging.js';
 import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
@@ -23,26 +24,14 @@ const NAMED = 20;
 
 export function groupRoutes({ pool }: ApiDeps): Route[] {
   return [
-    route({
-      method: 'get',
+    ...namedReads({
+      db: pool,
       path: '/v1/groups',
-      summary: 'Groups',
+      one: 'group',
+      all: 'groups',
       permission: 'group.read',
-      responses: { 200: { description: 'All groups', schema: z.object({ items: z.array(groupReply) }) } },
-      handler: async () => ({ status: 200, body: { items: await listGroups(pool) } }),
-    }),
-    route({
-      method: 'get',
-      path: '/v1/groups/:name',
-      summary: 'One group',
-      permission: 'group.read',
-      params: nameParams,
-      responses: { 200: { description: 'The group', schema: groupReply } },
-      handler: async ({ params }) => {
-        const [group] = await listGroups(pool, params.name);
-        if (group === undefined) throw notFound('group');
-        return { status: 200, body: group };
-      },
+      reply: groupReply,
+      read: listGroups,
     }),
     route({
       method: 'get',

@@ -37,7 +37,7 @@ export function problemOf(error: unknown): Problem | null {
     const detail = expose === true && typeof message === 'string' ? message : undefined;
     return new Problem({
       status,
-      type: 'bad-request',
+      type: status === 413 ? 'too-large' : status === 415 ? 'unsupported-media-type' : 'bad-request',
       title: 'The request can’t be read',
       ...(detail ? { detail } : {}),
     });
@@ -47,7 +47,7 @@ export function problemOf(error: unknown): Problem | null {
 
 function databaseProblem(code: string): Problem | null {
   if (code === '23505') return conflict('something with the same name or key exists already');
-  if (code === '23503') return conflict('something this refers to does not exist');
+  if (code === '23503') return conflict('something this refers to does not exist, or something still refers to this');
   // Class 22: values that are well-formed here, but can't be stored (U+0000, lone surrogates, numbers out of range).
   if (code.startsWith('22')) {
     return invalid([
@@ -71,18 +71,34 @@ export function errorHandler(options: ErrorOptions): ErrorRequestHandler {
       next(error);
       return;
     }
-    const instance = randomUUID();
+    const instance = requestId(req);
     const known = problemOf(error);
     const problem = known ?? new Problem({ status: 500, type: 'internal', title: 'Something went wrong on our side' });
     if (known === null) options.logger.error({ err: error, instance, path: req.path }, 'request failed');
     else if (problem.status === 503)
       options.logger.warn({ err: error, instance, path: req.path }, 'request refused: unavailable');
-    res.status(problem.status).set(problem.options.headers ?? {});
+    // What an earlier handler meant for its own reply is none of this one's.
+    for (const name of ['etag', 'location', 'content-length']) res.removeHeader(name);
+    res
+      .set('cache-control', 'no-store')
+      .status(problem.status)
+      .set(problem.options.headers ?? {});
     res.type('application/problem+json');
     const extra = options.decorate?.(req, problem) ?? {};
     res.send(JSON.stringify({ ...problem.body(), instance: `urn:uuid:${instance}`, ...extra }));
   };
 }
+
+/** What the log knows the request by, and the client too: `X-Request-Id` and a problem's `instance`. */
+function requestId(req: Request): string {
+  return typeof req.id === 'string' ? req.id : randomUUID();
+}
+
+/** Puts the request's id on its reply. After the request log, which makes it. */
+export const sayRequestId: RequestHandler = (req, res, next) => {
+  res.set('x-request-id', requestId(req));
+  next();
+};
 
 /** The last handler: nothing answered. */
 export const nothingHere: RequestHandler = (req, _res, next) => next(notFound(`path ${req.path}`));

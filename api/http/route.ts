@@ -4,6 +4,7 @@
  */
 import type { Request, Response } from 'express';
 import type { z } from 'zod';
+import type { Queryable } from '../../db/pool.js';
 import type { Permission } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Person } from '../auth/person.js';
@@ -34,7 +35,16 @@ export interface Context<P, Q, B> {
   readonly req: Request;
 }
 
-export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
+/** What a client edits of a resource, read for its ETag; null when there is none. */
+export type ReadCurrent<P = never> = (db: Queryable, params: P) => Promise<unknown>;
+
+/** What makes a route more than method and path. */
+interface Traits {
+  /** The reply holds what is shown once: it is never stored under an Idempotency-Key. */
+  readonly secretReply?: boolean;
+}
+
+export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> extends Traits {
   readonly method: Method;
   /** Express path: `/v1/changes/:id`. */
   readonly path: string;
@@ -47,12 +57,14 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly bodyType?: string;
   /** The media type of a body that the handler reads from the request as it arrives. */
   readonly upload?: string;
+  /** Of a GET: gives its resource an ETag that PUT, PATCH and DELETE of the same path honour (preconditions.ts). */
+  readonly current?: ReadCurrent<z.output<P>>;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   readonly handler: (context: Context<z.output<P>, z.output<Q>, z.output<B>>) => Promise<Reply>;
 }
 
 /** A route with its types forgotten: validation has run before `handler` sees anything. */
-export interface Route {
+export interface Route extends Traits {
   readonly method: Method;
   readonly path: string;
   readonly summary: string;
@@ -62,6 +74,7 @@ export interface Route {
   readonly body?: z.ZodType | undefined;
   readonly bodyType: string;
   readonly upload?: string | undefined;
+  readonly current?: ReadCurrent | undefined;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   readonly handler: (context: Context<never, never, never>) => Promise<Reply>;
 }

@@ -63,6 +63,7 @@ export function joinTokenRoutes({ pool }: ApiDeps): Route[] {
       path: '/v1/join-tokens',
       summary: 'Make a token that lets machines enrol; it is shown once',
       permission: 'joinToken.create',
+      secretReply: true,
       body: joinTokenRequest,
       responses: { 201: { description: 'The token', schema: joinTokenReply } },
       handler: ({ body, person, now }) =>
@@ -74,6 +75,7 @@ export function joinTokenRoutes({ pool }: ApiDeps): Route[] {
       summary:
         'Make a token for one machine that takes over this endpoint: its history, labels and stakeholders stay, its key and open orders end',
       permission: 'endpoint.reEnrol',
+      secretReply: true,
       params: idParams,
       body: reEnrolRequest,
       responses: {

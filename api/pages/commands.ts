@@ -148,7 +148,10 @@ export function commandPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
         params: { id: progress.id },
         body: bodyOf(command, fields, endpointId),
       });
-      shell.done(req, res, { path: `/changes/${progress.id}`, said: `${command.said}.${stillMoving(reply.body)}` });
+      await shell.done(req, res, {
+        path: `/changes/${progress.id}`,
+        said: `${command.said}.${stillMoving(reply.body)}`,
+      });
     } catch (error) {
       if (!(error instanceof Problem) || error.status >= 500) throw error;
       await ask(req, res, { command, progress, fields, status: error.status, wrong: inWords(error) });
@@ -174,7 +177,7 @@ export function commandPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
       const reply = await shell.invoke(req, { method: 'post', path: '/v1/stop-all', body: { reason } });
       const stopped = (reply.body as { changes: readonly unknown[] }).changes.length;
       const said = `${stopped} open ${stopped === 1 ? 'change is' : 'changes are'} paused: nothing more is released.`;
-      shell.done(req, res, { path: '/changes', said: said + stillMoving(reply.body) });
+      await shell.done(req, res, { path: '/changes', said: said + stillMoving(reply.body) });
     } catch (error) {
       if (!(error instanceof Problem) || error.status >= 500) throw error;
       await askStopAll(req, res, { status: error.status, wrong: inWords(error), reason });

@@ -121,7 +121,10 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
   router.post('/endpoints/:id/scan', shell.needs('endpoint.scan'), ...guarded, async (req, res) => {
     const id = idOf(req);
     await shell.invoke(req, { method: 'post', path: '/v1/endpoints/:id/scan', params: { id } });
-    shell.done(req, res, { path: `/endpoints/${id}`, said: 'It will be asked for a fresh scan at its next poll.' });
+    await shell.done(req, res, {
+      path: `/endpoints/${id}`,
+      said: 'It will be asked for a fresh scan at its next poll.',
+    });
   });
 
   router.post('/endpoints/:id/hold', shell.needs('endpoint.edit'), ...guarded, async (req, res) => {
@@ -133,10 +136,10 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
     try {
       await shell.invoke(req, { method: 'patch', path: '/v1/endpoints/:id', params: { id }, body: { hold } });
       const said = hold === null ? 'The hold is lifted.' : `Held for ${span?.text}: it gets no change until then.`;
-      shell.done(req, res, { path: `/endpoints/${id}`, said });
+      await shell.done(req, res, { path: `/endpoints/${id}`, said });
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 400) throw error;
-      shell.done(req, res, { path: `/endpoints/${id}`, said: `Not held: ${inWords(error)}.` });
+      await shell.done(req, res, { path: `/endpoints/${id}`, said: `Not held: ${inWords(error)}.` });
     }
   });
   return router;

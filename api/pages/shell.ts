@@ -1,8 +1,9 @@
 /** What every page of the console has in common: who looks, where one can go, what was just done, and in which zone times are. */
 import type { Request, RequestHandler, Response } from 'express';
+import type { Session } from 'express-session';
 import type { Pool } from 'pg';
 import { zoneOf } from '../../db/read/people.js';
-import { mayDo, PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
+import { PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { FormGuard } from '../auth/csrf.js';
 import { currentPerson, type Person, personWith } from '../auth/person.js';
@@ -51,7 +52,7 @@ export interface Shell {
   readonly needs: (permission: Permission) => RequestHandler;
   readonly show: (req: Request, res: Response, page: PageSpec) => Promise<void>;
   /** After a form: back to a page that says what was done. */
-  readonly done: (req: Request, res: Response, to: { readonly path: string; readonly said: string }) => void;
+  readonly done: (req: Request, res: Response, to: { readonly path: string; readonly said: string }) => Promise<void>;
   readonly may: (req: Request, permission: Permission) => boolean;
   readonly person: (req: Request) => Person;
   readonly invoke: Invoke;
@@ -72,17 +73,26 @@ const LIVE_POLICY =
   "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 const RELOAD_SECONDS = [20, 60] as const;
 
+/** By itself a session is saved while the reply is on its way: a browser's next request can overtake that. */
+const saved = (session: Session): Promise<void> =>
+  new Promise((resolve, reject) => {
+    session.save((error: unknown) => (error ? reject(error as Error) : resolve()));
+  });
+
 export function createShell(deps: ConsoleDeps): Shell {
   const may = (req: Request, permission: Permission): boolean => {
     const person = currentPerson(req);
-    return person !== null && mayDo(person.roles, permission);
+    return person?.permissions.has(permission) ?? false;
   };
 
   const show = async (req: Request, res: Response, page: PageSpec): Promise<void> => {
     const person = currentPerson(req);
     const zone = person?.accountId ? await zoneOf(deps.pool, person.accountId) : 'UTC';
     const said = req.session?.flash;
-    if (said !== undefined) delete (req.session as { flash?: string }).flash;
+    if (said !== undefined) {
+      delete (req.session as { flash?: string }).flash;
+      await saved(req.session);
+    }
     const every = RELOAD_SECONDS.find((seconds) => req.query.reload === String(seconds)) ?? null;
     const shell = {
       person,
@@ -125,8 +135,11 @@ export function createShell(deps: ConsoleDeps): Shell {
         });
       }
     },
-    done: (req, res, to) => {
-      if (req.session !== undefined) req.session.flash = to.said;
+    done: async (req, res, to) => {
+      if (req.session !== undefined) {
+        req.session.flash = to.said;
+        await saved(req.session);
+      }
       res.redirect(303, to.path);
     },
     invoke: createInvoke(deps.routes, deps.clock),

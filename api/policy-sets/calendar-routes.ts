@@ -14,7 +14,7 @@ import type { ApiDeps } from '../deps.js';
 import { nameParams } from '../http/paging.js';
 import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { calendarDetail, calendarQuery, calendarReply } from './schema.js';
+import { calendarDetail, calendarListReply, calendarQuery } from './schema.js';
 
 /** How far ahead, and how many freezes, a calendar shows. */
 const AHEAD_DAYS = 366;
@@ -53,7 +53,7 @@ export function freezeCalendarRoutes({ pool }: ApiDeps): Route[] {
       path: '/v1/freeze-calendars',
       summary: 'Freeze calendars',
       permission: 'policy.read',
-      responses: { 200: { description: 'All calendars', schema: z.object({ items: z.array(calendarReply) }) } },
+      responses: { 200: { description: 'All calendars', schema: z.object({ items: z.array(calendarListReply) }) } },
       handler: async () => ({ status: 200, body: { items: await listFreezeCalendars(pool) } }),
     }),
     route({
@@ -94,6 +94,7 @@ export function freezeCalendarRoutes({ pool }: ApiDeps): Route[] {
       permission: 'policy.read',
       params: nameParams,
       query: calendarQuery,
+      current: (db, { name }) => readFreezeCalendar(db, name),
       responses: { 200: { description: 'The calendar', schema: calendarDetail } },
       handler: async ({ params, query, now }) => {
         const calendar = await readFreezeCalendar(pool, params.name);

@@ -12,33 +12,23 @@ import { policyReachOf } from '../../db/policy/reach.js';
 import { inTransaction } from '../../db/pool.js';
 import { groupsNamed } from '../../domain/fleet/selector.js';
 import type { ApiDeps } from '../deps.js';
+import { namedReads } from '../http/named-reads.js';
 import { nameParams } from '../http/paging.js';
 import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { policyPut, policyReach, policyReply, policyVersionReply } from './schema.js';
+import { policyInForce, policyPut, policyReach, policyReply, policyVersionReply } from './schema.js';
 
 export function policySetRoutes({ pool }: ApiDeps): Route[] {
   return [
-    route({
-      method: 'get',
+    ...namedReads({
+      db: pool,
       path: '/v1/policy-sets',
+      one: 'policy set',
+      all: 'policy sets',
       summary: 'Policy sets in force, the one that wins first',
       permission: 'policy.read',
-      responses: { 200: { description: 'All policy sets', schema: z.object({ items: z.array(policyReply) }) } },
-      handler: async () => ({ status: 200, body: { items: await listPolicySets(pool) } }),
-    }),
-    route({
-      method: 'get',
-      path: '/v1/policy-sets/:name',
-      summary: 'One policy set',
-      permission: 'policy.read',
-      params: nameParams,
-      responses: { 200: { description: 'The policy set', schema: policyReply } },
-      handler: async ({ params }) => {
-        const [policy] = await listPolicySets(pool, params.name);
-        if (policy === undefined) throw notFound('policy set');
-        return { status: 200, body: policy };
-      },
+      reply: policyInForce,
+      read: listPolicySets,
     }),
     route({
       method: 'put',

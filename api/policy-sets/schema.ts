@@ -13,12 +13,12 @@ export const policyReply = z.object({
   version: z.number().int(),
   name: z.string(),
   precedence: z.number(),
-  document: z.record(z.string(), z.unknown()),
+  document: policyDocumentSchema,
 });
 
-export const policyVersionReply = policyReply.extend({
-  createdBy: z.string(),
-  createdAt: z.iso.datetime(),
+export const policyInForce = policyReply.extend({ createdBy: z.string(), createdAt: z.iso.datetime() });
+
+export const policyVersionReply = policyInForce.extend({
   /** When another version, or none, took its place. */
   retiredAt: z.iso.datetime().nullable(),
 });
@@ -35,6 +35,7 @@ export const policyReach = z.object({
 });
 
 export const calendarReply = z.object({ id: z.uuid(), name: z.string(), importedAt: z.iso.datetime() });
+export const calendarListReply = calendarReply.extend({ importedBy: z.string(), characters: z.number().int() });
 
 export const calendarQuery = z.strictObject({ zone: zoneSchema.default('UTC') });
 

@@ -49,7 +49,9 @@ export function repositoryRoutes({ pool }: ApiDeps): Route[] {
       summary: 'Fetch the repository’s index soon',
       permission: 'repository.edit',
       params: idParams,
-      responses: { 202: { description: 'The worker has been asked' } },
+      responses: {
+        202: { description: 'The worker has been asked', schema: z.object({ syncRequested: z.number().int() }) },
+      },
       handler: async ({ params, person, now }) => {
         await inTransaction(pool, async (client) => {
           if (!(await requestSync(client, params.id, now))) throw notFound('repository');

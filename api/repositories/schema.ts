@@ -37,5 +37,7 @@ export const repositoryReply = z.object({
   config: z.record(z.string(), z.unknown()),
   lastSyncedAt: z.iso.datetime().nullable(),
   lastError: z.string().nullable(),
+  /** When somebody last asked for a sync, epoch milliseconds. */
+  syncRequested: z.number().int().nullable(),
   packages: z.number(),
 });

@@ -48,6 +48,13 @@ export function scheduleRoutes(deps: ApiDeps): Route[] {
       summary: 'One schedule, and when it starts next',
       permission: 'schedule.read',
       params: idParams,
+      current: async (db, { id }) => {
+        const [row] = await listSchedules(db, id);
+        if (row === undefined) return null;
+        // Whether the worker has taken it up is not for a client to change.
+        const { applied: _, ...edited } = row;
+        return edited;
+      },
       responses: { 200: { description: 'The schedule', schema: scheduleDetail } },
       handler: async ({ params, now }) => {
         const [row] = await listSchedules(pool, params.id);

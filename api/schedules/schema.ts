@@ -21,9 +21,9 @@ export const scheduleReply = z.object({
 });
 
 export const scheduleDetail = scheduleReply.extend({
-  calendar: z.record(z.string(), z.unknown()),
+  calendar: cadenceSchema,
   overlap: z.enum(['skip', 'bufferOne', 'allowAll']),
-  spec: z.record(z.string(), z.unknown()),
+  spec: changeSpecSchema,
   createdBy: z.string(),
   createdAt: z.iso.datetime(),
   /** Whether the worker has taken it up as it is. */

@@ -2,11 +2,12 @@
 import type { ApiClient } from '../client/http-client.js';
 import { differences, type FieldDifference } from './difference.js';
 import type { WantedResource } from './documents.js';
-import { type Existing, RESOURCE_KINDS } from './resource-kinds.js';
+import { type Existing, RESOURCE_KINDS, type Versioned } from './resource-kinds.js';
 
 export interface PlannedResource {
   readonly wanted: WantedResource;
-  readonly before: Existing | null;
+  /** The version the differences are about; null where there is none yet. */
+  readonly before: Versioned | null;
   readonly action: 'create' | 'change' | 'keep';
   readonly fields: readonly FieldDifference[];
 }
@@ -18,15 +19,20 @@ export async function planResources(client: ApiClient, wanted: readonly WantedRe
     const ofKind = wanted.filter((one) => one.kind === kind);
     if (ofKind.length === 0) continue;
     const existing = new Map((await kind.list(client)).map((one) => [one.name, one]));
-    for (const one of inOrder(ofKind)) {
-      const before = existing.get(one.name) ?? null;
-      const after: unknown = JSON.parse(JSON.stringify(one.spec));
-      const fields = differences(before === null ? {} : before.spec, after);
-      const action = before === null ? 'create' : fields.length > 0 ? 'change' : 'keep';
-      planned.push({ wanted: one, before, action, fields });
-    }
+    for (const one of inOrder(ofKind)) planned.push(await planOne(client, one, existing.get(one.name) ?? null));
   }
   return planned;
+}
+
+/** What changes is read again by itself: that version is shown, and only that one is replaced. */
+async function planOne(client: ApiClient, wanted: WantedResource, found: Existing | null): Promise<PlannedResource> {
+  const after: unknown = JSON.parse(JSON.stringify(wanted.spec));
+  if (found !== null && differences(found.spec, after).length === 0) {
+    return { wanted, before: null, action: 'keep', fields: [] };
+  }
+  const before = found === null ? null : await wanted.kind.read(client, found);
+  const fields = differences(before === null ? {} : before.spec, after);
+  return { wanted, before, action: before === null ? 'create' : fields.length > 0 ? 'change' : 'keep', fields };
 }
 
 /** Groups that others refer to come first. A loop keeps its order, and the server says what it thinks of it. */

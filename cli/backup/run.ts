@@ -3,6 +3,7 @@ import { existsSync, readdirSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withSecretFiles } from '../../db/secret-files.js';
+import { VERSION } from '../../domain/version.js';
 import { UpError } from '../up/errors.js';
 import { readSettings, type UpSettings } from '../up/settings.js';
 import { type BackupReport, createBackup } from './backup.js';
@@ -11,8 +12,6 @@ import { readPassphrase } from './passphrase.js';
 import { placeOf, temporalPid, withDatabase } from './place.js';
 import { restoreInto, unsealed, verifiedManifest } from './restore.js';
 import { collectFiles, writeSecretFiles } from './secrets.js';
-
-const VERSION = '0.1.0';
 
 export interface BackupOptions {
   readonly keys: boolean;

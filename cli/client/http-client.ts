@@ -67,8 +67,8 @@ export function createClient(connection: Connection, deps: ClientDeps = systemDe
       headers: {
         accept: 'application/json, application/problem+json',
         ...authorization(connection),
-        // One key for all tries of this request: the server does it once.
-        ...(method === 'POST' ? { 'idempotency-key': randomUUID() } : {}),
+        // One key for all tries of this request: the server does it once, and answers each of them the same.
+        ...(method === 'GET' ? {} : { 'idempotency-key': randomUUID() }),
         ...(options.body === undefined ? {} : { 'content-type': 'application/json' }),
         ...(options.text === undefined ? {} : { 'content-type': options.text.type }),
         ...options.headers,
@@ -85,15 +85,13 @@ export function createClient(connection: Connection, deps: ClientDeps = systemDe
         continue;
       }
       const { response } = outcome;
-      if (response.status === 503 && !last && mayRepeat(method)) {
-        const pause = pauseOf(response, attempt);
-        if (pause <= MAX_PAUSE_MS) {
-          await response.body?.cancel();
-          await deps.sleep(pause);
-          continue;
-        }
+      const pause = pauseOf(response, attempt);
+      try {
+        return await readAnswer<never>(response);
+      } catch (error) {
+        if (last || pause > MAX_PAUSE_MS || !isPassing(error)) throw error;
+        await deps.sleep(pause);
       }
-      return await readAnswer(response);
     }
   };
 
@@ -166,8 +164,10 @@ function bodyOf(options: RequestOptions): { body?: string } {
   return options.body === undefined ? {} : { body: JSON.stringify(options.body) };
 }
 
-/** What is idempotent by what it means. A POST is not: servers do not look at its idempotency key yet. */
-const mayRepeat = (method: HttpMethod): boolean => method !== 'PATCH' && method !== 'POST';
+/** Whether it is worth another try: the server can't work now, or still works on an earlier try of ours. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  (error.status === 503 || error.problem.type === 'urn:ringmaster:problem:idempotency-key-in-flight');
 
 function pauseOf(response: Response, attempt: number): number {
   const asked = Number(response.headers.get('retry-after') ?? Number.NaN);

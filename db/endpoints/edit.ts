@@ -3,6 +3,7 @@ import type { PoolClient } from 'pg';
 import type { StakeholderKind } from '../../domain/approval/rule.js';
 import type { Level } from '../../domain/fleet/selector-condition.js';
 import type { EpochMs } from '../../domain/time.js';
+import type { Queryable } from '../pool.js';
 
 export interface EndpointEdit {
   readonly labels?: Readonly<Record<string, string>> | undefined;
@@ -41,6 +42,16 @@ export async function editEndpoint(client: PoolClient, id: string, edit: Endpoin
     ],
   );
   return rowCount === 1;
+}
+
+/** All that `editEndpoint` can change, and whether it still can; null when there is no such endpoint. */
+export async function readEditable(db: Queryable, id: string): Promise<object | null> {
+  const { rows } = await db.query<object>(
+    `SELECT labels, zone, hold_until AS "holdUntil", hold_reason AS "holdReason", function, sensitivity,
+            attack_likelihood AS "attackLikelihood", state FROM endpoint WHERE id = $1`,
+    [id],
+  );
+  return rows[0] ?? null;
 }
 
 /** Asks for a fresh scan at the endpoint's next poll, and hints to it that polling now is worth it. */

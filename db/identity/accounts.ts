@@ -1,17 +1,18 @@
 /** Accounts, their roles and their API tokens. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
-import type { Role } from '../../domain/approval/rule.js';
+import { isRole } from '../../domain/identity/grants.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
-import { hashToken } from './people.js';
+import { hashToken, type TokenRow } from './people.js';
 
 export interface AccountRow {
   readonly id: string;
   readonly name: string;
   readonly email: string;
   readonly zone: string;
-  readonly roles: readonly Role[];
+  /** Built-in, then custom. */
+  readonly roles: readonly string[];
   readonly canSignIn: boolean;
   readonly disabled: boolean;
 }
@@ -25,7 +26,7 @@ export async function insertAccount(
     zone: string;
     secondChannel: string | null;
     passwordHash: string | null;
-    roles: readonly Role[];
+    roles: readonly string[];
   },
 ): Promise<string | null> {
   const id = randomUUID();
@@ -39,13 +40,22 @@ export async function insertAccount(
   return id;
 }
 
-/** Replaces the account's roles. */
-export async function setRoles(client: PoolClient, accountId: string, roles: readonly Role[]): Promise<void> {
-  await client.query('DELETE FROM role_grant WHERE account_id = $1 AND NOT role = ANY($2)', [accountId, roles]);
+/** Replaces the account's roles, built-in and custom; custom ones exist (`unknownRoles`). */
+export async function setRoles(client: PoolClient, accountId: string, roles: readonly string[]): Promise<void> {
+  const [builtIn, custom] = [roles.filter(isRole), roles.filter((role) => !isRole(role))];
+  await client.query('DELETE FROM role_grant WHERE account_id = $1 AND NOT role = ANY($2)', [accountId, builtIn]);
   await client.query('INSERT INTO role_grant (account_id, role) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING', [
     accountId,
-    roles,
+    builtIn,
   ]);
+  await client.query('DELETE FROM account_custom_role WHERE account_id = $1 AND NOT role = ANY($2)', [
+    accountId,
+    custom,
+  ]);
+  await client.query(
+    'INSERT INTO account_custom_role (account_id, role) SELECT $1, unnest($2::text[]) ON CONFLICT DO NOTHING',
+    [accountId, custom],
+  );
 }
 
 /** @returns false when there is no such account. Ends the account's sessions: whoever knew the old password is out. */
@@ -70,7 +80,8 @@ export async function setDisabled(client: PoolClient, accountId: string, at: Epo
 export async function readAccounts(db: Queryable, id: string | null = null): Promise<AccountRow[]> {
   const { rows } = await db.query<AccountRow>(
     `SELECT a.id, a.name, a.email, a.zone, a.password_hash IS NOT NULL AS "canSignIn", a.disabled_at IS NOT NULL AS disabled,
-            coalesce((SELECT array_agg(g.role ORDER BY g.role) FROM role_grant g WHERE g.account_id = a.id), '{}') AS roles
+            coalesce((SELECT array_agg(g.role ORDER BY g.role) FROM role_grant g WHERE g.account_id = a.id), '{}') ||
+            coalesce((SELECT array_agg(c.role ORDER BY c.role) FROM account_custom_role c WHERE c.account_id = a.id), '{}') AS roles
        FROM account a WHERE $1::uuid IS NULL OR a.id = $1 ORDER BY a.email LIMIT 1000`,
     [id],
   );
@@ -86,17 +97,53 @@ export async function unknownAccounts(db: Queryable, ids: readonly string[]): Pr
   return rows.map((row) => row.id);
 }
 
+export interface NewToken {
+  readonly name: string;
+  readonly accountId: string | null;
+  /** Built-in or custom. */
+  readonly role: string;
+  readonly scopes: readonly string[];
+  readonly expiresAt: EpochMs | null;
+}
+
 /** A new token; its text is returned once and only its hash is stored. */
-export async function createApiToken(
-  client: PoolClient,
-  token: { name: string; accountId: string | null; role: Role; expiresAt: EpochMs | null },
-): Promise<{ id: string; token: string }> {
+export async function createApiToken(client: PoolClient, token: NewToken): Promise<{ id: string; token: string }> {
   const id = randomUUID();
   const text = `rmt_${randomBytes(32).toString('base64url')}`;
+  const [role, custom] = isRole(token.role) ? [token.role, null] : [null, token.role];
   await client.query(
-    `INSERT INTO api_token (id, token_hash, name, account_id, role, expires_at)
-     VALUES ($1, $2, $3, $4, $5, to_timestamp($6::float8 / 1000.0))`,
-    [id, hashToken(text), token.name, token.accountId, token.role, token.expiresAt],
+    `INSERT INTO api_token (id, token_hash, name, account_id, role, custom_role, scopes, expires_at)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8::float8 / 1000.0))`,
+    [id, hashToken(text), token.name, token.accountId, role, custom, token.scopes, token.expiresAt],
   );
   return { id, token: text };
+}
+
+export interface TokenListRow extends TokenRow {
+  readonly createdAt: Date;
+  readonly revokedAt: Date | null;
+}
+
+/** The account's tokens, newest first; revoked ones stay to be seen. */
+export async function listTokens(db: Queryable, accountId: string): Promise<TokenListRow[]> {
+  const { rows } = await db.query<TokenListRow>(
+    `SELECT id, name, coalesce(role, custom_role) AS role, scopes, expires_at AS "expiresAt", created_at AS "createdAt",
+            revoked_at AS "revokedAt"
+       FROM api_token WHERE account_id = $1 ORDER BY created_at DESC, id LIMIT 1000`,
+    [accountId],
+  );
+  return rows;
+}
+
+/** @returns false when the account has no such token, or it is revoked already */
+export async function revokeToken(
+  client: PoolClient,
+  args: { readonly accountId: string; readonly tokenId: string; readonly now: EpochMs },
+): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `UPDATE api_token SET revoked_at = to_timestamp($3::float8 / 1000.0)
+      WHERE account_id = $1 AND id = $2 AND revoked_at IS NULL`,
+    [args.accountId, args.tokenId, args.now],
+  );
+  return rowCount === 1;
 }

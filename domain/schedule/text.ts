@@ -12,7 +12,7 @@ const months = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
  * @param zone a valid IANA name
  */
 export function formatInstant({ at, zone }: { at: EpochMs; zone: string }): string {
-  const local = Temporal.Instant.fromEpochMilliseconds(at).toZonedDateTimeISO(zone);
+  const local = Temporal.Instant.fromEpochMilliseconds(Math.floor(at)).toZonedDateTimeISO(zone);
   const wall = local.toPlainDateTime();
   const [earlier, later] = (['earlier', 'later'] as const).map(
     (disambiguation) => wall.toZonedDateTime(zone, { disambiguation }).epochMilliseconds,

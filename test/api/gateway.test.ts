@@ -35,6 +35,9 @@ const enrolled = async (): Promise<{ agent: SimulatedAgent; id: string }> => {
 const endpoint = async (id: string) => (await db.pool.query('SELECT * FROM endpoint WHERE id = $1', [id])).rows[0];
 const seconds = () => Math.floor(Date.now() / 1_000);
 
+/** Arrays in arrays. */
+const nested = (depth: number): unknown => JSON.parse('['.repeat(depth) + ']'.repeat(depth));
+
 describe('enrolment', () => {
   test('a machine with a token becomes an endpoint, and trusts the root its token names', async () => {
     const token = await joinToken({ uses: 1, labels: { env: 'test' }, scanOnly: true });
@@ -76,6 +79,7 @@ describe('enrolment', () => {
     ['an unknown field', joinToken, { extra: 1 }, 400, 'extra: unknown field'],
     ['a newer protocol', joinToken, { protocol: 99 }, 426, 'protocol 99'],
     ['a name with a zero byte', joinToken, { name: 'a\u0000b' }, 400, 'characters'],
+    ['a fact without a bottom', joinToken, { facts: { deep: nested(3_000) } }, 400, 'nested more than'],
   ] as const)('%s is refused', async (_, token, change, status, text) => {
     const reply = await simulatedAgent({ url: api.url }).enrol(await token(), change as object);
     expect(reply.status).toBe(status);
@@ -206,6 +210,7 @@ describe('polling', () => {
       'reports[0].events[0].type',
     ],
     ['a missing field', { journalSeq: undefined }, 'journalSeq'],
+    ['an observation without a bottom', { observations: { deep: nested(3_000) } }, 'nested more than'],
   ])('%s is refused by name', async (_, change, text) => {
     const { agent } = await enrolled();
     const reply = await agent.poll(change as never);

@@ -231,7 +231,7 @@ describe('measuring an endpoint', () => {
       `INSERT INTO assessment_target (endpoint_id, checklist_id, mode, every_minutes) SELECT $1, id, 'observe', 60 FROM checklist WHERE name = $2`,
       [other, checklist],
     );
-    const { items } = (await api.call('GET', `/v1/compliance/${checklist}`)).body;
+    const { items } = (await api.call('GET', `/v1/compliance/${checklist}/rules`)).body;
     expect(items.map(({ name, pass, fail }: Record<string, unknown>) => `${name} ${pass} ${fail}`)).toEqual([
       'one 1 1',
       'two 1 1',
@@ -243,7 +243,7 @@ describe('measuring an endpoint', () => {
     });
     const drift = await api.call('GET', '/v1/gold-standards/first/drift');
     expect(drift.body.items).toEqual([{ endpointId: other, endpoint: 'other', rules: 3 }]);
-    const one = await api.call('GET', `/v1/gold-standards/first/drift/${other}`);
+    const one = await api.call('GET', `/v1/gold-standards/first/endpoints/${other}/drift`);
     expect(one.body.rules).toEqual([
       { rule: testRuleId('one'), gold: 'pass', now: 'fail' },
       { rule: testRuleId('two'), gold: 'pass', now: 'fail' },

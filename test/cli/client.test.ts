@@ -43,8 +43,13 @@ const away = {
   headers: { 'retry-after': '0' },
 };
 
-test('a zero-day is asked for once, with an idempotency key', async () => {
-  script = [{ status: 201, body: { id: 'z-1', changeId: 'c-1', exposed: 2, offered: 2, note: 'n' } }];
+test('a zero-day is asked for again with the same key while the server can’t, or is still at it', async () => {
+  const busy = { status: 409, body: { type: 'urn:ringmaster:problem:idempotency-key-in-flight' } };
+  script = [
+    away,
+    { ...busy, headers: { 'retry-after': '0' } },
+    { status: 201, body: { id: 'z-1', changeId: 'c-1', exposed: 2, offered: 2, note: 'n' } },
+  ];
   const args = [
     'zero-day',
     'CVE-2026-1234',
@@ -57,7 +62,8 @@ test('a zero-day is asked for once, with an idempotency key', async () => {
     '--yes',
   ];
   expect(await cli(...args)).toMatchObject({ code: 0, stdout: expect.stringContaining('Started c-1') });
-  expect(asked.map(({ request }) => `${request.method} ${request.url}`)).toEqual(['POST /v1/zero-day']);
+  expect(asked.map(({ request }) => `${request.method} ${request.url}`)).toEqual(Array(3).fill('POST /v1/zero-day'));
+  expect(new Set(asked.map(({ body }) => body)).size).toBe(1);
   const keys = new Set(asked.map(({ request }) => request.headers['idempotency-key']));
   expect(keys.size).toBe(1);
   expect([...keys][0]).toMatch(/^[0-9a-f-]{36}$/);

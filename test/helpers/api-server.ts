@@ -13,6 +13,7 @@ import type { OrdersPort } from '../../api/gateway/orders-port.js';
 import { createSeenBuffer, type SeenBuffer } from '../../api/gateway/seen-buffer.js';
 import { createVerifier } from '../../api/gateway/signed.js';
 import { createWakeHub, WAKE_CHANNEL } from '../../api/gateway/wake.js';
+import { answerParserErrors } from '../../api/http/parser-errors.js';
 import { createLiveHub, LIVE_CHANNELS } from '../../api/live/hub.js';
 import { ensureBootstrapToken } from '../../db/identity/bootstrap.js';
 import { createListener } from '../../db/listen.js';
@@ -34,6 +35,8 @@ type HandedOut =
 
 export interface TestApi {
   readonly url: string;
+  /** Path patterns of everything express has a route for, as mounted. */
+  readonly mounted: readonly string[];
   readonly root: SigningKey;
   readonly seen: SeenBuffer;
   readonly contentDirectory: string;
@@ -55,6 +58,8 @@ export async function startApi(args: {
   pool: pg.Pool;
   plugs?: AppDeps['plugs'];
   idlePollSeconds?: number;
+  /** Default: none. */
+  rateLimits?: AppDeps['rateLimits'];
   /** Default: a fake that acknowledges everything and hands out `orders.offers`. */
   ordersPort?: OrdersPort;
 }): Promise<TestApi> {
@@ -109,17 +114,21 @@ export async function startApi(args: {
     webSecret: randomUUID() + randomUUID(),
     isStopping: () => false,
     wakeable: wake.count,
+    rateLimits: args.rateLimits ?? { perPerson: 0, perAddress: 0 },
+    checkReplies: true,
     trustProxy: false,
     temporalUi: { url: 'http://temporal.example.test', namespace: 'default' },
     plugs: args.plugs ?? [],
   });
   const server = createServer(app);
+  answerParserErrors(server);
   wake.attach(server);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
   return {
     url,
+    mounted: mountedPaths(app.router),
     root,
     seen,
     contentDirectory,
@@ -142,7 +151,7 @@ export async function startApi(args: {
       });
       const text = await reply.text();
       const json = /json/.test(reply.headers.get('content-type') ?? '');
-      return { status: reply.status, headers: reply.headers, body: json ? JSON.parse(text) : text };
+      return { status: reply.status, headers: reply.headers, body: json && text !== '' ? JSON.parse(text) : text };
     },
     close: async () => {
       live.close();
@@ -155,6 +164,17 @@ export async function startApi(args: {
       rmSync(dataDirectory, { recursive: true, force: true });
     },
   };
+}
+
+interface Layer {
+  readonly route?: { readonly path: string };
+  readonly handle?: { readonly stack?: readonly Layer[] };
+}
+
+function mountedPaths(router: unknown): string[] {
+  const walk = (layers: readonly Layer[]): string[] =>
+    layers.flatMap(({ route, handle }) => (route === undefined ? walk(handle?.stack ?? []) : [route.path]));
+  return [...new Set(walk((router as { stack: readonly Layer[] }).stack))];
 }
 
 /** What a worker does at its first start: a root, and a key set that it signed. */

@@ -5,7 +5,7 @@ import { hashPassword } from '../../api/auth/passwords.js';
 import type { ApprovalRule, Role, StakeholderKind } from '../../domain/approval/rule.js';
 import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import { DAY } from '../../domain/time.js';
-import { ringSpec } from './scripted-activities.js';
+import { changeSpec, ringSpec } from './scripted-activities.js';
 
 export const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
 
@@ -135,7 +135,7 @@ export async function seedChange(
   const now = options.now ?? Date.now();
   const specs = options.rings.map((ring) => ringSpec({ name: ring.name, approvals: ring.approvals ?? [] }));
   const name = options.name ?? 'November';
-  const spec = { kind: 'patch', name, reason: options.reason ?? 'monthly', rings: specs };
+  const spec = changeSpec(specs, { name, reason: options.reason ?? 'monthly' });
   await pool.query(
     `INSERT INTO change (id, kind, name, spec, requested_by, requested_at, deadline, plan_digest, plan_revision)
      VALUES ($1, 'patch', $2, $3, $4, to_timestamp($5 / 1000.0), to_timestamp($6 / 1000.0), $7, 1)`,

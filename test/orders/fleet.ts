@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import * as orders from '../../db/orders/index.js';
-import type { RingSpec } from '../../domain/change/spec.js';
+import type { ChangeSpec, RingSpec } from '../../domain/change/spec.js';
 import type { EpochMs } from '../../domain/time.js';
 import { DAY, HOUR } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
@@ -100,16 +100,21 @@ export async function addChange(
     SET,
     JSON.stringify([{ name: 'pkg', arch: 'amd64', from: '1', to: '2', source: 'pkg', sha256: SET, size: 1 }]),
   ]);
+  const spec: ChangeSpec = {
+    kind: 'test',
+    name: 'test',
+    reason: 'test',
+    scope: { all: true },
+    rings: rings.map((ring) => ringSpec(ring.spec)),
+    priority: args.priority ?? 0,
+    deadlineMinutes: 30 * 24 * 60,
+    offlineAfterMinutes: args.offlineAfterMinutes ?? 60,
+    parameters: {},
+  };
   await pool.query(
     `INSERT INTO change (id, kind, name, spec, priority, requested_by, deadline, plan_digest, plan_revision)
      VALUES ($1, 'test', 'test', $2, $3, 'test', to_timestamp($4 / 1000.0), $5, 1)`,
-    [
-      id,
-      JSON.stringify({ offlineAfterMinutes: args.offlineAfterMinutes ?? 60 }),
-      args.priority ?? 0,
-      args.deadline ?? now + 30 * DAY,
-      PLAN,
-    ],
+    [id, JSON.stringify(spec), args.priority ?? 0, args.deadline ?? now + 30 * DAY, PLAN],
   );
   const specs = [
     ...rings.map((ring, ordinal) => ({ ordinal, spec: ringSpec(ring.spec) })),

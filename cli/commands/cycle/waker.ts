@@ -14,12 +14,15 @@ export function openWaker(client: ApiClient, path: string): Waker {
   const closing = new AbortController();
   let wake = () => {};
   let timer: NodeJS.Timeout | undefined;
+  let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   const read = async (): Promise<void> => {
-    const response = await client.stream(path, { signal: closing.signal, lastEventId: null });
+    const { body } = await client.stream(path, { signal: closing.signal, lastEventId: null });
+    if (body === null || closing.signal.aborted) return;
+    reader = body.getReader();
     const decoder = new TextDecoder();
     // What an event says is read by looking; comments that only keep the connection open wake nobody.
-    for await (const chunk of response.body ?? []) {
-      if (/^(event|data|id):/m.test(decoder.decode(chunk as Uint8Array, { stream: true }))) wake();
+    for (let part = await reader.read(); !part.done; part = await reader.read()) {
+      if (/^(event|data|id):/m.test(decoder.decode(part.value, { stream: true }))) wake();
     }
   };
   const run = (): void => {
@@ -37,6 +40,8 @@ export function openWaker(client: ApiClient, path: string): Waker {
       }),
     close: () => {
       closing.abort();
+      // fetch holds its signal weakly: after a garbage collection the signal alone ends no body, and the process would stay.
+      void reader?.cancel().catch(() => undefined);
       clearTimeout(timer);
     },
   };

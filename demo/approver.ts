@@ -3,8 +3,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Installation, until } from './installation.js';
 
-const EMAIL = 'approver@example.test';
-const PASSWORD = 'correct horse battery staple';
+export const APPROVER = {
+  name: 'Ada Approver',
+  email: 'approver@example.test',
+  password: 'correct horse battery staple',
+};
 
 export interface Approver {
   /** Of a ring that waits for this person. */
@@ -13,16 +16,19 @@ export interface Approver {
   formOf(changeId: string): Promise<{ approve(): Promise<void> }>;
 }
 
-export async function approverOf(installation: Installation): Promise<Approver> {
+/** @param comment goes into the record with each decision */
+export async function approverOf(installation: Installation, comment: string): Promise<Approver> {
   const { id } = await installation.api<{ id: string }>('POST', '/v1/accounts', {
-    name: 'An approver',
-    email: EMAIL,
+    ...APPROVER,
     roles: ['Manager'],
-    password: PASSWORD,
   });
   const browser = createBrowser(installation.url);
   const page = await browser('GET', '/sign-in');
-  await browser('POST', '/sign-in', { _csrf: field(page, '_csrf'), email: EMAIL, password: PASSWORD });
+  await browser('POST', '/sign-in', {
+    _csrf: field(page, '_csrf'),
+    email: APPROVER.email,
+    password: APPROVER.password,
+  });
   const from = { accounts: [id] };
   return {
     rule: {
@@ -51,7 +57,7 @@ export async function approverOf(installation: Installation): Promise<Approver> 
             _csrf: field(form, '_csrf'),
             planDigest: field(form, 'planDigest'),
             decision: 'approve',
-            comment: 'benchmark',
+            comment,
           });
         },
       };

@@ -1,5 +1,6 @@
 /** A whole Ringmaster in a temporary folder, as `ringmaster up` runs it, and a simulated fleet beside it in its own process. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -9,14 +10,13 @@ import { fileURLToPath } from 'node:url';
 import pg from 'pg';
 import { DATABASE } from '../cli/up/database-roles.js';
 import { makeRepository } from '../sim/repository.js';
-import type { Usages } from './processes.js';
-import { usageOf } from './processes.js';
 
 const dist = dirname(dirname(fileURLToPath(import.meta.url)));
-const TOKEN = 'rmt_bench-administrator';
 
 export interface Installation {
   readonly url: string;
+  /** The first administrator's API token. */
+  readonly token: string;
   readonly temporalAddress: string;
   readonly dataDir: string;
   /** The owner's, for looking. */
@@ -24,7 +24,9 @@ export interface Installation {
   /** @throws Error with the answer unless it is a 2xx. */
   api<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T>;
   startFleet(options: readonly string[]): Promise<SimulatedFleet>;
-  usage(): Usages;
+  /** Process ids by name; the simulator's once it runs. */
+  pids(): Readonly<Record<string, number>>;
+  /** Ends everything and removes the folder. */
   end(): Promise<void>;
 }
 
@@ -34,12 +36,25 @@ export interface SimulatedFleet {
   ask<T = Record<string, unknown>>(command: object): Promise<T>;
 }
 
-/** @param say one line for the person at the terminal */
-export async function install(say: (line: string) => void): Promise<Installation> {
-  const home = mkdtempSync(join(tmpdir(), 'ringmaster-bench-'));
+export interface InstallOptions {
+  /** What it is for: in the folder's name and the administrator's token. */
+  readonly purpose: string;
+  /** Tried first; without it, or when it or one after it is taken: any five in a row that are free. */
+  readonly port?: number;
+  /** Takes the server's own package sources as repositories, as a real installation does; else only the simulated one. */
+  readonly realRepositories?: boolean;
+  /** One line for the person at the terminal. */
+  readonly say: (line: string) => void;
+}
+
+/** @throws Error when something did not come up; nothing is left then. */
+export async function install(options: InstallOptions): Promise<Installation> {
+  const { say } = options;
+  const home = mkdtempSync(join(tmpdir(), `ringmaster-${options.purpose}-`));
   const dataDir = join(home, 'data');
-  const port = await freePorts(5);
+  const port = await freePorts(5, options.port);
   const url = `http://127.0.0.1:${port}`;
+  const token = `rmt_${randomBytes(24).toString('base64url')}`;
   const log = openSync(join(home, 'up.log'), 'a');
   const up = spawn(process.execPath, [join(dist, 'cli/main.js'), 'up'], {
     stdio: ['ignore', log, log],
@@ -48,8 +63,8 @@ export async function install(say: (line: string) => void): Promise<Installation
       NODE_ENV: 'production',
       RINGMASTER_DATA: dataDir,
       RINGMASTER_PORT: `${port}`,
-      RINGMASTER_BOOTSTRAP_TOKEN: TOKEN,
-      RINGMASTER_DEFAULT_REPOSITORIES: 'off',
+      RINGMASTER_BOOTSTRAP_TOKEN: token,
+      ...(options.realRepositories === true ? {} : { RINGMASTER_DEFAULT_REPOSITORIES: 'off' }),
       RINGMASTER_LOG_LEVEL: process.env.RINGMASTER_LOG_LEVEL ?? 'warn',
     },
   });
@@ -69,7 +84,7 @@ export async function install(say: (line: string) => void): Promise<Installation
     const reply = await fetch(new URL(path, url), {
       method,
       headers: {
-        authorization: `Bearer ${TOKEN}`,
+        authorization: `Bearer ${token}`,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
@@ -90,9 +105,10 @@ export async function install(say: (line: string) => void): Promise<Installation
       max: 10,
     });
     pool.on('error', () => undefined);
-    const repository = await makeRepository(join(home, 'repository'));
-    await api('PUT', '/v1/repositories/simulated', repository.body);
-    await api('PUT', '/v1/policy-sets/bench', { precedence: 1, document: OPEN_ALWAYS });
+    if (options.realRepositories !== true) {
+      const repository = await makeRepository(join(home, 'repository'));
+      await api('PUT', '/v1/repositories/simulated', repository.body);
+    }
   } catch (error) {
     await end();
     throw error;
@@ -108,21 +124,26 @@ export async function install(say: (line: string) => void): Promise<Installation
   });
   return {
     url,
+    token,
     temporalAddress: `127.0.0.1:${port + 2}`,
     dataDir,
     pool,
     api,
-    usage: () => usageOf(pids()),
+    pids,
     end,
     async startFleet(options) {
       const count = Number(options[options.indexOf('--endpoints') + 1]);
-      const { token } = await api<{ token: string }>('POST', '/v1/join-tokens', {
+      const joinToken = await api<{ token: string }>('POST', '/v1/join-tokens', {
         uses: count,
         expiresInSeconds: 86_400,
       });
-      fleet = spawn(process.execPath, [join(dist, 'sim/main.js'), '--url', url, '--token', token, ...options], {
-        stdio: ['pipe', 'pipe', 'inherit'],
-      });
+      fleet = spawn(
+        process.execPath,
+        [join(dist, 'sim/main.js'), '--url', url, '--token', joinToken.token, ...options],
+        {
+          stdio: ['pipe', 'pipe', 'inherit'],
+        },
+      );
       return talkTo(fleet);
     },
   };
@@ -158,17 +179,6 @@ function talkTo(fleet: ChildProcess): SimulatedFleet {
   };
 }
 
-const OPEN_ALWAYS = {
-  appliesTo: { all: true },
-  hours: { communicate: { always: true }, stage: { always: true }, apply: { always: true } },
-  freezeCalendars: [],
-  reboot: 'ifNeeded',
-  expectedMinutes: 1,
-  healthChecks: [{ type: 'port', port: 8088 }],
-  hooks: [],
-  stageRateLimit: null,
-};
-
 /** @throws Error when it did not come to pass in so many seconds. */
 export async function until(what: string, seconds: number, look: () => Promise<boolean>, everyMs = 100): Promise<void> {
   for (const end = performance.now() + seconds * 1_000; performance.now() < end; ) {
@@ -178,10 +188,10 @@ export async function until(what: string, seconds: number, look: () => Promise<b
   throw new Error(`not within ${seconds} s: ${what}`);
 }
 
-/** The first of so many free ports in a row. */
-async function freePorts(count: number): Promise<number> {
+/** The first of so many free ports in a row. @param wanted tried first */
+async function freePorts(count: number, wanted?: number): Promise<number> {
   for (let tries = 0; tries < 50; tries++) {
-    const first = 20_000 + Math.floor(Math.random() * 20_000);
+    const first = tries === 0 && wanted !== undefined ? wanted : 20_000 + Math.floor(Math.random() * 20_000);
     const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
     if (free.every(Boolean)) return first;
   }
