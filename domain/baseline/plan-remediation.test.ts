@@ -33,7 +33,7 @@ const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}) => 
   const parsed = parseRemediationParameters(parameters);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const rules = new Map([['small.v1.all.0123abcd', RULES]]);
-  const [work] = planRemediation({ groups: [group(over)], rules, parameters: parsed.value }).works;
+  const [work] = planRemediation({ groups: [group(over)], rules, parameters: parsed.value, unassigned: [] }).works;
   return {
     updates: work?.set.updates.map((update) => `${update.name} ${update.from}→${update.to}`),
     triage: work?.triage.map(({ name, outcome, reason }) => `${name} ${outcome}: ${reason}`),

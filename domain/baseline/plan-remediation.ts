@@ -37,9 +37,17 @@ export function planRemediation(args: {
   /** By checklist, in the order of results. */
   readonly rules: ReadonlyMap<string, readonly RemediableRule[]>;
   readonly parameters: RemediationParameters;
+  /** Endpoints that none of the assignments asked for holds for. */
+  readonly unassigned: readonly string[];
 }): KindPlan {
+  const { unassigned, parameters } = args;
+  const works = args.groups.map((group) => workOf(group, args.rules.get(group.checklist) ?? [], parameters));
+  const none =
+    parameters.assignments === null
+      ? 'no baseline is assigned here'
+      : `no baseline assignment of these holds here: ${parameters.assignments.join(', ')}`;
   return {
-    works: args.groups.map((group) => workOf(group, args.rules.get(group.checklist) ?? [], args.parameters)),
+    works: unassigned.length === 0 ? works : [...works, nothing({ endpointIds: unassigned }, none, [])],
     facts: [],
   };
 }
@@ -116,7 +124,7 @@ const asUpdate = (rule: RemediableRule, group: RemediationGroup) => ({
   source: group.checklist,
 });
 
-function nothing(group: RemediationGroup, idle: string, triage: readonly TriageNote[]): KindWork {
+function nothing(group: Pick<RemediationGroup, 'endpointIds'>, idle: string, triage: readonly TriageNote[]): KindWork {
   const empty = updateSet([]);
   if (!empty.ok) throw new Error(empty.reason);
   return {

@@ -42,6 +42,14 @@ const BREAKS_SSHD = {
   fix: "echo 'StrictestOfAll yes' >>/etc/ssh/sshd_config\nmkdir -p /etc/ssh/made && echo made >/etc/ssh/made/by-fix\nsystemctl restart ssh.service\nexit 0\n",
 };
 
+/** Helps on the first host only, so that the second ring halts with the first one done. */
+const ONLY_FIRST = {
+  name: 'only_first',
+  file: '/etc/house/motto',
+  line: 'first come',
+  fix: 'mkdir -p /etc/house\nif [ "$(hostname)" = host1 ]; then echo \'first come\' >/etc/house/motto; fi\n',
+};
+
 describeRealHosts('remediation on three real hosts', () => {
   let fleet: RealFleet;
 
@@ -110,7 +118,7 @@ describeRealHosts('remediation on three real hosts', () => {
     });
     await Promise.all([1, 2, 3].map((index) => fleet.host(index).configure({ healthGraceSeconds: 4 })));
     await upload('debian12', readFileSync(await scapDataStream()));
-    await upload('house', testDataStream({ rules: [BREAKS_SSHD] }));
+    await upload('house', testDataStream({ rules: [BREAKS_SSHD, ONLY_FIRST] }));
     await fleet.api('PUT', '/v1/baseline-assignments/debian12', {
       baseline: 'debian12',
       profile: PROFILE,
@@ -210,6 +218,27 @@ describeRealHosts('remediation on three real hosts', () => {
       ]);
       expect(await look()).toEqual(before);
       expect((await resultsOf(2, 'house')).get(testRuleId(BREAKS_SSHD.name))).toBe('fail');
+    },
+    LIMIT,
+  );
+
+  test(
+    'a rollback takes back what an earlier ring got, from the snapshot of its change',
+    async () => {
+      const host = fleet.host(1);
+      const there = () => host.run(['sh', '-c', 'cat /etc/house/motto 2>/dev/null || echo nothing']);
+      const id = await remediation({ name: 'only the first', assignment: 'house', rules: [ONLY_FIRST.name] });
+      await fleet.waitFor('the second ring halted', async () => {
+        const [row] = await fleet.rows('SELECT halted FROM ring WHERE change_id = $1 AND ordinal = 1', [id]);
+        return row?.halted === true;
+      });
+      expect(await there()).toBe('first come\n');
+      await fleet.api('POST', `/v1/changes/${id}/rollback`, { reason: 'as tested' });
+      await fleet.closed(id);
+      const reverts = await fleet.orders(id, 'revert');
+      expect(reverts.map((order) => [order.host, order.state])).toEqual([[1, 'reverted']]);
+      expect(await there()).toBe('nothing\n');
+      expect(await host.run(['sh', '-c', 'ls -d /etc/house 2>/dev/null || echo gone'])).toBe('gone\n');
     },
     LIMIT,
   );

@@ -44,5 +44,7 @@ async function readAndPlan(
     now,
   });
   const rules = await db.loadRemediableRules(client, [...new Set(groups.map((group) => group.checklist))]);
-  return planRemediation({ groups, rules, parameters });
+  const assigned = new Set(groups.flatMap((group) => group.endpointIds));
+  const unassigned = endpointIds.filter((id) => !assigned.has(id));
+  return planRemediation({ groups, rules, parameters, unassigned });
 }
