@@ -7,7 +7,7 @@ import { listAssignments } from '../db/baseline/assignments.js';
 import { takeDueEnforcements } from '../db/baseline/enforcement.js';
 import { markStored, nextPendingFile } from '../db/baseline/pending-content.js';
 import { expireScans, orderDueScans, orderHandOvers, orderProofs } from '../db/baseline/scan-orders.js';
-import { replaceTargets } from '../db/baseline/targets.js';
+import { isAnyWanted, replaceTargets } from '../db/baseline/targets.js';
 import { recordStored } from '../db/catalogue/content.js';
 import { createChange } from '../db/change/create.js';
 import { loadSelectables } from '../db/endpoints/selectable.js';
@@ -24,6 +24,8 @@ import type { Duty } from './loops.js';
 /** A data stream has at most 128 MB (api/baselines/import.ts); one that claims to unpack to more is not one of ours. */
 const LARGEST = 128 * 1024 * 1024;
 const RESOLVE_EVERY_MS = 20 * SECOND;
+/** Who is due by the calendar or after a change; who was asked for waits no longer than a second. */
+const LOOK_EVERY_MS = 5 * SECOND;
 
 export function baselineDuties(deps: {
   readonly pool: Pool;
@@ -33,6 +35,7 @@ export function baselineDuties(deps: {
 }): readonly Duty[] {
   const { pool, clock } = deps;
   let resolved = 0;
+  let looked = 0;
   let seen = '';
   return [
     {
@@ -83,7 +86,9 @@ export function baselineDuties(deps: {
         return inTransaction(pool, async (client) => {
           if (now - resolved < SECOND) await expireScans(client, now);
           const proofs = await orderProofs(client, { signer: deps.signer, now });
-          const scans = await orderDueScans(client, { signer: deps.signer, now });
+          const look = now - looked >= LOOK_EVERY_MS || (await isAnyWanted(client));
+          const scans = look && (await orderDueScans(client, { signer: deps.signer, now }));
+          if (look && !scans) looked = now;
           const handOvers = await orderHandOvers(client, { signer: deps.signer, now });
           return proofs || scans || handOvers;
         });

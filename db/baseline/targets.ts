@@ -85,3 +85,11 @@ export async function wantAssessment(
   );
   return rowCount ?? 0;
 }
+
+/** Whether somebody asked for an assessment that is not out yet. */
+export async function isAnyWanted(db: Queryable): Promise<boolean> {
+  const { rowCount } = await db.query(
+    'SELECT FROM assessment_target WHERE wanted_at IS NOT NULL AND order_id IS NULL LIMIT 1',
+  );
+  return rowCount === 1;
+}
