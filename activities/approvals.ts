@@ -11,6 +11,7 @@ import { endpointsInWords, overrideLines } from '../domain/approval/evidence.js'
 import { codeMatches, oneTimeCode } from '../domain/approval/one-time-code.js';
 import { tally } from '../domain/approval/quorum.js';
 import {
+  APPROVED_BY_OTHER_RULE,
   MAX_WRONG_CODES,
   NO_CODE_SENT,
   NO_CODE_TYPED,
@@ -19,7 +20,7 @@ import {
 } from '../domain/approval/refusal.js';
 import type { Approvers } from '../domain/approval/rule.js';
 import { readOverride } from '../domain/change/override.js';
-import { quorumFor } from '../domain/change/way-back.js';
+import { distinctFor, quorumFor } from '../domain/change/way-back.js';
 import { type EpochMs, MINUTE } from '../domain/time.js';
 import type { ApprovalActivities } from './contract.js';
 
@@ -120,6 +121,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
           const read = await stores.readEvidence(client, { changeId, ring });
           const { rules, withoutNet } = await stores.readWithoutNet(client, { changeId, ring });
           const quorum = quorumFor({ quorum: rule.quorum, rules, withoutNet });
+          const distinct = distinctFor({ distinctPeople: rule.distinctPeople, withoutNet });
           const { override: plan, ...rest } = read;
           const overrides = overrideLines({
             plan,
@@ -133,7 +135,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
             id: requestId,
             changeId,
             ring,
-            rule: { ...rule, quorum },
+            rule: { ...rule, quorum, ...(distinct && { distinctPeople: true }) },
             planDigest,
             highRisk: rule.highRisk,
             evidence,
@@ -269,6 +271,8 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
     ];
     if (!entitled.some((p) => p.accountId === decision.accountId))
       return 'you are not, or no longer, one of those who may decide';
+    if (decision.decision === 'approve' && (await stores.approvedByOtherRule(client, { request, decision })))
+      return APPROVED_BY_OTHER_RULE;
     if (!request.highRisk && decision.proof === 'session') return null;
     if (me.codeWay === null) return NO_CODE_SENT;
     if (decision.code === null) return NO_CODE_TYPED;

@@ -83,7 +83,8 @@ async function missingFiles(deps: StageDeps, files: readonly WantedFile[]): Prom
   );
   const missing: WantedFile[] = [];
   for (const file of files) {
-    const there = recorded.has(file.sha256) && (await deps.content.size(file.sha256)) === file.size;
+    // Used from now on: what was stored long ago and is wanted again must not be cleared away before it is in a plan.
+    const there = (await deps.content.touch(file)) && recorded.has(file.sha256);
     if (!there) missing.push(file);
   }
   return missing;

@@ -19,6 +19,8 @@ export interface ContentSource {
   ensureSpace(bytes: number): Promise<void>;
   /** Bytes, or null when not stored. */
   size(sha256: string): Promise<number | null>;
+  /** Whether a file of that size is stored; if so it counts as used now. */
+  touch(content: { readonly sha256: string; readonly size: number }): Promise<boolean>;
   readChangelog(file: { readonly sha256: string; readonly name: string }): Promise<PackageChangelog>;
 }
 

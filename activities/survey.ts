@@ -20,7 +20,9 @@ export async function survey(deps: StageDeps, loaded: LoadedChange, client: Quer
   const { db } = deps;
   const { change, timing } = loaded;
   const concerned =
-    change.zeroDayId === null ? change.spec.scope.ids : await db.loadExposedIds(client, change.zeroDayId);
+    change.zeroDayId === null
+      ? change.spec.scope.ids
+      : await db.loadExposedIds(client, { zeroDayId: change.zeroDayId, changeId: change.id });
   const [policies, groups, endpoints] = await Promise.all([
     db.loadPolicies(client),
     db.loadGroups(client),

@@ -14,7 +14,9 @@ import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
 import type { ApiDeps } from './deps.js';
+import { patchEndpointRoutes } from './endpoints/patch-routes.js';
 import { endpointRoutes } from './endpoints/routes.js';
+import { whyRoutes } from './endpoints/why-routes.js';
 import { exceptionRoutes } from './exceptions/routes.js';
 import { quorumRoutes } from './groups/quorum-routes.js';
 import { groupRoutes } from './groups/routes.js';
@@ -26,6 +28,7 @@ import { policySetRoutes } from './policy-sets/routes.js';
 import { repositoryRoutes } from './repositories/routes.js';
 import { scheduleRoutes } from './schedules/routes.js';
 import { expeditePolicyRoutes } from './zero-day/policy-routes.js';
+import { zeroDayReadRoutes } from './zero-day/read-routes.js';
 import { zeroDayRoutes } from './zero-day/routes.js';
 
 export function resourceRoutes(deps: ApiDeps): Route[] {
@@ -47,6 +50,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     groupRoutes,
     joinTokenRoutes,
     orderRoutes,
+    patchEndpointRoutes,
     policySetRoutes,
     quorumRoutes,
     repositoryRoutes,
@@ -55,6 +59,8 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     selfRoutes,
     tokenRoutes,
     expeditePolicyRoutes,
+    whyRoutes,
+    zeroDayReadRoutes,
     zeroDayRoutes,
   ].flatMap((routes) => routes(deps));
 }

@@ -7,6 +7,7 @@ import { registerBaseline } from './commands/baseline.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
+import { registerKeys } from './commands/keys.js';
 import { registerMigrate } from './commands/migrate.js';
 import { registerUp } from './commands/up.js';
 import { registerZeroDay } from './commands/zero-day.js';
@@ -25,6 +26,7 @@ export function createProgram(): Command {
   registerApply(program);
   registerAudit(program);
   registerBackup(program);
+  registerKeys(program);
   registerMigrate(program);
   registerCompletion(program);
   return program;

@@ -3,6 +3,7 @@
  * carries the server's time. Times are epoch milliseconds, digests lower-case hex SHA-256.
  */
 import { z } from 'zod';
+import { boundedRecord } from './bounded-json.js';
 
 export const PROTOCOL_VERSION = 2;
 /** The oldest version still spoken: an agent and a server one release apart understand each other, whichever is newer. */
@@ -17,6 +18,9 @@ const short = z.string().min(1).max(256);
 const packageName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{0,127}$/);
 const architecture = z.string().regex(/^[a-z0-9-]{1,32}$/);
 const version = z.string().regex(/^[A-Za-z0-9.+:~-]{1,128}$/);
+/** What an endpoint says of itself, and in a report: any shape, within bounds. */
+const told = boundedRecord({ depth: 8, values: 20_000, text: 256 * 1024 }, 64);
+const evidence = boundedRecord({ depth: 8, values: 100_000, text: 1024 * 1024 });
 const labels = z.record(z.string().max(64), z.string().max(256));
 
 export const enrolRequest = z.strictObject({
@@ -29,7 +33,7 @@ export const enrolRequest = z.strictObject({
   zone: short,
   scanOnly: z.boolean(),
   simulated: z.boolean().optional(),
-  facts: z.record(z.string().max(64), z.unknown()),
+  facts: told,
 });
 export type EnrolRequest = z.infer<typeof enrolRequest>;
 
@@ -87,7 +91,7 @@ export const agentReport = z
     z.object({ ...stamp, type: z.literal('revertFailed'), cause: reason }),
     z.object({ ...stamp, type: z.literal('note'), text: reason }),
   ])
-  .and(z.object({ detail: z.record(z.string(), z.unknown()).optional() }));
+  .and(z.object({ detail: evidence.optional() }));
 export type AgentReport = z.infer<typeof agentReport>;
 
 export const orderReports = z.strictObject({ orderId: z.uuid(), events: z.array(agentReport).min(1).max(200) });
@@ -103,8 +107,8 @@ export const pollRequest = z.strictObject({
   open: z.array(z.strictObject({ orderId: z.uuid(), state: short, seq: z.number().int().nonnegative() })).max(50),
   reports: z.array(orderReports).max(50),
   /** Local limits, other hands on the package manager, pending reboot: only when changed. */
-  observations: z.record(z.string().max(64), z.unknown()).optional(),
-  localLimits: z.record(z.string().max(64), z.unknown()).optional(),
+  observations: told.optional(),
+  localLimits: told.optional(),
   /** Since version 2: what the agent is, and what it can carry out. Only when changed. */
   agent: z.strictObject({ version, slot: short, providers: z.array(short).max(16) }).optional(),
 });
@@ -141,7 +145,7 @@ export const inventoryRequest = z.strictObject({
   indexAgeSeconds: z.number().int().nonnegative().nullable(),
   auditClean: z.boolean(),
   rebootRequired: z.boolean(),
-  facts: z.record(z.string().max(64), z.unknown()),
+  facts: told,
   packages: z.array(inventoryPackage).max(20_000),
   updates: z
     .array(z.strictObject({ name: packageName, arch: architecture, installed: version.nullable(), candidate: version }))

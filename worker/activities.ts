@@ -52,7 +52,7 @@ export function composeActivities(deps: {
       pool,
       clock,
       orders: ordersDb,
-      signer: createSigner(deps.keys.signing),
+      signer: createSigner(() => deps.keys.signing),
       documentsFor,
       listener: deps.listener,
     }),

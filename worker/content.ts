@@ -42,6 +42,7 @@ export async function composeContent(args: {
       },
       ensureSpace: (bytes) => store.ensureSpace(bytes),
       size: (sha256) => store.size(sha256),
+      touch: (file) => store.touch(file),
       readChangelog: (file) => readChangelog(store, file),
     },
     catalogue: createCatalogueActivities({

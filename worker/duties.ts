@@ -5,6 +5,7 @@ import { appendAudit } from '../db/audit/append.js';
 import { sealAudit } from '../db/audit/seal.js';
 import { haltChange } from '../db/orders/stop.js';
 import { inTransaction } from '../db/pool.js';
+import { dueForLook, lookAgain } from '../db/zero-day/look.js';
 import { type EpochMs, HOUR, MINUTE, SECOND } from '../domain/time.js';
 import { writeHeartbeat } from './heartbeat.js';
 import type { Duty, DutyState } from './loops.js';
@@ -53,6 +54,14 @@ export function composeDuties(deps: {
       run: async () =>
         (await relayOutbox({ pool: deps.reserved, client, clock, log }, RELAY_BATCH, { expeditedOnly: true })) ===
         RELAY_BATCH,
+    },
+    {
+      name: 'zero-days',
+      everyMs: 3 * SECOND,
+      run: async () => {
+        for (const id of await dueForLook(pool, clock())) await lookAgain(pool, { id, now: clock() });
+        return false;
+      },
     },
     { name: 'audit', everyMs: SECOND, run: async () => (await sealAudit(pool, SEAL_BATCH)) === SEAL_BATCH },
     mailDuty({ pool, clock, settings, log }),

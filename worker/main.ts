@@ -14,7 +14,9 @@ import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { baselineDuties } from './baseline-duty.js';
 import { composeContent } from './content.js';
+import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
+import { createHooks } from './hooks.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
 import { noticeDuty } from './notice-duty.js';
@@ -61,7 +63,7 @@ const retry = { log, signal: stop.signal };
 const keys = await untilItWorks({
   ...retry,
   what: 'PostgreSQL',
-  work: () => loadKeys({ pool, dir: settings.keysDir, now: clock() }),
+  work: () => loadKeys({ pool, dir: settings.keysDir, clock }),
 });
 const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
 await publishOwnAgent({
@@ -82,6 +84,7 @@ const temporal = await untilItWorks({
     }),
 });
 
+const hooks = createHooks({ pool, dir: settings.hooksDir, clock, log });
 const duties = startDuties({
   clock,
   log,
@@ -96,8 +99,11 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
-    ...baselineDuties({ pool, store, signer: createSigner(keys.signing), clock }),
+    ...baselineDuties({ pool, store, signer: createSigner(() => keys.signing), clock }),
     noticeDuty({ pool, clock, publicUrl: settings.publicUrl }),
+    keys.duty,
+    hooks.duty,
+    contentGarbageDuty({ pool, store, clock, log }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });
@@ -105,6 +111,7 @@ listener.on('rm_outbox', () => {
   duties.poke('outbox-expedited');
   duties.poke('outbox');
 });
+listener.on('rm_orders', () => duties.poke('hooks'));
 listener.on('rm_mail', () => duties.poke('mail'));
 
 const common = {
@@ -160,6 +167,7 @@ try {
   if (failed !== undefined) throw failed.reason;
 } finally {
   await duties.stop();
+  await hooks.stop();
   await listener.close();
   await temporal.close();
   await Promise.all([pool.end(), reserved.end()]);

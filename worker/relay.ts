@@ -4,6 +4,8 @@
  */
 import type { Client } from '@temporalio/client';
 import {
+  isGrpcServiceError,
+  ServiceError,
   WorkflowExecutionAlreadyStartedError,
   WorkflowIdConflictPolicy,
   WorkflowIdReusePolicy,
@@ -11,6 +13,7 @@ import {
   WorkflowUpdateFailedError,
   WorkflowUpdateRPCTimeoutOrCancelledError,
 } from '@temporalio/client';
+import { defineSearchAttributeKey, type SearchAttributePair } from '@temporalio/common';
 import type { Pool } from 'pg';
 import { type ChangeSpec, EXPEDITED_PRIORITY, isExpedited } from '../domain/change/spec.js';
 import type { EpochMs } from '../domain/time.js';
@@ -149,8 +152,8 @@ async function startChange(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
     deadline: change.deadline.getTime(),
     ...(expedited && { expedited }),
   };
-  try {
-    await deps.client.workflow.start(workflowTypeOf(change.kind), {
+  const start = (shown: boolean) =>
+    deps.client.workflow.start(workflowTypeOf(change.kind), {
       workflowId: row.workflow_id,
       // Rings, approvals and activities of the change inherit both.
       taskQueue: expedited ? EXPEDITED_TASK_QUEUE : TASK_QUEUE,
@@ -158,13 +161,36 @@ async function startChange(deps: RelayDeps, row: OutboxRow): Promise<Delivery> {
       workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
       workflowIdConflictPolicy: WorkflowIdConflictPolicy.USE_EXISTING,
       staticSummary: change.name,
+      ...(shown && { typedSearchAttributes: startAttributes(change) }),
       args: [input],
+    });
+  try {
+    await start(true).catch((error: unknown) => {
+      if (!isInvalidArgument(error)) throw error;
+      // Lists will lack it, the work goes on. Anything else that is wrong with the start is wrong with this one, too.
+      deps.log.warn(
+        { err: error, changeId: change.id },
+        'Temporal does not know our search attributes; started without them',
+      );
+      return start(false);
     });
   } catch (error) {
     if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
   }
   return { kind: 'done', result: 'started' };
 }
+
+/** All at once: a server that takes these knows every one of them, which the workflow then counts on (workflows/lists.ts). */
+const startAttributes = (change: { readonly id: string; readonly kind: string }): SearchAttributePair[] =>
+  Object.entries({ RmChange: change.id, RmKind: change.kind, RmStage: 'requested', RmWaitingFor: 'worker' }).map(
+    ([name, value]) => ({ key: defineSearchAttributeKey(name, 'KEYWORD'), value }),
+  );
+
+/** gRPC's code for a request that names something the server does not know. */
+const INVALID_ARGUMENT = 3;
+
+const isInvalidArgument = (error: unknown): boolean =>
+  error instanceof ServiceError && isGrpcServiceError(error.cause) && error.cause.code === INVALID_ARGUMENT;
 
 /** What the workflow would not even look at is refused here, and on record as such. */
 async function refuseDecision(deps: RelayDeps, row: OutboxRow, reason: string): Promise<void> {

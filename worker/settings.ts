@@ -7,6 +7,7 @@ const schema = z.object({
   TEMPORAL_NAMESPACE: z.string().min(1).default('default'),
   RINGMASTER_DATA: z.string().min(1),
   RINGMASTER_KEYS_DIR: z.string().min(1),
+  RINGMASTER_HOOKS: z.string().min(1).optional(),
   RINGMASTER_HOST: z.string().default('127.0.0.1'),
   RINGMASTER_PORT: z.coerce.number().int().min(1).max(65_535).default(8420),
   RINGMASTER_PUBLIC_URL: z.url().optional(),
@@ -23,6 +24,8 @@ export interface WorkerSettings {
   readonly dataDir: string;
   readonly contentDir: string;
   readonly keysDir: string;
+  /** Where hooks that run on the server are installed. */
+  readonly hooksDir: string;
   /** Base of links in mails, without a trailing slash. */
   readonly publicUrl: string;
   readonly metricsPort: number | undefined;
@@ -46,6 +49,7 @@ export function readSettings(env: NodeJS.ProcessEnv): WorkerSettings {
     dataDir: v.RINGMASTER_DATA,
     contentDir: join(v.RINGMASTER_DATA, 'content'),
     keysDir: v.RINGMASTER_KEYS_DIR,
+    hooksDir: v.RINGMASTER_HOOKS ?? join(v.RINGMASTER_DATA, 'hooks'),
     publicUrl: (v.RINGMASTER_PUBLIC_URL ?? `http://${v.RINGMASTER_HOST}:${v.RINGMASTER_PORT}`).replace(/\/$/, ''),
     metricsPort: v.RINGMASTER_METRICS_PORT,
     smtpUrl: v.RINGMASTER_SMTP_URL,

@@ -8,9 +8,10 @@ export interface Signer {
   signPermit(document: PermitDocument): Envelope;
 }
 
-export function createSigner(key: SigningKey): Signer {
+/** @param key what to sign with, asked each time: it may have been rotated */
+export function createSigner(key: () => SigningKey): Signer {
   return {
-    signOrder: (document) => signEnvelope({ type: ORDER_TYPE, document, key }),
-    signPermit: (document) => signEnvelope({ type: PERMIT_TYPE, document, key }),
+    signOrder: (document) => signEnvelope({ type: ORDER_TYPE, document, key: key() }),
+    signPermit: (document) => signEnvelope({ type: PERMIT_TYPE, document, key: key() }),
   };
 }

@@ -3,6 +3,7 @@ import { condition, startChild, uuid4, WorkflowIdReusePolicy } from '@temporalio
 import type { approval } from './approval.js';
 import type { ChangeRun } from './change-run.js';
 import { approvalWorkflowId } from './ids.js';
+import { childAttributes } from './lists.js';
 import type { ApprovalResult } from './messages.js';
 import { VOID_SIGNAL } from './messages.js';
 
@@ -36,7 +37,7 @@ export class ApprovalGate {
     for (;;) {
       await change.go();
       const seen = { resumes: change.resumes, replans: change.replans };
-      await change.tell(`Ring ${ordinal} waits for approval`);
+      await change.tell(`Ring ${ordinal} waits for approval`, 'approval');
       const { widenings } = change;
       this.open = await Promise.all(rules.map((_, index) => this.ask(ordinal, index)));
       const asked = this.open;
@@ -48,6 +49,7 @@ export class ApprovalGate {
       if (no === undefined) continue;
       await change.tell(
         `Ring ${ordinal} stays shut: approval ${no.kind} (${no.reason}). Resume to ask again, replan, or abort`,
+        'person',
       );
       await condition(() => change.resumes > seen.resumes || change.replans > seen.replans || change.isStopping());
     }
@@ -69,6 +71,7 @@ export class ApprovalGate {
       workflowId: approvalWorkflowId({ changeId: input.changeId, ring: ordinal, requestId }),
       workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
       staticSummary: `Approval of ring ${ordinal}`,
+      ...childAttributes('approval'),
       args: [
         {
           requestId,

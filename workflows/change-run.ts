@@ -11,6 +11,7 @@ import type { ChangeOutcome, ChangeStage } from '../domain/change/stage.js';
 import { ApprovalGate, type Passed } from './approval-gate.js';
 import { ChangeCommands } from './change-commands.js';
 import { until } from './clock.js';
+import { showInLists } from './lists.js';
 import type {
   ChangeInput,
   ChangeProgress,
@@ -19,18 +20,25 @@ import type {
   RingResult,
   RingWaits,
   RollbackOrder,
+  Wait,
 } from './messages.js';
 import { bulk, quick, watched } from './proxies.js';
 import { RingChildren } from './ring-children.js';
 import { stageLanes } from './staging.js';
 import { Stopped } from './stopped.js';
 
+/** What is waited for, for people and for lists. */
+interface Told {
+  readonly text: string;
+  readonly wait: Wait | null;
+}
+
 /** The steps of a change and what it has been told. {@link runChange} puts them in order. */
 export class ChangeRun {
   private stage: ChangeStage = 'requested';
   private version = 0;
-  private waits = new Map<number, string>();
-  private note: string | null = null;
+  private waits = new Map<number, Told>();
+  private note: Told | null = null;
   private plan: FrozenPlanResult | null = null;
   private stop: Stopped | null = null;
   private rollbackAll: RollbackOrder | null = null;
@@ -85,7 +93,7 @@ export class ChangeRun {
 
   async hearRing(message: RingWaits): Promise<void> {
     if (message.waitingFor === null) this.waits.delete(message.ordinal);
-    else this.waits.set(message.ordinal, message.waitingFor);
+    else this.waits.set(message.ordinal, { text: message.waitingFor, wait: message.wait ?? null });
     if ((message.stragglers ?? 0) > 0 && !this.isStopping())
       await this.rings.openStragglersLane(this.currentPlan().digest);
     await this.show();
@@ -130,7 +138,7 @@ export class ChangeRun {
   async discover(): Promise<void> {
     // Who hurries and waits for no scan goes by the inventories there are.
     if (this.input.expedited === true && this.input.spec.parameters.discoverMinutes === 0) return;
-    await this.tell('Waits for fresh inventories of the endpoints in scope');
+    await this.tell('Waits for fresh inventories of the endpoints in scope', 'inventories');
     await this.interruptible(() => watched.discover({ changeId: this.input.changeId }));
   }
 
@@ -142,7 +150,7 @@ export class ChangeRun {
 
   /** Before the plan is frozen: what could not be had, or says in its changelog what it fixes, is part of the plan. */
   async obtain(): Promise<void> {
-    await this.tell('Fetches and verifies content');
+    await this.tell('Fetches and verifies content', 'content');
     await this.interruptible(() => watched.obtainContent({ changeId: this.input.changeId }));
   }
 
@@ -191,7 +199,7 @@ export class ChangeRun {
         changeId: this.input.changeId,
         ordinals,
         deadline: this.input.deadline,
-        tell: (text) => this.tell(text),
+        tell: (text, wait) => this.tell(text, wait),
       }),
     );
   }
@@ -203,7 +211,7 @@ export class ChangeRun {
   }
 
   async confirm(): Promise<void> {
-    await this.tell('Waits for fresh scans that prove what is installed');
+    await this.tell('Waits for fresh scans that prove what is installed', 'scans');
     await this.interruptible(() => watched.confirm({ changeId: this.input.changeId }));
   }
 
@@ -240,7 +248,7 @@ export class ChangeRun {
   // --- state people may see ----------------------------------------------------------------------------------------
 
   progress(): ChangeProgress {
-    const waits = [this.note, ...this.waits.values()].filter((text) => text !== null);
+    const waits = this.told().map(({ text }) => text);
     return {
       stage: this.stage,
       waitingFor: this.paused ? ['Paused', ...waits].join('. ') : waits.length > 0 ? waits.join('. ') : null,
@@ -262,14 +270,28 @@ export class ChangeRun {
     return this.stop !== null || this.rollbackAll !== null;
   }
 
-  async tell(note: string | null): Promise<void> {
-    this.note = note;
+  async tell(text: null): Promise<void>;
+  async tell(text: string, wait: Wait): Promise<void>;
+  async tell(text: string | null, wait: Wait | null = null): Promise<void> {
+    this.note = text === null ? null : { text, wait };
     await this.show();
+  }
+
+  private told(): readonly Told[] {
+    return [...(this.note === null ? [] : [this.note]), ...this.waits.values()];
+  }
+
+  /** The one a list shows: what needs a person comes before what time alone brings. */
+  private foremostWait(): Wait | null {
+    const waits = this.told().map(({ wait }) => wait);
+    if (this.paused || waits.includes('person')) return 'person';
+    return waits.includes('approval') ? 'approval' : (waits.find((wait) => wait !== null) ?? null);
   }
 
   async show(): Promise<void> {
     const { stage, waitingFor } = this.progress();
     setCurrentDetails(`${stage}${waitingFor === null ? '' : `: ${waitingFor}`}`);
+    showInLists({ stage, waitingFor: this.foremostWait() });
     this.version += 1;
     const projected = quick.project({ changeId: this.input.changeId, version: this.version, stage, waitingFor });
     // Late or out of order does no harm: the row keeps the newest version. Only the last word is waited for.

@@ -92,10 +92,26 @@ export type RingWord =
   /** No more orders will come: end once drained. */
   | { readonly word: 'lastCall' };
 
+/** What a workflow waits for, as lists in Temporal filter by it (`RmWaitingFor`). */
+export type Wait =
+  | 'worker'
+  | 'inventories'
+  | 'content'
+  | 'approval'
+  | 'hours'
+  | 'stagingHours'
+  | 'soak'
+  | 'person'
+  | 'windingUp'
+  | 'rollback'
+  | 'scans';
+
 /** What a ring tells its change, for people to read. */
 export interface RingWaits {
   readonly ordinal: number;
   readonly waitingFor: string | null;
+  /** The same, for lists. Histories from before it was said have none. */
+  readonly wait?: Wait | null | undefined;
   /** Endpoints just moved to the stragglers' lane, which should look at them now, not when the ring has soaked. */
   readonly stragglers?: number | undefined;
 }

@@ -9,6 +9,7 @@ import {
 import type { RingSpec } from '../domain/change/spec.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import { ringWorkflowId } from './ids.js';
+import { childAttributes } from './lists.js';
 import type { ChangeInput, RingInput, RingMode, RingResult, RingWord, RollbackOrder } from './messages.js';
 import { RING_WORD_SIGNAL } from './messages.js';
 import { quick } from './proxies.js';
@@ -145,6 +146,7 @@ export class RingChildren {
       workflowIdReusePolicy: WorkflowIdReusePolicy.REJECT_DUPLICATE,
       parentClosePolicy: ParentClosePolicy.ABANDON,
       staticSummary: args.ordinal === STRAGGLERS ? 'Stragglers' : `Ring ${args.ordinal} (${spec.name}): ${args.mode}`,
+      ...childAttributes(args.mode === 'rollback' ? 'rollback' : 'worker'),
       args: [message],
     }).finally(() => {
       this.starting -= 1;

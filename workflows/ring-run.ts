@@ -11,7 +11,8 @@ import type { RingCounts } from '../domain/change/counts.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import { HOUR, MINUTE } from '../domain/time.js';
 import { until, workflowNow } from './clock.js';
-import type { RingCarried, RingInput, RingResult, RingWaits, RingWord, RollbackOrder } from './messages.js';
+import { showInLists } from './lists.js';
+import type { RingCarried, RingInput, RingResult, RingWaits, RingWord, RollbackOrder, Wait } from './messages.js';
 import { RING_WAITS_SIGNAL } from './messages.js';
 import { bulk, quick, watched } from './proxies.js';
 import type { ring } from './ring.js';
@@ -32,6 +33,7 @@ export class RingRun {
   private rollback: RollbackOrder | null;
   private counts: RingCounts | null = null;
   private told: string | null = null;
+  private wait: Wait | null = null;
 
   constructor(private readonly input: RingInput) {
     this.at = { changeId: input.changeId, ring: input.ordinal };
@@ -79,7 +81,8 @@ export class RingRun {
       await this.continueAsNewIfDue(target);
       const seen = { resumes: this.resumes, pokes: this.pokes };
       const windows = await bulk.resolveWindows({ ...this.at, target, ignoreWindows });
-      await this.tell(windows.openNow > 0 ? null : `${this.label()} waits for hours of operation: ${windows.sentence}`);
+      const waiting = `${this.label()} waits for hours of operation: ${windows.sentence}`;
+      await (windows.openNow > 0 ? this.tell(null) : this.tell(waiting, 'hours'));
       const result = await watched.pump({ ...this.at, target });
       this.counts = result.counts;
       if (result.kind === 'halted') {
@@ -87,7 +90,7 @@ export class RingRun {
         continue;
       }
       if (result.kind !== 'windowsClosed') return 'drained';
-      await this.tell(`${this.label()} waits for hours of operation: ${windows.sentence}`);
+      await this.tell(waiting, 'hours');
       const next = result.nextOpen ?? workflowNow() + HOUR;
       await condition(
         () => this.stopFor(target) !== null || this.pokes > seen.pokes,
@@ -101,7 +104,8 @@ export class RingRun {
   async handOverStragglers(): Promise<void> {
     if (this.input.ordinal === STRAGGLERS) return;
     const { moved } = await bulk.moveStragglers(this.at);
-    if (moved > 0) await this.tellChange({ ordinal: this.input.ordinal, waitingFor: this.told, stragglers: moved });
+    if (moved > 0)
+      await this.tellChange({ ordinal: this.input.ordinal, waitingFor: this.told, wait: this.wait, stragglers: moved });
   }
 
   /** For the stragglers' lane: waits until there is more to do (true), or no ring can send more (false). */
@@ -123,7 +127,7 @@ export class RingRun {
     if (ms === 0) return 'soaked';
     const seen = this.pokes;
     await quick.finishRing({ ...this.at, state: 'soaking' });
-    await this.tell(`${this.label()} soaks for ${this.input.spec.soakMinutes} min`);
+    await this.tell(`${this.label()} soaks for ${this.input.spec.soakMinutes} min`, 'soak');
     const interrupted = await condition(() => this.pokes > seen || this.stopFor('change') !== null, ms, {
       summary: `${this.label()} soaks`,
     });
@@ -141,7 +145,10 @@ export class RingRun {
       this.rollback ??= { by: 'ring policy', reason: verdict.reason, ignoreWindows: false };
       return 'rollback';
     }
-    await this.tell(`${this.label()} is held: ${verdict.reason}. Resume (accept it), retry, roll back or abort`);
+    await this.tell(
+      `${this.label()} is held: ${verdict.reason}. Resume (accept it), retry, roll back or abort`,
+      'person',
+    );
     await condition(() => this.resumes > seen.resumes || this.pokes > seen.pokes || this.stopFor('change') !== null);
     const stop = this.stopFor('change');
     if (stop !== null) return stop;
@@ -155,7 +162,7 @@ export class RingRun {
 
   /** Takes back what has not begun and waits for what has; nothing interrupts a package manager at work. */
   async abort(): Promise<RingResult> {
-    await this.tell(`${this.label()} is aborted: waits for what has begun or may still start`);
+    await this.tell(`${this.label()} is aborted: waits for what has begun or may still start`, 'windingUp');
     await watched.settleRing({ ...this.at, reason: this.abortReason ?? 'aborted' });
     await quick.finishRing({ ...this.at, state: 'aborted' });
     return this.end('aborted', this.abortReason ?? 'aborted');
@@ -164,7 +171,7 @@ export class RingRun {
   /** Undoes what this change did in the ring, in windows unless a person said otherwise. */
   async rollBack(): Promise<RingResult> {
     const order = this.rollback ?? { by: 'ring policy', reason: 'rolled back', ignoreWindows: false };
-    await this.tell(`${this.label()} is being rolled back: ${order.reason}`);
+    await this.tell(`${this.label()} is being rolled back: ${order.reason}`, 'rollback');
     await watched.settleRing({ ...this.at, reason: order.reason });
     await bulk.startRollback({ ...this.at, ...order });
     const end = await this.drain('revert');
@@ -189,7 +196,7 @@ export class RingRun {
       this.rollback ??= { by: 'ring policy', reason, ignoreWindows: false };
       return;
     }
-    await this.tell(`${this.label()} is halted: ${reason}. Resume, roll back or abort`);
+    await this.tell(`${this.label()} is halted: ${reason}. Resume, roll back or abort`, 'person');
     await condition(() => this.resumes > args.resumesSeen || this.stopFor(args.target) !== null);
     await this.tell(null);
   }
@@ -208,6 +215,7 @@ export class RingRun {
   }
 
   private end(kind: RingResult['kind'], reason: string): RingResult {
+    showInLists({ waitingFor: null });
     return { kind, reason, counts: this.counts };
   }
 
@@ -217,11 +225,16 @@ export class RingRun {
   }
 
   /** Makes what the ring waits for readable: in Temporal's own UI and, through the change, everywhere else. */
-  private async tell(waitingFor: string | null): Promise<void> {
+  private async tell(waitingFor: null): Promise<void>;
+  private async tell(waitingFor: string, wait: Wait): Promise<void>;
+  private async tell(waitingFor: string | null, wait: Wait | null = null): Promise<void> {
+    // Before the comparison: a run that goes on in a new history has told nothing yet, and may wait for nothing.
+    showInLists({ waitingFor: wait });
     if (waitingFor === this.told) return;
     this.told = waitingFor;
     setCurrentDetails(waitingFor ?? `${this.label()}: orders under way`);
-    await this.tellChange({ ordinal: this.input.ordinal, waitingFor });
+    this.wait = wait;
+    await this.tellChange({ ordinal: this.input.ordinal, waitingFor, wait });
   }
 
   private async tellChange(message: RingWaits): Promise<void> {

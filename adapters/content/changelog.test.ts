@@ -155,6 +155,7 @@ describe('readChangelog', () => {
     ['no archive', Buffer.from('hello, world. hello, world.')],
     ['an empty file', Buffer.alloc(0)],
     ['another format', ar([['debian-binary', Buffer.from('3.0\n')]])],
+    ['a format of more than a line', ar([['debian-binary', Buffer.from(`2.0\n${'x'.repeat(61)}`)]])],
     ['no format', ar([['data.tar.gz', OLD]])],
     [
       'a member that ends after the file',

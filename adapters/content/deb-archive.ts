@@ -13,6 +13,8 @@ const MAGIC = '!<arch>\n';
 const HEADER_BYTES = 60;
 /** A package has three; a few more are allowed (names starting with `_` are to be passed over). deb(5). */
 const MAX_MEMBERS = 16;
+/** It says `2.0` and a line end; the rest is read into memory before any of it is believed. */
+const MOST_FORMAT_BYTES = 64;
 
 /**
  * Lists the members of a .deb, which is an `ar` archive whose first member names format 2 (deb(5), ar(5)).
@@ -43,6 +45,8 @@ export async function debMembers(file: FileHandle, fileSize: number): Promise<De
     at = member.offset + member.size + (member.size % 2);
   }
   const [first] = members;
+  if (first?.name === 'debian-binary' && first.size > MOST_FORMAT_BYTES)
+    throw broken(`member debian-binary has ${first.size} bytes, and ${MOST_FORMAT_BYTES} are the most`);
   if (first?.name !== 'debian-binary' || !(await read(first.offset, first.size)).startsWith('2.')) {
     throw broken('is not of format 2');
   }

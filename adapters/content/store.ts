@@ -46,6 +46,8 @@ export interface ContentStore {
   collectGarbage(input: {
     keep: ReadonlySet<string>;
     unusedSince: EpochMs;
+    /** Files at most; default: all. */
+    most?: number;
   }): Promise<{ removed: number; freedBytes: number }>;
 }
 
@@ -142,10 +144,11 @@ export async function openContentStore(options: ContentStoreOptions): Promise<Co
       return false;
     },
 
-    async collectGarbage({ keep, unusedSince }) {
+    async collectGarbage({ keep, unusedSince, most = Number.POSITIVE_INFINITY }) {
       let removed = 0;
       let freedBytes = 0;
       for await (const path of filesBelow(root)) {
+        if (removed >= most) break;
         const name = path.slice(path.lastIndexOf('/') + 1);
         const found = await stat(path).catch(nullIfMissing);
         if (found === null || found.mtimeMs >= unusedSince || keep.has(name)) continue;

@@ -1,6 +1,7 @@
 /** `accepted` → `staged`: files on this host, and a simulation that equals the plan. */
 import { mkdirSync } from 'node:fs';
 import type { PackageChange, Transaction } from '../providers/provider.js';
+import { spaceObjection } from '../system/mounts.js';
 import { ContentDiffers, type ContentFile } from '../transport/content.js';
 import { isPassing } from '../transport/gateway-client.js';
 import { GO, type StepDeps, type StepResult, waitFor } from './context.js';
@@ -85,6 +86,8 @@ async function prepareChange(deps: StepDeps, orderId: string): Promise<Prepared>
     changes.push({ name, arch, from, to, source, file, previousFile });
   }
   const tx: Transaction = { orderId, dir, changes };
+  const room = spaceObjection((await deps.provider.footprint?.(tx, 'forward')) ?? []);
+  if (room !== null) return fail(deps, orderId, room);
   const simulated = await deps.provider.simulate(tx, 'forward');
   if (!simulated.ok) {
     deps.ledger.report(orderId, {
@@ -118,6 +121,8 @@ async function prepareRevert(deps: StepDeps, orderId: string): Promise<Prepared>
     changes.push({ ...rest, file: previousFile, previousFile });
   }
   const tx: Transaction = { orderId, dir, changes };
+  const room = spaceObjection((await deps.provider.footprint?.(tx, 'back')) ?? []);
+  if (room !== null) return fail(deps, orderId, room);
   const simulated = await deps.provider.simulate(tx, 'back');
   if (!simulated.ok) return fail(deps, orderId, `going back would do something else: ${simulated.reason}`);
   return { kind: 'transaction', tx, notes: plan.left };

@@ -3,6 +3,7 @@
  * at any point and must then find out what is, rather than trust what was about to be.
  */
 import type { InventoryRequest, OrderDocument } from '../../protocol/messages.js';
+import type { Write } from '../system/mounts.js';
 
 export type PackageUpdate = OrderDocument['updates'][number];
 export type OldPackage = OrderDocument['previous'][number];
@@ -79,6 +80,8 @@ export interface Provider {
     old: { readonly name: string; readonly arch: string; readonly version: string },
     dir: string,
   ): Promise<string | null>;
+  /** What unpacking will write where; left out by providers that can't tell. The transaction's files are there. */
+  footprint?(tx: Transaction, direction: Direction): Promise<readonly Write[]>;
   /** Keeps what `back` needs besides the old files (configuration). On disk when it returns. */
   snapshot(tx: Transaction): Promise<void>;
   /**

@@ -71,6 +71,21 @@ describe('other bytes than the digest names are never kept', () => {
   });
 });
 
+test('what rotted in the cache is fetched anew before it is used', async () => {
+  let calls = 0;
+  const content = cache(async () => {
+    calls += 1;
+    return reply(bytes);
+  });
+  const path = await content.ensure(file, unlimited);
+  const rotten = Buffer.from(bytes);
+  rotten[500] = (rotten[500] ?? 0) ^ 1;
+  writeFileSync(path, rotten);
+  expect(content.has(file)).toBe(true);
+  expect(readFileSync(await content.ensure(file, unlimited))).toEqual(bytes);
+  expect(calls).toBe(2);
+});
+
 test('a server without ranges: begun anew', async () => {
   writeFileSync(join(dir, `${file.sha256}.part`), bytes.subarray(0, 1_000));
   const content = cache(async () => reply(bytes));
@@ -91,9 +106,13 @@ test('a rate limit makes it wait as long as the bytes should take', async () => 
 
 test('disk space is looked at before anything is fetched', () => {
   const free = (bytesFree: number) =>
-    cache(async () => reply(bytes), { freeBytes: () => bytesFree }).spaceObjection([{ sha256: 'a', size: 100e6 }]);
+    cache(async () => reply(bytes), { freeBytes: () => bytesFree, installRoot: '/' }).spaceObjection([
+      { sha256: 'a', size: 100e6 },
+    ]);
   expect(free(1e9)).toBeNull();
-  expect(free(300e6)).toBe('not enough disk space on /: 351 MB needed, 287 MB free');
+  expect(free(300e6)).toBe(
+    'not enough disk space on /: 367108864 bytes (351 MB) needed, 300000000 bytes (287 MB) free',
+  );
 });
 
 test('unused files go, files of open orders stay', async () => {

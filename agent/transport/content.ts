@@ -10,7 +10,6 @@ import {
   readdirSync,
   renameSync,
   rmSync,
-  statfsSync,
   statSync,
   utimesSync,
   writeSync,
@@ -18,6 +17,7 @@ import {
 import type { IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { syncPath } from '../system/files.js';
+import { freeBytesAt, hostMounts, mountOf, notEnough, SPACE_MARGIN } from '../system/mounts.js';
 import { asTransportError, TransportError } from './http.js';
 
 export interface ContentFile {
@@ -39,7 +39,10 @@ export interface ContentCache {
     options: { readonly bytesPerSecond: number | null; readonly signal?: AbortSignal },
   ): Promise<string>;
   has(file: ContentFile): boolean;
-  /** Why these files, and what installing them takes, do not fit on the disk; null when they do. */
+  /**
+   * Why these files, and roughly what installing them takes, do not fit on the disk; null when they do. Asked before anything
+   * is fetched; once the files are there, what they hold is asked of each filesystem (`footprint`).
+   */
   spaceObjection(files: readonly ContentFile[]): string | null;
   /** Removes what no digest in `keep` names and nobody used for 30 days. */
   clean(keep: ReadonlySet<string>, now: number): void;
@@ -47,14 +50,12 @@ export interface ContentCache {
 
 /** Unpacked files, the package database's copies and the download itself: about three times the packages' size. */
 const SPACE_FACTOR = 3;
-const SPACE_MARGIN = 64 * 1024 * 1024;
 const UNUSED_MS = 30 * 24 * 3_600_000;
-const MEGABYTE = 1024 * 1024;
 
 export function createContentCache(deps: {
   readonly dir: string;
   readonly fetch: (sha256: string, offset: number) => Promise<IncomingMessage>;
-  /** Where packages are unpacked to. */
+  /** The filesystem most of a package is unpacked to; default: the one that holds /usr. */
   readonly installRoot?: string;
   readonly freeBytes?: (path: string) => number;
   readonly sleep?: (ms: number) => Promise<void>;
@@ -62,13 +63,19 @@ export function createContentCache(deps: {
   mkdirSync(deps.dir, { recursive: true, mode: 0o755 });
   const pathOf = (file: ContentFile) => join(deps.dir, `${file.sha256}.deb`);
   const has = (file: ContentFile) => existsSync(pathOf(file)) && statSync(pathOf(file)).size === file.size;
+  /** Read anew before each use: a disk that rots, or somebody's hand, must not reach the package manager. */
+  const isWhole = async (file: ContentFile) => {
+    const hash = createHash('sha256');
+    await hashFile(pathOf(file), hash, file.size);
+    return hash.digest('hex') === file.sha256;
+  };
   const sleep = deps.sleep ?? ((ms) => new Promise((resolve) => setTimeout(resolve, ms)));
 
   return {
     has,
     async ensure(file, options) {
       const path = pathOf(file);
-      if (has(file)) {
+      if (has(file) && (await isWhole(file))) {
         utimesSync(path, new Date(), new Date());
         return path;
       }
@@ -92,7 +99,7 @@ export function createContentCache(deps: {
       const all = files.reduce((sum, file) => sum + file.size, 0);
       const free = deps.freeBytes ?? freeBytesAt;
       return (
-        objection({ path: deps.installRoot ?? '/', need: SPACE_FACTOR * all + SPACE_MARGIN, free }) ??
+        objection({ path: deps.installRoot ?? usrMount(), need: SPACE_FACTOR * all + SPACE_MARGIN, free }) ??
         objection({ path: deps.dir, need: missing + SPACE_MARGIN, free })
       );
     },
@@ -171,13 +178,11 @@ async function hashFile(path: string, hash: Hash, bytes: number): Promise<void> 
 
 function objection(args: { path: string; need: number; free: (path: string) => number }): string | null {
   const free = args.free(args.path);
-  const megabytes = (bytes: number) => `${Math.ceil(bytes / MEGABYTE)} MB`;
-  return free >= args.need
-    ? null
-    : `not enough disk space on ${args.path}: ${megabytes(args.need)} needed, ${megabytes(free)} free`;
+  return free >= args.need ? null : notEnough({ mount: args.path, needed: args.need, free });
 }
 
-function freeBytesAt(path: string): number {
-  const { bavail, bsize } = statfsSync(path);
-  return bavail * bsize;
-}
+const usrMount = (): string =>
+  mountOf(
+    '/usr',
+    [...hostMounts()].sort((a, b) => b.length - a.length),
+  );

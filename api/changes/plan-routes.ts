@@ -52,12 +52,12 @@ async function planOf({ pool }: ApiDeps, spec: ChangeSpec, now: EpochMs) {
     loadProjectionFacts(pool, ids),
     loadFreezeTexts(pool, [...calendarNames]),
   ]);
-  const result = dryRun({
+  const result = await dryRun({
     spec,
     now,
     scope,
     groups,
-    kindPlan: planPatches({ ...inputs, parameters: parameters.value, now }),
+    plan: (undoable) => planPatches({ ...inputs, parameters: parameters.value, now, undoable }),
     names: new Map(endpoints.map(({ id, name }) => [id, name])),
     facts: facts.endpoints,
     quorums: facts.quorums,

@@ -33,6 +33,7 @@ export const changePlanReply = z.object({
       stragglers: z.number(),
       never: z.number(),
       worstCaseFailures: z.number(),
+      withoutWayBack: z.number(),
     }),
   ),
   updates: z.object({ included: z.number(), deferred: z.number(), declined: z.number() }),
@@ -40,5 +41,6 @@ export const changePlanReply = z.object({
   excluded: reasoned,
   stragglers: reasoned,
   cannot: reasoned,
+  withheld: reasoned,
   notes: z.array(z.string()),
 });

@@ -10,6 +10,8 @@ export interface Invocation {
   /** As declared: `/v1/changes/:id/pause`. */
   readonly path: string;
   readonly params?: Readonly<Record<string, string>>;
+  /** As in an address: text. */
+  readonly query?: Readonly<Record<string, string>>;
   readonly body?: unknown;
 }
 
@@ -33,7 +35,7 @@ export function createInvoke(routes: readonly Route[], clock: () => EpochMs): In
       (schema === undefined ? undefined : validated(schema, value, where)) as never;
     return route.handler({
       params: part(route.params, invocation.params ?? {}, 'path'),
-      query: part(route.query, {}, 'query'),
+      query: part(route.query, invocation.query ?? {}, 'query'),
       body: part(route.body, invocation.body, 'body'),
       person,
       now: clock(),

@@ -84,7 +84,7 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
         limits: plain(endpoint.localLimits),
         labels: Object.entries(endpoint.labels),
         holds: HOLDS,
-        silent: endpoint.lastSeen === null || endpoint.lastSeen.getTime() < clock() - DAY,
+        mayPatch: shell.may(req, 'endpoint.patch') && endpoint.state === 'active' && !endpoint.scanOnly,
         mayScan: shell.may(req, 'endpoint.scan') && endpoint.state === 'active',
         mayEdit: shell.may(req, 'endpoint.edit') && endpoint.state !== 'retired',
       },
@@ -125,6 +125,21 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
       path: `/endpoints/${id}`,
       said: 'It will be asked for a fresh scan at its next poll.',
     });
+  });
+
+  router.post('/endpoints/:id/patch', shell.needs('endpoint.patch'), ...guarded, async (req, res) => {
+    const id = idOf(req);
+    const { reason } = (req.body ?? {}) as Record<string, unknown>;
+    const body = { reason: typeof reason === 'string' ? reason : '' };
+    try {
+      const reply = await shell.invoke(req, { method: 'post', path: '/v1/endpoints/:id/patch', params: { id }, body });
+      const { changeId, waitsFor } = reply.body as { changeId: string; waitsFor: readonly string[] };
+      const waits = waitsFor.map((reason) => `Its endpoint: ${reason}.`).join(' ');
+      await shell.done(req, res, { path: `/changes/${changeId}`, said: `The change has started. ${waits}`.trim() });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status >= 500) throw error;
+      await shell.done(req, res, { path: `/endpoints/${id}`, said: `Not started: ${inWords(error)}.` });
+    }
   });
 
   router.post('/endpoints/:id/hold', shell.needs('endpoint.edit'), ...guarded, async (req, res) => {

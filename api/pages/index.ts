@@ -7,6 +7,7 @@ import { commandPages } from './commands.js';
 import { endpointPages } from './endpoints.js';
 import { homePages } from './home.js';
 import { type ConsoleDeps, createShell, type Shell } from './shell.js';
+import { zeroDayPages } from './zero-days.js';
 
 export function consolePages(deps: ConsoleDeps): Router {
   const shell = createShell(deps);
@@ -15,6 +16,7 @@ export function consolePages(deps: ConsoleDeps): Router {
   router.use(commandPages(deps, shell));
   router.use(changePages(deps, shell));
   router.use(endpointPages(deps, shell));
+  router.use(zeroDayPages(deps, shell));
   router.use(auditPages(deps, shell));
   router.use(sayWhatIsWrong(shell));
   return router;

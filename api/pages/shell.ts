@@ -7,7 +7,7 @@ import { PERMISSIONS, type Permission } from '../../domain/identity/permissions.
 import type { EpochMs } from '../../domain/time.js';
 import type { FormGuard } from '../auth/csrf.js';
 import { currentPerson, type Person, personWith } from '../auth/person.js';
-import { createInvoke, findRoute, type Invoke } from '../http/invoke.js';
+import { createInvoke, type Invoke } from '../http/invoke.js';
 import { renderPage } from '../http/pages.js';
 import type { Route } from '../http/route.js';
 import { createTimes } from './times.js';
@@ -56,13 +56,12 @@ export interface Shell {
   readonly may: (req: Request, permission: Permission) => boolean;
   readonly person: (req: Request) => Person;
   readonly invoke: Invoke;
-  /** Whether such a route is there at all. */
-  readonly hasRoute: (method: Route['method'], path: string) => boolean;
 }
 
 const NAVIGATION: readonly { readonly path: string; readonly text: string; readonly needs: Permission }[] = [
   { path: '/', text: 'Home', needs: 'self.read' },
   { path: '/changes', text: 'Changes', needs: 'change.read' },
+  { path: '/zero-days', text: 'Zero-days', needs: 'zeroDay.read' },
   { path: '/approvals', text: 'Approvals', needs: 'approval.decide' },
   { path: '/endpoints', text: 'Endpoints', needs: 'endpoint.read' },
   { path: '/audit', text: 'Audit log', needs: 'audit.read' },
@@ -143,6 +142,5 @@ export function createShell(deps: ConsoleDeps): Shell {
       res.redirect(303, to.path);
     },
     invoke: createInvoke(deps.routes, deps.clock),
-    hasRoute: (method, path) => findRoute(deps.routes, { method, path }) !== undefined,
   };
 }

@@ -9,6 +9,8 @@ export interface Times {
   readonly time: (at: Instant) => string;
   /** `<time>` with the distance only; the wall time is its title. */
   readonly ago: (at: Instant) => string;
+  /** `2 h 5 min`, of milliseconds. */
+  readonly span: (ms: number) => string;
   readonly zone: string;
 }
 
@@ -18,6 +20,7 @@ export function createTimes(args: { readonly zone: string; readonly now: EpochMs
   const wall = (at: EpochMs) => shown(at).slice(0, -(zone.length + 1));
   return {
     zone,
+    span: spanInWords,
     time: (given) => {
       const at = epochOf(given);
       if (at === null) return 'never';

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { unknownGroups } from '../../db/groups/groups.js';
+import { unknownAccounts } from '../../db/identity/accounts.js';
 import {
   listPolicySets,
   listPolicyVersions,
@@ -9,7 +10,8 @@ import {
   unknownCalendars,
 } from '../../db/policy/put.js';
 import { policyReachOf } from '../../db/policy/reach.js';
-import { inTransaction } from '../../db/pool.js';
+import { inTransaction, type Queryable } from '../../db/pool.js';
+import type { ApprovalRule } from '../../domain/approval/rule.js';
 import { groupsNamed } from '../../domain/fleet/selector.js';
 import type { ApiDeps } from '../deps.js';
 import { namedReads } from '../http/named-reads.js';
@@ -55,6 +57,7 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
         // A freeze nobody has imported would keep nothing shut.
         if (calendars.length > 0)
           throw invalidField('document.freezeCalendars', `no such calendar: ${calendars.join(', ')}`);
+        await checkApprovers(pool, document.patchApprovals ?? []);
         const made = await inTransaction(pool, async (client) => {
           const put = await putPolicySet(client, {
             name: params.name,
@@ -119,4 +122,20 @@ export function policySetRoutes({ pool }: ApiDeps): Route[] {
       },
     }),
   ];
+}
+
+/** An approval nobody can give would keep the endpoint shut for ever. */
+async function checkApprovers(db: Queryable, rules: readonly ApprovalRule[]): Promise<void> {
+  const named = rules.flatMap((rule, i) =>
+    (['from', 'escalateTo'] as const).flatMap((part) => {
+      const approvers = rule[part];
+      return 'accounts' in approvers
+        ? [{ field: `document.patchApprovals[${i}].${part}.accounts`, ids: approvers.accounts }]
+        : [];
+    }),
+  );
+  if (named.length === 0) return;
+  const unknown = await unknownAccounts(db, [...new Set(named.flatMap(({ ids }) => ids))]);
+  const wrong = named.find(({ ids }) => ids.some((id) => unknown.includes(id)));
+  if (wrong !== undefined) throw invalidField(wrong.field, `no such account: ${unknown.join(', ')}`);
 }

@@ -2,14 +2,17 @@ import { unknownGroups } from '../../db/groups/groups.js';
 import { inTransaction } from '../../db/pool.js';
 import { lookUpIds } from '../../db/zero-day/ids.js';
 import { loadExpeditePolicy } from '../../db/zero-day/policy.js';
+import { readZeroDay } from '../../db/zero-day/zero-day.js';
 import { NO_OVERRIDE } from '../../domain/change/override.js';
 import { MINUTE } from '../../domain/time.js';
 import { targetsOf } from '../../domain/zero-day/targets.js';
 import type { ApiDeps } from '../deps.js';
-import { invalidField, Problem } from '../http/problem.js';
+import { idParams } from '../http/paging.js';
+import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
-import { zeroDayPost, zeroDayStarted } from './schema.js';
-import { checkOverride, startZeroDay } from './start.js';
+import { startPost, zeroDayPost, zeroDayStarted } from './schema.js';
+import { checkOverride, startAgain, startZeroDay } from './start.js';
+import { unknownIds } from './unknown-ids.js';
 
 export function zeroDayRoutes(deps: ApiDeps): Route[] {
   const { reserved } = deps;
@@ -48,22 +51,35 @@ export function zeroDayRoutes(deps: ApiDeps): Route[] {
           dueAt,
         };
         const started = await inTransaction(reserved, (client) => startZeroDay(client, { wanted, policy, now }));
-        return {
-          status: started.changeId === null ? 200 : 201,
-          body: started,
-          headers: { location: `/v1/zero-day/${started.id}` },
-        };
+        return answer(started);
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/zero-day/:id/start',
+      summary: 'Start it again: for what became exposed since, or what an ended change left behind',
+      permission: 'zeroDay.create',
+      params: idParams,
+      body: startPost,
+      responses: {
+        200: { description: 'Nothing to do now, and why; it stays watched', schema: zeroDayStarted },
+        201: { description: 'The zero-day and its new change, which has started', schema: zeroDayStarted },
+      },
+      handler: async ({ params, body, person, now }) => {
+        const zeroDay = await readZeroDay(reserved, params.id);
+        if (zeroDay === null) throw notFound('zero-day');
+        const policy = await loadExpeditePolicy(reserved);
+        const override = body.override ?? NO_OVERRIDE;
+        checkOverride(policy, override);
+        const wanted = { zeroDay, reason: body.reason, override, by: person.actor, policy, now };
+        return answer(await inTransaction(reserved, (client) => startAgain(client, wanted)));
       },
     }),
   ];
 }
 
-function unknownIds(unknown: readonly { readonly field: string; readonly reason: string }[]): Problem {
-  return new Problem({
-    status: 422,
-    type: 'unknown-ids',
-    title: 'Some ids lead to no package',
-    detail: unknown.map((one) => one.reason).join('; '),
-    errors: unknown.map(({ field, reason }) => ({ field, in: 'body', reason })),
-  });
-}
+const answer = (started: Awaited<ReturnType<typeof startZeroDay>>) => ({
+  status: started.changeId === null ? 200 : 201,
+  body: started,
+  headers: { location: `/v1/zero-day/${started.id}` },
+});

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { selectorSchema } from '../../domain/fleet/selector-schema.js';
+import { REASON_CODES } from '../../domain/why/reason.js';
 import { expeditePolicySchema } from '../../domain/zero-day/expedite-policy-schema.js';
+import { EXPOSURE_STATES, NEXT_STEPS } from '../../domain/zero-day/exposure.js';
+import { pageSchema, paging } from '../http/paging.js';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9+.-]{0,127}$/, 'must be the name of a package or source');
 const cve = z.string().regex(/^CVE-\d{4}-\d{4,19}$/, 'must look like CVE-2026-12345');
@@ -29,6 +32,7 @@ export const zeroDayPost = z
   })
   .refine((body) => body.cves.length + body.packages.length > 0, { message: 'name at least one CVE or package' });
 
+/** Starting it again; without the override unless it is asked for anew. */
 export const startPost = z.strictObject({ reason: text, override: override.optional() });
 
 const overrideReply = z.object({ hours: z.boolean(), freezes: z.boolean() });
@@ -62,3 +66,104 @@ export const expeditePolicyReply = z.object({
   createdBy: z.string().nullable(),
   createdAt: z.iso.datetime().nullable(),
 });
+
+export const zeroDayQuery = z.strictObject({
+  ...paging,
+  /** `true`: while somebody is exposed; `false`: those that are over. */
+  open: z
+    .enum(['true', 'false'])
+    .transform((text) => text === 'true')
+    .optional(),
+});
+
+export const exposureQuery = z.strictObject({
+  ...paging,
+  show: z.enum(['exposed', 'fixed', 'all']).default('exposed'),
+});
+
+const time = z.iso.datetime();
+
+/** How far it has come. */
+const progress = {
+  dueAt: time,
+  /** Until the due date; below zero: it has passed. Null once nobody is exposed. */
+  secondsLeft: z.number().int().nullable(),
+  /** It is past due with endpoints exposed, or was when it ended. */
+  overdue: z.boolean(),
+  /** When inventories were last compared with it: with every scan. */
+  lookedAt: time,
+  /** Since when nobody is exposed; null: somebody is. */
+  endedAt: time.nullable(),
+  counts: z.object({
+    exposed: z.number().int(),
+    fixed: z.number().int(),
+    /** From exposed to proven fixed by a scan; null: nobody is yet. */
+    meanSecondsToPatch: z.number().int().nullable(),
+  }),
+};
+
+export const zeroDaySummary = z.object({
+  id: z.uuid(),
+  name: z.string(),
+  reason: z.string(),
+  cves: z.array(z.string()),
+  packages: z.array(z.object({ name: z.string(), minVersion: z.string().optional() })),
+  requestedBy: z.string(),
+  requestedAt: time,
+  ...progress,
+});
+
+const byCode = (codes: readonly string[]) => z.partialRecord(z.enum(codes), z.number().int());
+
+export const zeroDayDetail = zeroDaySummary.extend({
+  scope: selectorSchema.nullable(),
+  override: overrideReply,
+  targets: z.array(
+    z.object({
+      asked: z.string(),
+      kind: z.enum(['source', 'package']),
+      name: z.string(),
+      source: z.string(),
+      fixedIn: z.array(z.string()),
+      below: z.string().nullable(),
+    }),
+  ),
+  changes: z.array(
+    z.object({
+      id: z.uuid(),
+      stage: z.string(),
+      outcome: z.string().nullable(),
+      waitingFor: z.string().nullable(),
+      halted: z.boolean(),
+      requestedAt: time,
+      closedAt: time.nullable(),
+    }),
+  ),
+  /** What the exposed come down to: of the first 2,000 by name, where there are more. */
+  standing: z.object({
+    counted: z.number().int(),
+    byState: byCode(EXPOSURE_STATES),
+    byReason: byCode(REASON_CODES),
+    nextSteps: z.array(z.object({ action: z.enum(NEXT_STEPS), endpoints: z.number().int(), text: z.string() })),
+  }),
+});
+
+const exposedEndpoint = z.object({
+  endpointId: z.uuid(),
+  name: z.string(),
+  simulated: z.boolean(),
+  state: z.enum(EXPOSURE_STATES),
+  /** As `GET /v1/endpoints/{id}/why` names it; null where only inventories and the scope decide. */
+  code: z.enum(REASON_CODES).nullable(),
+  reason: z.string(),
+  since: time.nullable(),
+  until: time.nullable(),
+  exposedSince: time,
+  fixedAt: time.nullable(),
+  /** Its own package index offers the fix. */
+  offered: z.boolean(),
+  changeId: z.uuid().nullable(),
+  orderId: z.uuid().nullable(),
+});
+
+export const exposurePage = pageSchema(exposedEndpoint).extend(progress);

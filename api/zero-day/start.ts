@@ -2,26 +2,25 @@
 import type { PoolClient } from 'pg';
 import { appendAudit } from '../../db/audit/append.js';
 import { createChange } from '../../db/change/create.js';
-import { loadSelectables } from '../../db/endpoints/selectable.js';
 import { askForScans } from '../../db/plan/scope.js';
-import { loadGroups } from '../../db/policy/load.js';
 import {
   countHaving,
   countUnscanned,
   type Exposed,
   findExposed,
+  loadTakenIds,
+  ofScope,
   rememberExposed,
 } from '../../db/zero-day/endpoints.js';
 import type { StoredExpeditePolicy } from '../../db/zero-day/policy.js';
-import { insertZeroDay, type ZeroDayRow } from '../../db/zero-day/zero-day.js';
+import { insertZeroDay, listZeroDayChanges, lockZeroDay, type ZeroDayRow } from '../../db/zero-day/zero-day.js';
 import { type Override, overridesAnything } from '../../domain/change/override.js';
 import { type ChangeSpec, EXPEDITED_PRIORITY } from '../../domain/change/spec.js';
-import { matches, type Selector } from '../../domain/fleet/selector.js';
 import { type EpochMs, MINUTE } from '../../domain/time.js';
 import { deadlineMinutesOf, expeditedRings, whyNoOverride } from '../../domain/zero-day/expedite-policy.js';
 import { inclusionOf } from '../../domain/zero-day/targets.js';
 import { changeWorkflowId } from '../../workflows/ids.js';
-import { Problem } from '../http/problem.js';
+import { conflict, Problem } from '../http/problem.js';
 
 /** Who may be told to hurry: everything but the row's own id and clock. */
 type Wanted = Omit<ZeroDayRow, 'id' | 'requestedAt' | 'lookedAt' | 'exposed' | 'endedAt' | 'dueAt'> & {
@@ -136,21 +135,68 @@ function specOf(args: {
   };
 }
 
-/** Those of the exposed that the scope selects. */
-export async function ofScope(
+/**
+ * Starts it again for whoever is exposed now and is in no open change of it: what became exposed since, or what an ended change
+ * left behind.
+ * @throws Problem 409 while a change of it is being prepared: nobody knows yet whom that one takes
+ */
+export async function startAgain(
   client: PoolClient,
-  exposed: readonly Exposed[],
-  scope: Selector | null,
-): Promise<Exposed[]> {
-  if (scope === null) return [...exposed];
-  const [endpoints, groups] = [
-    await loadSelectables(client, { endpointIds: exposed.map((one) => one.endpointId) }),
-    await loadGroups(client),
-  ];
-  const selected = new Set(
-    endpoints.flatMap((endpoint) => (matches({ endpoint, selector: scope, groups }) ? [endpoint.id] : [])),
-  );
-  return exposed.filter((one) => selected.has(one.endpointId));
+  args: {
+    readonly zeroDay: ZeroDayRow;
+    readonly reason: string;
+    readonly override: Override;
+    readonly by: string;
+    readonly policy: StoredExpeditePolicy;
+    readonly now: EpochMs;
+  },
+) {
+  const { override, policy, now } = args;
+  await lockZeroDay(client, args.zeroDay.id);
+  const changes = await listZeroDayChanges(client, args.zeroDay.id);
+  const preparing = changes.find((change) => change.closedAt === null && change.planDigest === null);
+  if (preparing !== undefined) throw conflict(`change ${preparing.id} of it is still being prepared`);
+  const zeroDay = {
+    ...args.zeroDay,
+    reason: args.reason,
+    requestedBy: args.by,
+    dueAt: args.zeroDay.dueAt.getTime(),
+  };
+  const all = await findExposed(client, { targets: zeroDay.targets });
+  const inScope = await ofScope(client, all, zeroDay.scope);
+  const taken = await loadTakenIds(client, zeroDay.id);
+  const left = inScope.filter((one) => !taken.has(one.endpointId));
+  await rememberExposed(client, { zeroDayId: zeroDay.id, endpointIds: all.map((one) => one.endpointId), since: now });
+  await appendAudit(client, [
+    {
+      actor: args.by,
+      action: 'zeroDay.startedAgain',
+      subject: `zeroDay/${zeroDay.id}`,
+      detail: { reason: args.reason, override, exposed: all.length, concerned: left.length },
+    },
+  ]);
+  const changeId = await hurry(client, { zeroDay, override, exposed: left, policy, now });
+  const counts = {
+    exposed: left.length,
+    offered: left.filter((one) => one.offered).length,
+    outOfScope: all.length - inScope.length,
+    having: await countHaving(client, zeroDay.targets),
+    unscanned: await countUnscanned(client),
+  };
+  const others = inScope.length - left.length;
+  return {
+    id: zeroDay.id,
+    changeId,
+    name: zeroDay.name,
+    dueAt: args.zeroDay.dueAt.toISOString(),
+    ...counts,
+    override,
+    policyVersion: policy.version,
+    note:
+      others > 0 && left.length === 0
+        ? `Open changes of it take care of all ${others} exposed endpoints.`
+        : noteOf(counts),
+  };
 }
 
 function noteOf(counts: {
@@ -165,7 +211,7 @@ function noteOf(counts: {
   if (exposed === 0)
     return `No endpoint in scope is exposed: ${having} have it, all of them fixed by their last scan. It stays watched.${blind}`;
   if (offered === 0)
-    return `${exposed} endpoints are exposed, and none is offered a fix by its own package index: they have been asked to look again. Start it again once they have.${blind}`;
+    return `${exposed} endpoints are exposed, and none is offered a fix by its own package index: they have been asked to look again. Start it again once they have (POST /v1/zero-day/{id}/start).${blind}`;
   const rest = exposed - offered;
   const later =
     rest > 0 ? ` ${rest} are not offered one by their own package index and have been asked to look again.` : '';

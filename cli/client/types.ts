@@ -2,11 +2,15 @@
 import type { z } from 'zod';
 import type { auditEntry } from '../../api/audit/schema.js';
 import type { changeDetail, changeSummary, commandReply, stopAllReply } from '../../api/changes/schema.js';
+import type { patchReply } from '../../api/endpoints/patch-routes.js';
 import type { endpointDetail, endpointSummary } from '../../api/endpoints/schema.js';
+import type { whyReply } from '../../api/endpoints/why-routes.js';
 import type { orderSummary } from '../../api/orders/schema.js';
 
 export type EndpointSummary = z.output<typeof endpointSummary>;
 export type EndpointDetail = z.output<typeof endpointDetail>;
+export type Why = z.output<typeof whyReply>;
+export type PatchStarted = z.output<typeof patchReply>;
 export type ChangeSummary = z.output<typeof changeSummary>;
 export type ChangeDetail = z.output<typeof changeDetail>;
 export type RingState = ChangeDetail['rings'][number];

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { EndpointDetail, EndpointSummary } from '../client/types.js';
+import type { EndpointDetail, EndpointSummary, PatchStarted, Why } from '../client/types.js';
 import { CliError, EXIT } from '../exit-codes.js';
 import { plain } from '../output/plain.js';
 import type { Screen } from '../output/screen.js';
@@ -35,6 +35,16 @@ export function registerEndpoints(program: Command): void {
     .option('--reason <text>', 'why')
     .option('--lift', 'end the hold')
     .action(hold);
+  apiCommand(endpoints.command('patch <endpoint>'))
+    .description('Start a change over this one alone, still behind its policy, its hours and its approvals')
+    .option('--package <name>', 'only this package or source; may be given again', collect)
+    .option('--cve <id>', 'only what fixes this; may be given again', collect)
+    .requiredOption('--reason <text>', 'why')
+    .action(patch);
+  apiCommand(endpoints.command('why <endpoint>'))
+    .description('Why it is not patched yet: one sentence, and the chain behind it')
+    .option('--package <name>', 'only of this package or source')
+    .action(why);
   apiCommand(endpoints.command('retire <endpoint>'))
     .description('Take an endpoint out for good; what it still has open ends')
     .requiredOption('--reason <text>', 'why')
@@ -136,6 +146,36 @@ async function hold(wanted: string, options: ApiOptions & { until?: string; reas
       ? `${plain(endpoint.name)} is no longer on hold.`
       : `${plain(endpoint.name)} gets no change until ${screen.zone.named(endpoint.holdUntil)}.`,
   );
+}
+
+interface PatchOptions extends ApiOptions {
+  readonly package?: readonly string[];
+  readonly cve?: readonly string[];
+  readonly reason: string;
+}
+
+async function patch(wanted: string, options: PatchOptions): Promise<void> {
+  const { client, screen } = await openApi(options);
+  const id = await findEndpoint(client, wanted);
+  const { package: packages = [], cve: cves = [], reason } = options;
+  const reply = await client.post<PatchStarted>(`/v1/endpoints/${id}/patch`, { reason, packages, cves });
+  if (screen.json) return screen.value(reply);
+  const asked =
+    reply.approvals === 0
+      ? ''
+      : ` It waits for ${reply.approvals === 1 ? 'an approval' : `${reply.approvals} approvals`} first.`;
+  screen.line(plain(`Started ${reply.changeId} (${reply.name}).${asked}`));
+  for (const reason of reply.waitsFor) screen.line(plain(`Besides: ${reason}.`));
+  screen.line(`Follow it: ringmaster cycle watch ${reply.changeId}`);
+}
+
+async function why(wanted: string, options: ApiOptions & { readonly package?: string }): Promise<void> {
+  const { client, screen } = await openApi(options);
+  const path = `/v1/endpoints/${await findEndpoint(client, wanted)}/why`;
+  const found = await client.get<Why>(path, { package: options.package });
+  if (screen.json) return screen.value(found);
+  screen.line(plain(found.sentence));
+  for (const { text } of found.chain.slice(1)) screen.line(plain(`  and ${text}`));
 }
 
 async function retire(wanted: string, options: ApiOptions & { reason: string; yes?: boolean }) {

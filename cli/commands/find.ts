@@ -1,6 +1,7 @@
 /** From what people type (a name, the beginning of an id) to the one thing meant. */
 import type { ApiClient } from '../client/http-client.js';
 import type { ChangeSummary, EndpointSummary } from '../client/types.js';
+import type { ZeroDaySummary } from '../client/zero-day-types.js';
 import { CliError, EXIT } from '../exit-codes.js';
 import { plain } from '../output/plain.js';
 
@@ -28,6 +29,16 @@ export async function findChange(client: ApiClient, wanted: string): Promise<str
   // A schedule gives all its cycles the same name: the one still open is meant.
   const open = found.filter((one) => one.closedAt === null);
   return theOne('change', wanted, open.length === 1 ? open : found);
+}
+
+/** The zero-day's id, from an id, the first characters of one, or a name. */
+export async function findZeroDay(client: ApiClient, wanted: string): Promise<string> {
+  if (UUID.test(wanted)) return wanted.toLowerCase();
+  const found: ZeroDaySummary[] = [];
+  for await (const one of client.pages<ZeroDaySummary>('/v1/zero-day')) {
+    if (one.name === wanted || (PREFIX.test(wanted) && one.id.startsWith(wanted.toLowerCase()))) found.push(one);
+  }
+  return theOne('zero-day', wanted, found);
 }
 
 function theOne(

@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { WRONG_CODE } from '../../domain/approval/refusal.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
+import type { ApprovalRequest } from './request.js';
 
 export interface LockedDecision {
   readonly id: string;
@@ -18,10 +19,12 @@ export interface LockedDecision {
   readonly wrongCodes: number;
 }
 
-/** The decision under its request's lock, so that two decisions are judged one after the other. */
+/** The decision under the lock of every request of its ring, so that two decisions are judged one after the other. */
 export async function lockDecision(client: PoolClient, decisionId: string): Promise<LockedDecision | null> {
   await client.query(
-    'SELECT 1 FROM approval_request WHERE id = (SELECT request_id FROM approval_decision WHERE id = $1) FOR UPDATE',
+    `SELECT 1 FROM approval_request WHERE (change_id, ring) = (
+       SELECT r.change_id, r.ring FROM approval_request r JOIN approval_decision d ON d.request_id = r.id WHERE d.id = $1)
+      ORDER BY id FOR UPDATE`,
     [decisionId],
   );
   const { rows } = await client.query<LockedDecision>(
@@ -33,6 +36,35 @@ export async function lockDecision(client: PoolClient, decisionId: string): Prom
     [decisionId, WRONG_CODE],
   );
   return rows[0] ?? null;
+}
+
+/**
+ * Whether this person's approval of the same ring and plan counts for another rule already, and one of the two wants distinct
+ * people. What was asked before some request of the ring came to nothing was another round: then all were asked anew.
+ */
+export async function approvedByOtherRule(
+  client: PoolClient,
+  { request, decision }: { readonly request: ApprovalRequest; readonly decision: LockedDecision },
+): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT 1 FROM approval_request r JOIN approval_decision d ON d.request_id = r.id
+      WHERE r.change_id = $1 AND r.ring = $2 AND r.plan_digest = $3 AND r.id <> $4 AND r.state IN ('open', 'approved')
+        AND d.account_id = $5 AND d.state = 'counted' AND d.decision = 'approve'
+        AND ($6 OR (r.rule -> 'distinctPeople') = 'true')
+        AND NOT EXISTS (
+          SELECT FROM approval_request q WHERE q.change_id = r.change_id AND q.ring = r.ring AND q.state NOT IN ('open', 'approved')
+             AND q.closed_at >= r.opened_at AND q.closed_at <= to_timestamp($7 / 1000.0)) LIMIT 1`,
+    [
+      request.changeId,
+      request.ring,
+      request.planDigest,
+      request.id,
+      decision.accountId,
+      request.rule.distinctPeople === true,
+      request.openedAt,
+    ],
+  );
+  return rows.length > 0;
 }
 
 /** Writes the verdict; the code as typed is gone from then on. */

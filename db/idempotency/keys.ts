@@ -72,8 +72,9 @@ export async function claimKey(
   if (row === undefined) return { state: 'inFlight', retryInMs: 0 };
   if (row.fingerprint !== args.fingerprint) return { state: 'otherRequest' };
   if (row.reply !== null) return { state: 'answered', reply: row.reply };
-  if (row.committed) return { state: 'replyLost' };
-  return { state: 'inFlight', retryInMs: Math.max(0, row.claimedAt.getTime() + LEASE_MS - args.now) };
+  const retryInMs = Math.max(0, row.claimedAt.getTime() + LEASE_MS - args.now);
+  // Between commit and stored reply lies a moment; only after the lease is it a crash.
+  return row.committed && retryInMs === 0 ? { state: 'replyLost' } : { state: 'inFlight', retryInMs };
 }
 
 /**

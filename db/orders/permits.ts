@@ -3,9 +3,10 @@ import { BEFORE_APPLY } from '../../domain/order/index.js';
 import { PERMIT_VALID_MS } from '../../domain/order/permit.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { PermitDocument } from '../../protocol/messages.js';
+import { GATE_OPEN } from './gates.js';
 import { type Lane, withLane } from './lane.js';
 import { quoted } from './move-set.js';
-import { at, prepared, toEpoch } from './rows.js';
+import { at, prepared, toEpoch, wakeEndpoints } from './rows.js';
 import type { OrderSigner } from './types.js';
 
 /** A permit with less left than this is made anew. */
@@ -45,10 +46,11 @@ export async function writePermits(
 }
 
 const STALE = prepared(`
-  SELECT o.id, o.endpoint_id, o.next_close, o.window_closes
+  SELECT o.id, o.endpoint_id, o.next_close, o.window_closes, p.start_by IS NULL AS awaited
     FROM order_state o LEFT JOIN order_permit p ON p.order_id = o.id
    WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND o.phase = 'holding'
      AND o.state IN (${quoted(BEFORE_APPLY)}) AND o.next_open <= ${at('$4')} AND o.next_close > ${at('$4')}
+     AND ${GATE_OPEN}
      AND (p.start_by IS NULL OR p.start_by < least(${at('$5')}, o.next_close, ${at('$6')}) OR p.start_by > o.next_close)
    ORDER BY p.start_by NULLS FIRST LIMIT ${BATCH}`);
 
@@ -67,7 +69,13 @@ export async function refreshPermits(
     ...STALE,
     values: [lane.changeId, lane.ring, lane.target, args.now, args.now + REFRESH_BELOW_MS, Math.trunc(end)],
   });
-  if (rows.length > 0) await writePermits(client, lane, { ...args, orders: rows.map(toPermitFor) });
+  if (rows.length === 0) return;
+  await writePermits(client, lane, { ...args, orders: rows.map(toPermitFor) });
+  // An order that had none may have been waiting at its endpoint for a gate to open.
+  await wakeEndpoints(
+    client,
+    rows.filter((row) => row.awaited).map((row) => row.endpoint_id),
+  );
 }
 
 const WAITING_FOR_REBOOT = prepared(`

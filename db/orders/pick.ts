@@ -12,12 +12,13 @@ import { at, prepared } from './rows.js';
 const GIVES_WAY = `(h.change_id IS DISTINCT FROM o.change_id AND h.priority < o.priority
   AND h.state IN (${quoted(BEFORE_APPLY)}) AND h.permit_until IS NULL)`;
 
-/** Members of quorum groups that count as away: a mutating order holds them, or this change left them broken. */
+/** Members of quorum groups that count as away: a mutating order holds them, this change left them broken, or hooks on the server still have to bring them back. */
 const AWAY = `
   SELECT m.quorum_id, m.endpoint_id FROM quorum_member m
    WHERE EXISTS (SELECT FROM order_state h WHERE h.endpoint_id = m.endpoint_id AND h.phase = 'holding' AND h.kind IN ('change', 'revert'))
       OR EXISTS (SELECT FROM order_state b WHERE b.change_id = $1 AND b.endpoint_id = m.endpoint_id AND b.kind IN ('change', 'revert')
-                    AND NOT b.retried AND (b.state = 'revertFailed' OR b.state = 'failed' AND b.started_at IS NOT NULL))`;
+                    AND NOT b.retried AND (b.state = 'revertFailed' OR b.state = 'failed' AND b.started_at IS NOT NULL))
+      OR EXISTS (SELECT FROM order_gate g WHERE g.endpoint_id = m.endpoint_id AND g.state <> 'done' AND g.begun_at IS NOT NULL)`;
 
 /**
  * Walks the queue in its order and stops at the limit: the look at each endpoint is kept from becoming a join of everything

@@ -9,6 +9,7 @@ import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
 import { setHalted } from './budget-halt.js';
 import { countLane, type LaneCounts } from './counts.js';
+import { shutGates } from './gates.js';
 import { type Lane, lockLane } from './lane.js';
 import { moveOrders } from './move-set.js';
 import { permitReboots, refreshPermits, writePermits } from './permits.js';
@@ -65,7 +66,7 @@ export async function releaseTick(
       : await haltIfNeeded(client, lane, { counted, now });
     if (halt !== null) return result({ lane, counted, now, released: 0, halt });
 
-    const room = await roomNow(client, lane, counted.counts);
+    const room = (await roomNow(client, lane, counted.counts)) - (await notBackYet(client, lane));
     const released = room > 0 && counted.active > 0 ? await letOut(deps, client, lane, { now, room, counted }) : 0;
     await refreshPermits(client, lane, { ...deps, now });
     await permitReboots(client, lane, { ...deps, now });
@@ -127,6 +128,17 @@ async function roomNow(client: PoolClient, lane: Lane, counts: RingCounts): Prom
   return Math.min(RELEASE_BATCH, roomFor({ terms, concurrency: pace.concurrency, ...counts }));
 }
 
+/** Orders that have ended, and whose endpoints hooks on the server still have to bring back: they take up room until then. */
+async function notBackYet(client: PoolClient, lane: Lane): Promise<number> {
+  if (lane.target === 'stage') return 0;
+  const { rows } = await client.query(
+    `SELECT count(*)::int AS n FROM order_gate g JOIN order_state o ON o.id = g.order_id
+      WHERE g.state <> 'done' AND g.begun_at IS NOT NULL AND o.phase = 'done' AND o.change_id = $1 AND o.ring = $2`,
+    [lane.changeId, lane.ring],
+  );
+  return rows[0].n;
+}
+
 async function letOut(
   deps: ReleaseDeps,
   client: PoolClient,
@@ -160,12 +172,15 @@ async function letOut(
     windowCloses: toEpoch(row.window_closes) ?? toEpoch(row.next_close) ?? 0,
   }));
   await writeEnvelopes(client, {
-    deps,
-    lane,
+    signer: deps.signer,
     documents: orders.map((o) => documents.get(o.orderId) as OrderDocument),
     now,
   });
-  if (lane.target !== 'stage') await writePermits(client, lane, { signer: deps.signer, now, orders });
+  if (lane.target !== 'stage') {
+    const gated = await shutGates(client, ready, now);
+    const permitted = orders.filter((order) => !gated.has(order.orderId));
+    await writePermits(client, lane, { signer: deps.signer, now, orders: permitted });
+  }
   await appendAudit(client, [
     {
       actor: 'worker',
@@ -241,18 +256,18 @@ async function setAside(
   ]);
 }
 
-async function writeEnvelopes(
+/** Signs these orders and keeps what is handed out of them. */
+export async function writeEnvelopes(
   client: PoolClient,
   args: {
-    readonly deps: ReleaseDeps;
-    readonly lane: Lane;
+    readonly signer: OrderSigner;
     readonly documents: readonly OrderDocument[];
     readonly now: EpochMs;
   },
 ): Promise<void> {
-  const { deps, lane, now } = args;
+  const { signer, now } = args;
   const documents = args.documents.map((document) =>
-    lane.target === 'revert'
+    document.kind === 'revert'
       ? { ...document, expiresAt: Math.max(document.expiresAt, now + REVERT_VALID_MS) }
       : document,
   );
@@ -260,7 +275,7 @@ async function writeEnvelopes(
     `INSERT INTO order_envelope (order_id, envelope, signed_at)
      SELECT e.id, e.envelope, to_timestamp($3 / 1000.0) FROM unnest($1::uuid[], $2::jsonb[]) AS e (id, envelope)
      ON CONFLICT (order_id) DO UPDATE SET envelope = excluded.envelope, signed_at = excluded.signed_at`,
-    [documents.map((d) => d.orderId), documents.map((d) => JSON.stringify(deps.signer.signOrder(d))), now],
+    [documents.map((d) => d.orderId), documents.map((d) => JSON.stringify(signer.signOrder(d))), now],
   );
 }
 

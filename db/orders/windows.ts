@@ -4,7 +4,7 @@ import type { Override } from '../../domain/change/override.js';
 import { BEFORE_APPLY } from '../../domain/order/index.js';
 import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import type { EpochMs } from '../../domain/time.js';
-import { inTransaction } from '../pool.js';
+import { inTransaction, type Queryable } from '../pool.js';
 import { quoted } from './move-set.js';
 import { at } from './rows.js';
 import type { OrderTarget } from './types.js';
@@ -80,7 +80,7 @@ export async function loadWindowGroups(
 }
 
 /** Freeze calendars by name, as imported; a name that is missing is not in the answer. */
-export async function loadFreezeTexts(pool: Pool, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
+export async function loadFreezeTexts(pool: Queryable, names: readonly string[]): Promise<ReadonlyMap<string, string>> {
   const { rows } = await pool.query('SELECT name, icalendar FROM freeze_calendar WHERE name = ANY ($1::text[])', [
     names,
   ]);

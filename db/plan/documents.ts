@@ -3,6 +3,7 @@
 import { OPENSCAP } from '../../domain/baseline/rule-name.js';
 import type { PackageUpdate } from '../../domain/content/index.js';
 import type { OrderKind } from '../../domain/order/index.js';
+import { endpointHooks } from '../../domain/policy/hooks.js';
 import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import type { EpochMs } from '../../domain/time.js';
 import { DAY } from '../../domain/time.js';
@@ -137,7 +138,7 @@ function documentOf(args: {
     reverts: row.reverts,
     reboot: mutates && policy !== null ? policy.reboot : 'never',
     healthChecks: mutates && policy !== null ? (policy.healthChecks as OrderDocument['healthChecks']) : [],
-    hooks: mutates && policy !== null ? (policy.hooks as OrderDocument['hooks']) : [],
+    hooks: mutates && policy !== null ? [...endpointHooks(policy)] : [],
     rateLimit: policy?.stageRateLimit ?? null,
     ...(baseline === undefined ? {} : { baseline }),
   };

@@ -1,8 +1,11 @@
 /** Which endpoints a zero-day concerns: by what is installed, never by what a plan says. */
 
+import { matches, type Selector } from '../../domain/fleet/selector.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Target } from '../../domain/zero-day/target.js';
 import { judgeStanding } from '../../domain/zero-day/target.js';
+import { loadSelectables } from '../endpoints/selectable.js';
+import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
 
 export interface Exposed {
@@ -79,13 +82,31 @@ export async function countUnscanned(db: Queryable): Promise<number> {
   return rows[0]?.n ?? 0;
 }
 
-/** Endpoints of a zero-day that are not proven fixed. */
-export async function loadExposedIds(db: Queryable, zeroDayId: string): Promise<string[]> {
+/** Endpoints that one of its changes is to fix: not proven fixed, and in no ring of another open change of the zero-day. */
+export async function loadExposedIds(
+  db: Queryable,
+  args: { readonly zeroDayId: string; readonly changeId: string },
+): Promise<string[]> {
   const { rows } = await db.query<{ endpoint_id: string }>(
-    'SELECT endpoint_id FROM zero_day_endpoint WHERE zero_day_id = $1 AND fixed_at IS NULL ORDER BY endpoint_id',
-    [zeroDayId],
+    `SELECT z.endpoint_id FROM zero_day_endpoint z
+      WHERE z.zero_day_id = $1 AND z.fixed_at IS NULL
+        AND NOT EXISTS (SELECT FROM plan_endpoint pe JOIN change c ON c.id = pe.change_id
+                         WHERE pe.endpoint_id = z.endpoint_id AND pe.ring IS NOT NULL
+                           AND c.zero_day_id = $1 AND c.closed_at IS NULL AND c.id <> $2)
+      ORDER BY z.endpoint_id`,
+    [args.zeroDayId, args.changeId],
   );
   return rows.map((row) => row.endpoint_id);
+}
+
+/** Endpoints in a ring of one of its open changes: those take care of them. */
+export async function loadTakenIds(db: Queryable, zeroDayId: string): Promise<ReadonlySet<string>> {
+  const { rows } = await db.query<{ endpoint_id: string }>(
+    `SELECT pe.endpoint_id FROM plan_endpoint pe JOIN change c ON c.id = pe.change_id
+      WHERE c.zero_day_id = $1 AND c.closed_at IS NULL AND pe.ring IS NOT NULL`,
+    [zeroDayId],
+  );
+  return new Set(rows.map((row) => row.endpoint_id));
 }
 
 /** Remembers endpoints as exposed; those remembered already stay as they are. */
@@ -99,4 +120,17 @@ export async function rememberExposed(
      SELECT $1, id, to_timestamp($3 / 1000.0) FROM unnest($2::uuid[]) AS id ON CONFLICT DO NOTHING`,
     [args.zeroDayId, args.endpointIds, args.since],
   );
+}
+
+/** Those of the exposed that the scope selects. */
+export async function ofScope(db: Queryable, exposed: readonly Exposed[], scope: Selector | null): Promise<Exposed[]> {
+  if (scope === null) return [...exposed];
+  const [endpoints, groups] = [
+    await loadSelectables(db, { endpointIds: exposed.map((one) => one.endpointId) }),
+    await loadGroups(db),
+  ];
+  const selected = new Set(
+    endpoints.flatMap((endpoint) => (matches({ endpoint, selector: scope, groups }) ? [endpoint.id] : [])),
+  );
+  return exposed.filter((one) => selected.has(one.endpointId));
 }

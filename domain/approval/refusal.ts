@@ -8,5 +8,7 @@ export const WRONG_CODE = 'the one-time code is wrong';
 
 export const TOO_MANY_WRONG_CODES = `${MAX_WRONG_CODES} wrong codes were typed: no code opens this request for you any more`;
 export const NO_CODE_TYPED = 'this decision needs your one-time code';
+export const APPROVED_BY_OTHER_RULE =
+  'you have approved this ring by another of its rules already, and its rules want distinct people';
 export const NO_CODE_SENT =
   'no one-time code could be sent to you: you have no second channel apart from the mailbox that got the link';

@@ -22,6 +22,7 @@ export const approvalRuleSchema = z
   .strictObject({
     from: approversSchema,
     quorum: z.number().int().min(1).max(100),
+    distinctPeople: z.boolean().optional(),
     remindEveryMinutes: minutes,
     escalateAfterMinutes: minutes,
     escalateTo: approversSchema,

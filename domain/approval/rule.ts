@@ -13,6 +13,8 @@ export interface ApprovalRule {
   readonly from: Approvers;
   /** How many distinct people must approve; the requester never counts. One rejection rejects. */
   readonly quorum: number;
+  /** Whoever approves by this rule counts for no other rule of the ring, and the other way round. */
+  readonly distinctPeople?: boolean | undefined;
   readonly remindEveryMinutes: number;
   readonly escalateAfterMinutes: number;
   readonly escalateTo: Approvers;

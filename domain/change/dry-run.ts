@@ -9,6 +9,7 @@ import type { KindPlan } from './kind-plan.js';
 import { type ProjectedHours, projectRings } from './projection.js';
 import type { ScopeDecision } from './scope.js';
 import type { ChangeSpec } from './spec.js';
+import { planUndoable } from './undoable.js';
 
 /** Endpoints that share a reason, the first of them by name. */
 export interface Reasoned {
@@ -44,6 +45,8 @@ export interface PlannedRing {
   readonly stragglers: number;
   readonly never: number;
   readonly worstCaseFailures: number;
+  /** Endpoints that get what nothing takes back, without a snapshot: whoever is asked here, two people have to approve. */
+  readonly withoutWayBack: number;
 }
 
 /** Times are ISO 8601 in UTC. */
@@ -59,6 +62,8 @@ export interface ChangePlan {
   readonly excluded: readonly Reasoned[];
   readonly stragglers: readonly Reasoned[];
   readonly cannot: readonly Reasoned[];
+  /** Get the rest, but not what nothing takes back: their policy takes no snapshot, and their ring asks nobody. */
+  readonly withheld: readonly Reasoned[];
   readonly notes: readonly string[];
 }
 
@@ -74,7 +79,8 @@ export interface DryRunInput {
   readonly now: EpochMs;
   readonly scope: ScopeDecision;
   readonly groups: ReadonlyMap<string, Group>;
-  readonly kindPlan: KindPlan;
+  /** The kind's plan; `careful`: endpoints that must be able to go back. */
+  readonly plan: (careful: ReadonlySet<string>) => KindPlan;
   readonly names: ReadonlyMap<string, string>;
   readonly facts: ReadonlyMap<string, EndpointFacts>;
   readonly quorums: ReadonlyMap<string, number>;
@@ -90,19 +96,28 @@ export type DryRunResult =
 /** How many endpoints, or windows, a list names before it only counts. */
 const NAMED = 10;
 
-export function dryRun(input: DryRunInput): DryRunResult {
+export async function dryRun(input: DryRunInput): Promise<DryRunResult> {
   const { spec, now } = input;
   const deadline = now + spec.deadlineMinutes * MINUTE;
-  const drafted = draftRows({
-    // The same specification draws the same shares; the change itself will have an id, and so draw others.
-    changeId: sha256Hex('dry run\n', spec.name),
+  const undoable = await planUndoable({
+    included: input.scope.included,
     rings: spec.rings,
-    ...input.scope,
-    groups: input.groups,
-    kindPlan: input.kindPlan,
-    before: [],
-    openedRings: new Set(),
+    plan: (careful) => {
+      const kindPlan = input.plan(careful);
+      const drafted = draftRows({
+        // The same specification draws the same shares; the change itself will have an id, and so draw others.
+        changeId: sha256Hex('dry run\n', spec.name),
+        rings: spec.rings,
+        ...input.scope,
+        groups: input.groups,
+        kindPlan,
+        before: [],
+        openedRings: new Set(),
+      });
+      return { kindPlan, drafted, rows: drafted.kind === 'drafted' ? drafted.rows : [] };
+    },
   });
+  const { kindPlan, drafted } = undoable.planned;
   if (drafted.kind === 'malformed') return { ok: false, reason: drafted.reason };
   const hours = hoursOf(input, drafted.placed);
   const waves = new Map(drafted.rows.map((row) => [row.endpointId, row.wave]));
@@ -148,6 +163,7 @@ export function dryRun(input: DryRunInput): DryRunResult {
       stragglers: behind.filter((one) => one.inTime).length,
       never: behind.filter((one) => !one.inTime).length,
       worstCaseFailures: projected?.worstCaseFailures ?? 0,
+      withoutWayBack: undoable.bare.get(ordinal) ?? 0,
     };
   });
   const reasoned = (found: readonly { readonly endpointId: string; readonly reason: string }[]) =>
@@ -160,8 +176,8 @@ export function dryRun(input: DryRunInput): DryRunResult {
       endpoints: drafted.placed.length,
       finishes: new Date(projection.finishes).toISOString(),
       rings,
-      updates: countUpdates(input.kindPlan, drafted.placed),
-      cves: [...new Set(input.kindPlan.facts.flatMap((fact) => fact.cves))].sort(),
+      updates: countUpdates(kindPlan, drafted.placed),
+      cves: [...new Set(kindPlan.facts.flatMap((fact) => fact.cves))].sort(),
       excluded: reasoned(
         drafted.rows.flatMap(({ endpointId, ring, reason }) =>
           ring === null ? [{ endpointId, reason: reason ?? '' }] : [],
@@ -169,6 +185,7 @@ export function dryRun(input: DryRunInput): DryRunResult {
       ),
       stragglers: reasoned(projection.leftBehind.filter((one) => one.inTime)),
       cannot: reasoned(projection.leftBehind.filter((one) => !one.inTime)),
+      withheld: reasoned(withheldOf(kindPlan, undoable.careful)),
       notes: notesOf(input, rings),
     },
   };
@@ -267,6 +284,19 @@ export function byReason(
     .sort((a, b) => b.endpoints - a.endpoints || (a.reason < b.reason ? -1 : 1));
 }
 
+/** One entry per endpoint and update that was put off because nothing would take it back. */
+function withheldOf(kindPlan: KindPlan, careful: ReadonlySet<string>) {
+  return kindPlan.works.flatMap((work) =>
+    work.triage.flatMap((note) =>
+      note.outcome === 'deferred' && note.rule === 'noWayBack'
+        ? work.endpointIds.flatMap((endpointId) =>
+            careful.has(endpointId) ? [{ endpointId, reason: `${note.name}: ${note.reason}` }] : [],
+          )
+        : [],
+    ),
+  );
+}
+
 function notesOf(input: DryRunInput, rings: readonly PlannedRing[]): string[] {
   const notes: string[] = [];
   if (input.spec.rings.some((ring) => 'sharePercent' in ring.select))
@@ -276,6 +306,10 @@ function notesOf(input: DryRunInput, rings: readonly PlannedRing[]): string[] {
       `${input.stale} inventories are old or incomplete: the change asks for fresh scans first, and may find more or less to do`,
     );
   for (const ring of rings) {
+    if (ring.withoutWayBack > 0)
+      notes.push(
+        `ring ${ring.ordinal} (${ring.name}): ${ring.withoutWayBack} endpoints get updates that nothing takes back, without a snapshot, so two people have to approve`,
+      );
     if (ring.endpoints > 0 && ring.begins === null)
       notes.push(
         `nobody in ring ${ring.ordinal} (${ring.name}) can begin, so it proves nothing and holds those after it`,

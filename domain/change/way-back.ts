@@ -24,7 +24,8 @@ export function asksPeople(ring: { readonly approvals: readonly unknown[] }): bo
 
 /**
  * How many people a rule really asks for: where endpoints of the ring get such updates without a snapshot, a single
- * approval is not enough. A ring with several rules has its second approval already.
+ * approval is not enough. A ring with several rules has its second approval already, by people who are then distinct
+ * ({@link distinctFor}).
  */
 export function quorumFor(args: {
   readonly quorum: number;
@@ -34,4 +35,12 @@ export function quorumFor(args: {
   readonly withoutNet: number;
 }): number {
   return args.withoutNet > 0 && args.rules < 2 ? Math.max(2, args.quorum) : args.quorum;
+}
+
+/** Whether whoever approves by this rule counts for no other of the ring: it says so, or one person's word is not enough. */
+export function distinctFor(args: {
+  readonly distinctPeople: boolean | undefined;
+  readonly withoutNet: number;
+}): boolean {
+  return args.distinctPeople === true || args.withoutNet > 0;
 }

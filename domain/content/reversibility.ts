@@ -55,12 +55,6 @@ const DATABASE_TWO =
   /^(mariadb-server(-.*)?|mysql-(community-)?server(-.*)?|percona-server-server(-.*)?|mongodb(-org)?-server|cassandra)$/;
 const isDatabase = (name: string): boolean => DATABASE_ONE.test(name) || DATABASE_TWO.test(name);
 
-/**
- * Rules of what no package file brings back, however many are at hand: carried out only with a snapshot or a second approval.
- * The other irreversible ones are a matter of files: the agent may still have the old one, and approvers are told.
- */
-export const NO_WAY_BACK: readonly string[] = ['kernel', 'boot-chain', 'database-major'];
-
 /** The rules, in order. Reasons are shown to approvers as they stand. */
 export const REVERSIBILITY_RULES: readonly Rule[] = [
   {
@@ -110,6 +104,14 @@ export const REVERSIBILITY_RULES: readonly Rule[] = [
     matches: ({ update }) => update.from === null,
   },
 ];
+
+/**
+ * Rules of what the package manager can't take back, for whatever reason: carried out only with a snapshot or a second approval
+ * (design §5).
+ */
+export const NO_WAY_BACK: readonly string[] = REVERSIBILITY_RULES.filter((rule) => rule.class === 'irreversible').map(
+  (rule) => rule.id,
+);
 
 /** Verdict per `name:arch`. A version that does not parse counts as a major change: what can't be told is not safe. */
 export function classifyUpdates(input: ClassifyInput): Map<string, ReversibilityVerdict> {

@@ -15,6 +15,8 @@ export type ServerEvent =
   | { readonly type: 'withdraw' }
   | { readonly type: 'supersede' }
   | { readonly type: 'skip'; readonly reason: string }
+  /** A hook on the server that must succeed before it did not. */
+  | { readonly type: 'gateFailed'; readonly reason: string }
   /** The order's deadline went by before the endpoint began. */
   | { readonly type: 'expire' }
   /** The endpoint began and went quiet for longer than the state allows. */

@@ -63,7 +63,10 @@ class World {
     const before = this.server;
     const result = reduceOrder(before, event);
     if (result.kind === 'moved') this.server = result.order;
-    if (result.kind === 'moved' && ['withdrawn', 'superseded', 'skipped'].includes(result.order.state)) {
+    if (
+      result.kind === 'moved' &&
+      (['withdrawn', 'superseded', 'skipped'].includes(result.order.state) || event.type === 'gateFailed')
+    ) {
       // The heart of it: what has been taken back can not have begun, and can not begin any more.
       if (!this.rogue) expect(this.applied).toBe(0);
       this.withdrawnBeforeStart = true;
@@ -294,6 +297,7 @@ const acts = fc.oneof(
         { type: 'supersede' },
         { type: 'skip', reason: 'r' },
         { type: 'recall' },
+        { type: 'gateFailed', reason: 'r' },
         { type: 'expire' },
         { type: 'silence' },
         { type: 'abandon', reason: 'r' },

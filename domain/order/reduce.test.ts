@@ -19,6 +19,7 @@ const SERVER: Readonly<Record<ServerEvent['type'], ServerEvent>> = {
   withdraw: { type: 'withdraw' },
   supersede: { type: 'supersede' },
   skip: { type: 'skip', reason: 'r' },
+  gateFailed: { type: 'gateFailed', reason: 'r' },
   expire: { type: 'expire' },
   silence: { type: 'silence' },
   abandon: { type: 'abandon', reason: 'r' },
@@ -171,7 +172,7 @@ describe('permits', () => {
   const until = T0 + MINUTE;
   const staged = (some: Partial<OrderCore> = {}) => order('change', 'staged', { permitUntil: until, ...some });
 
-  it.each(['recall', 'withdraw', 'supersede', 'skip'] as const)('%s waits while one is out', (type) => {
+  it.each(['recall', 'withdraw', 'supersede', 'skip', 'gateFailed'] as const)('%s waits while one is out', (type) => {
     const state = type === 'recall' ? 'released' : 'staged';
     expect(reduceOrder(order('change', state, { permitUntil: until }), event(type))).toEqual({
       kind: 'permitOutstanding',

@@ -32,6 +32,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { actor: 'server', event: 'withdraw', from: BEFORE_APPLY, to: 'withdrawn', kinds: all, needsNoPermit: true },
   { actor: 'server', event: 'supersede', from: BEFORE_APPLY, to: 'superseded', kinds: all, needsNoPermit: true },
   { actor: 'server', event: 'skip', from: BEFORE_APPLY, to: 'skipped', kinds: all, needsNoPermit: true },
+  { actor: 'server', event: 'gateFailed', from: handedOut, to: 'failed', kinds: mutating, needsNoPermit: true },
   { actor: 'server', event: 'expire', from: BEFORE_APPLY, to: 'expired', kinds: all },
   { actor: 'server', event: 'silence', from: begun, to: 'stalled', kinds: mutating },
   { actor: 'server', event: 'abandon', from: [...begun, 'stalled'], to: 'failed', kinds: mutating },

@@ -1,5 +1,6 @@
 /** Reading an untrusted policy. Hours that can't be read are refused here, and never open where they are used. */
 import { z } from 'zod';
+import { approvalRuleSchema } from '../approval/rule-schema.js';
 import { selectorSchema } from '../fleet/selector-schema.js';
 import { hoursSchema } from '../schedule/index.js';
 import type { PolicyDocument } from './policy-set.js';
@@ -18,12 +19,21 @@ const healthCheckSchema = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('named'), name: plainName }),
 ]);
 
-const hookSchema = z.strictObject({
+const hook = {
   name: plainName,
   when: z.enum(['before', 'after']),
   onFailure: z.enum(['fail', 'ignore']),
   timeoutSeconds: z.number().int().min(1).max(3_600),
-});
+};
+/** A hook on the server runs only if it is these very bytes, so they are part of what is approved. */
+const hookSchema = z.union([
+  z.strictObject({ ...hook, runsOn: z.literal('endpoint').optional() }),
+  z.strictObject({
+    ...hook,
+    runsOn: z.literal('server'),
+    sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be the SHA-256 of the program, in lower-case hex'),
+  }),
+]);
 
 export const policyDocumentSchema = z.strictObject({
   appliesTo: selectorSchema,
@@ -44,4 +54,5 @@ export const policyDocumentSchema = z.strictObject({
     .min(5)
     .max(366 * 24 * 60)
     .optional(),
+  patchApprovals: z.array(approvalRuleSchema).max(10).optional(),
 }) satisfies z.ZodType<PolicyDocument>;

@@ -1,4 +1,5 @@
 /** What applies to an endpoint: its hours, reboots, checks. No policy set → no change. */
+import type { ApprovalRule } from '../approval/rule.js';
 import type { Selector } from '../fleet/selector.js';
 
 export interface PolicySet {
@@ -23,6 +24,8 @@ export interface PolicyDocument {
   readonly stageRateLimit: number | null;
   /** How often the endpoint is measured by its baselines; left out: daily. */
   readonly revisitMinutes?: number | undefined;
+  /** Asked before somebody's change to one endpoint alone begins (`POST /v1/endpoints/{id}/patch`); left out: nobody is. */
+  readonly patchApprovals?: readonly ApprovalRule[] | undefined;
 }
 
 export type PolicyResolution =

@@ -282,6 +282,26 @@ describeRealHosts('the agent on a real host', () => {
   );
 
   test(
+    'a filesystem of its own that is too small is found before anything begins, and named',
+    async () => {
+      await givePackage(lab, 1, { name: 'labapp', version: '1.0' });
+      // Only the packages' own listing tells that they write there.
+      await lab.must(1, ['mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', '/usr/share/doc']);
+      const doc = await order(1, [{ name: 'labapp', from: '1.0', to: '2.3' }]);
+      const reports = await run(doc);
+      await lab.must(1, ['umount', '/usr/share/doc']);
+      expect(typesOf(reports)).toEqual(['accept', 'failed']);
+      expect(reports.at(-1)).toMatchObject({
+        cause: expect.stringMatching(
+          /^not enough disk space on \/usr\/share\/doc: \d+ bytes \(\d+ MB\) needed, \d+ bytes \(\d+ MB\) free$/,
+        ),
+      });
+      expect(await versionOf(lab, 1, 'labapp')).toBe('ii 1.0');
+    },
+    LIMIT,
+  );
+
+  test(
     'a reboot is its own step, and waits for its permit',
     async () => {
       await givePackage(lab, 1, { name: 'labapp', version: '1.0' });

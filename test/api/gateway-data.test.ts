@@ -44,6 +44,35 @@ describe('inventory', () => {
       )
     ).rows;
 
+  test('free parts beyond their bounds are refused, with place and reason', async () => {
+    const { agent } = await enrolled();
+    // Deeper than an agent has any use for, and not as deep as what no request at all may be.
+    const deep = `${'{"a":'.repeat(20)}1${'}'.repeat(20)}`;
+    const poll = { protocol: 2, journalSeq: 1, bootId: 'b', clock: Date.now(), open: [], reports: [] };
+    const withText = (body: object, name: string, text: string) =>
+      Buffer.from(JSON.stringify({ ...body, [name]: 0 }).replace(`"${name}":0`, `"${name}":${text}`));
+    for (const name of ['observations', 'localLimits']) {
+      const reply = await agent.send({ path: '/agent/v1/poll', body: withText(poll, name, deep) });
+      expect(reply.status).toBe(400);
+      expect(reply.body.errors).toEqual([
+        { in: 'body', field: `${name}.${Array(8).fill('a').join('.')}`, reason: 'is nested more than 8 deep' },
+      ]);
+    }
+    const facts = { list: Array.from({ length: 20_001 }, () => 1) };
+    const scan = await agent.inventory({ facts });
+    expect(scan.status).toBe(400);
+    expect(scan.body.errors[0]).toMatchObject({
+      field: expect.stringMatching(/^facts/),
+      reason: 'holds more than 20000 values',
+    });
+    const report = { seq: 1, at: 1, type: 'accept' as const, detail: { text: 'x'.repeat(1024 * 1024 + 1) } };
+    const told = await agent.poll({ reports: [{ orderId: '00000000-0000-4000-8000-000000000000', events: [report] }] });
+    expect(told.body.errors[0]).toMatchObject({
+      field: 'reports[0].events[0].detail.text',
+      reason: 'holds more than 1048576 characters',
+    });
+  });
+
   test('replaces what was known, once per scan', async () => {
     const { agent, id } = await enrolled();
     const first = inventoryOf();

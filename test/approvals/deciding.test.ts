@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { MAX_WRONG_CODES } from '../../domain/approval/refusal.js';
+import { APPROVED_BY_OTHER_RULE, MAX_WRONG_CODES } from '../../domain/approval/refusal.js';
 import { DAY } from '../../domain/time.js';
 import { visibleText } from '../helpers/html.js';
-import { seedChange, seedEndpoint, seedPolicy, seedStakeholder } from '../helpers/seed-change.js';
+import { approvalRule } from '../helpers/scripted-activities.js';
+import { type SeededChange, seedChange, seedEndpoint, seedPolicy, seedStakeholder } from '../helpers/seed-change.js';
 import { ApprovalRig } from './rig.js';
 
 jest.setTimeout(60_000);
@@ -337,6 +338,74 @@ describe('quorum', () => {
     const safe = await ask(covered);
     await rig.decide({ asked: safe, person: ada, browser });
     expect(await rig.state(safe)).toBe('approved');
+  });
+
+  it('two rules of a ring that want distinct people are not met by one person, also not at the same moment', async () => {
+    const [ada, bob, requester] = [await rig.account('Ada'), await rig.account('Bob'), await rig.account('Cy')];
+    const change = await rig.smallChange(requester.id);
+    const first = await rig.ask({ people: [ada, bob], rule: { distinctPeople: true }, change });
+    const second = await rig.ask({ people: [ada, bob], change });
+    const browser = await rig.signedIn(ada);
+    await Promise.all([
+      rig.decide({ asked: first, person: ada, browser }),
+      rig.decide({ asked: second, person: ada, browser }),
+    ]);
+    const states = [await rig.state(first), await rig.state(second)];
+    expect([...states].sort()).toEqual(['approved', 'open']);
+    const [open, done] = states[0] === 'open' ? [first, second] : [second, first];
+    expect(await rig.decisions(done)).toMatchObject([{ state: 'counted' }]);
+    expect(await rig.decisions(open)).toMatchObject([{ state: 'refused', reason: APPROVED_BY_OTHER_RULE }]);
+    await rig.decide({ asked: open, person: bob, browser: await rig.signedIn(bob) });
+    expect(await rig.state(open)).toBe('approved');
+  });
+
+  it('asked anew after one of the rules came to nothing, the same person may decide again', async () => {
+    const [ada, bob, requester] = [await rig.account('Ada'), await rig.account('Bob'), await rig.account('Cy')];
+    const change = await rig.smallChange(requester.id);
+    const rule = { distinctPeople: true };
+    const first = await rig.ask({ people: [ada, bob], rule, change });
+    const second = await rig.ask({ people: [ada, bob], rule, change });
+    const browser = await rig.signedIn(ada);
+    await rig.decide({ asked: first, person: ada, browser });
+    expect(await rig.state(first)).toBe('approved');
+    await rig.activities.closeApproval({ requestId: second.requestId, state: 'expired' });
+    rig.skip(1_000);
+    const again = await rig.ask({ people: [ada, bob], rule, change });
+    await rig.decide({ asked: again, person: ada, browser });
+    expect(await rig.state(again)).toBe('approved');
+  });
+
+  it('two rules that say nothing of it may be met by one person, unless what they allow can’t be undone', async () => {
+    const [ada, requester] = [await rig.account('Ada'), await rig.account('Cy')];
+    const browser = await rig.signedIn(ada);
+    const twice = async (change: SeededChange) => {
+      for (const asked of [await rig.ask({ people: [ada], change }), await rig.ask({ people: [ada], change })]) {
+        await rig.decide({ asked, person: ada, browser });
+        states.push(await rig.state(asked));
+      }
+    };
+    const states: string[] = [];
+    await twice(await rig.smallChange(requester.id));
+    expect(states).toEqual(['approved', 'approved']);
+    const endpoint = await seedEndpoint(rig.db.pool, { name: `bare-${ada.id.slice(0, 8)}` });
+    const lost = {
+      name: 'curl',
+      to: '8.0-2',
+      outcome: 'included',
+      rule: 'old-file-missing',
+      reason: 'no old file',
+    } as const;
+    const ring = { endpoints: [endpoint], triage: [lost], approvals: [approvalRule(), approvalRule()] };
+    await twice(
+      await seedChange(rig.db.pool, {
+        requestedBy: requester.id,
+        rings: [
+          { name: 'test', endpoints: [] },
+          { ...ring, name: 'web' },
+        ],
+      }),
+    );
+    expect(states.slice(2)).toEqual(['approved', 'open']);
   });
 
   it('one rejection rejects, whoever approved before', async () => {

@@ -26,7 +26,7 @@ let api: TestApi;
 let agent: SimulatedAgent;
 let endpointId: string;
 const key = signingKeyFromPem(generateSigningKeyPem());
-const signer = createSigner(key);
+const signer = createSigner(() => key);
 const stored = new Map<string, number>();
 
 const NAMES = ['one', 'two', 'three', 'four'];

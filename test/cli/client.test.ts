@@ -75,6 +75,86 @@ test('a zero-day is asked for again with the same key while the server can’t, 
   });
 });
 
+test('a zero-day is told below which version, where, and what it may override', async () => {
+  script = [{ status: 200, body: { id: 'z-1', changeId: null, exposed: 0, offered: 0, note: 'nobody has it.' } }];
+  const flags = ['--package', 'bash', '--package', 'zlib', '--min-version', 'bash=5.2', '--scope', 'site = graz'];
+  const { code, stdout } = await cli(
+    ...['zero-day', ...flags, '--override', 'hours', '--override', 'freezes', '--reason', 'r', '--yes'],
+  );
+  expect([code, stdout]).toEqual([0, expect.stringContaining('No change was started.')]);
+  expect(JSON.parse(asked[0]?.body ?? '')).toEqual({
+    packages: [{ name: 'bash', minVersion: '5.2' }, 'zlib'],
+    scope: { where: 'site = graz' },
+    override: { hours: true, freezes: true },
+    reason: 'r',
+  });
+});
+
+test.each([
+  ['--min-version', '5.2', '--package', 'a', '--package', 'b'],
+  ['--min-version', 'c=5.2', '--package', 'a'],
+  ['--override', 'approvals', '--package', 'a'],
+  [],
+])('a zero-day with %s %s … is refused before anybody is asked', async (...flags) => {
+  const { code } = await cli('zero-day', ...flags, '--reason', 'r', '--yes');
+  expect([code, asked.length]).toEqual([2, 0]);
+});
+
+const zeroDay = {
+  id: '0a0a0a0a-0000-4000-8000-000000000001',
+  name: 'Zero-day bash',
+  reason: 'in the wild',
+  dueAt: '2026-12-24T00:00:00Z',
+  secondsLeft: 93_784,
+  overdue: false,
+  counts: { exposed: 1, fixed: 2, meanSecondsToPatch: 3_700 },
+};
+
+test('zero-days are listed, and one is shown with what stays exposed and why', async () => {
+  script = [{ status: 200, body: { items: [zeroDay], next: null } }];
+  const listed = await cli('zero-day', 'list', '--open', '--utc');
+  expect(listed.stdout).toMatch(/Zero-day bash +1 +2 .*1 d 2 h/);
+  expect(asked[0]?.request.url).toContain('open=true');
+  const detail = {
+    ...zeroDay,
+    changes: [{ id: 'c-1', stage: 'deploy', outcome: null, waitingFor: 'a person' }],
+    standing: { nextSteps: [{ endpoints: 1, text: 'decide on the open approval requests' }] },
+  };
+  const exposed = { name: 'web-1', state: 'waiting', reason: 'ring 0 waits for approval' };
+  script = [
+    { status: 200, body: { items: [zeroDay], next: null } },
+    { status: 200, body: detail },
+    { status: 200, body: { items: [exposed], next: null } },
+  ];
+  const { stdout } = await cli('zero-day', 'show', 'Zero-day bash', '--utc');
+  for (const words of [
+    '2, after 1 h 1 min on average',
+    'c-1 deploy: a person',
+    'decide on the open approval requests (1)',
+  ])
+    expect(stdout).toContain(words);
+  expect(stdout).toMatch(/web-1 +waiting +ring 0 waits for approval/);
+});
+
+test('one endpoint is patched, and tells why it is not', async () => {
+  const id = '0a0a0a0a-0000-4000-8000-000000000002';
+  script = [{ status: 201, body: { changeId: 'c-1', name: 'Patch web-1', approvals: 1, waitsFor: ['it is frozen'] } }];
+  const { stdout } = await cli('endpoints', 'patch', id, '--package', 'zlib', '--reason', 'r');
+  expect(stdout).toMatch(/Started c-1 \(Patch web-1\). It waits for an approval first.\nBesides: it is frozen./);
+  expect(asked[0]?.request.url).toBe(`/v1/endpoints/${id}/patch`);
+  expect(JSON.parse(asked[0]?.body ?? '')).toEqual({ reason: 'r', packages: ['zlib'], cves: [] });
+  script = [
+    {
+      status: 200,
+      body: { sentence: 'web-1: it is offline.', chain: [{ text: 'it is offline' }, { text: 'it is frozen' }] },
+    },
+  ];
+  expect((await cli('endpoints', 'why', id, '--package', 'zlib')).stdout).toBe(
+    'web-1: it is offline.\n  and it is frozen\n',
+  );
+  expect(asked[1]?.request.url).toBe(`/v1/endpoints/${id}/why?package=zlib`);
+});
+
 test('what stays away is reported as unreachable, without the token', async () => {
   script = [away, away, away, away, away];
   const { code, stderr } = await cli('endpoints');

@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Role } from '../../domain/approval/rule.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
 import { Browser } from '../helpers/browser.js';
+import { visibleText } from '../helpers/html.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
-import { seedAccount } from '../helpers/seed-change.js';
+import { seedAccount, seedPolicy } from '../helpers/seed-change.js';
 import { type ConsoleFleet, PASSWORD, seedFleet } from './fleet.js';
 
 jest.setTimeout(90_000);
@@ -38,6 +39,8 @@ const LEAST: [string, (f: ConsoleFleet) => string, Role][] = [
   ['approvals', () => '/approvals', 'User'],
   ['changes', () => '/changes', 'Operator'],
   ['a change', (f) => `/changes/${f.changeId}`, 'Operator'],
+  ['zero-days', () => '/zero-days', 'Operator'],
+  ['a zero-day', (f) => `/zero-days/${f.zeroDayId}`, 'Operator'],
   ['endpoints', () => '/endpoints', 'Operator'],
   ['an endpoint', (f) => `/endpoints/${f.endpointId}`, 'Operator'],
   ['packages', (f) => `/endpoints/${f.endpointId}/packages`, 'Operator'],
@@ -119,6 +122,50 @@ describe('forms', () => {
   });
 });
 
+it('says why an endpoint is as it is, in one sentence and the chain behind it', async () => {
+  const path = `/endpoints/${fleet.endpointId}`;
+  const { text } = await browsers.Operator.get(path);
+  const { body } = await api.call('GET', `/v1${path}/why`);
+  expect(body).toMatchObject({ code: 'failed', change: { id: fleet.changeId, name: 'November updates' } });
+  const words = visibleText(text);
+  expect(words).toContain(body.sentence);
+  for (const reason of body.chain) expect(words).toContain(`${reason.text}.`);
+  expect(text).toContain(`<a href="/changes/${fleet.changeId}">November updates</a>, ring 1`);
+});
+
+it('shows a zero-day’s countdown and who is exposed, and starts it again', async () => {
+  const listed = visibleText((await browsers.Operator.get('/zero-days')).text);
+  expect(listed).toMatch(/Zero-day package 1 1 in 1 d 23 h/);
+  const path = `/zero-days/${fleet.zeroDayId}`;
+  const words = visibleText((await browsers.Operator.get(path)).text);
+  expect(words).toContain('1 endpoint is still exposed; 1 endpoint is proven fixed.');
+  expect(words).toMatch(/Due in 1 d 23 h.*Mean time to patch 50 min.*it is offline since /);
+  expect(words).not.toContain('Start it again');
+  const token = (await browsers.Manager.get(`/endpoints/${fleet.endpointId}`)).field('_csrf');
+  expect((await browsers.Operator.post(`${path}/start`, { _csrf: token, reason: 'x' })).status).toBe(403);
+  const refused = await browsers.Manager.post(`${path}/start`, { _csrf: token, reason: ' ' });
+  expect(refused.headers.get('location')).toBe(path);
+  expect(visibleText((await browsers.Manager.get(path)).text)).toContain('Not started: reason: ');
+  await browsers.Manager.post(`${path}/start`, { _csrf: token, reason: 'look again' });
+  expect(visibleText((await browsers.Manager.get(path)).text)).toContain('they have been asked to look again');
+  const audit = await api.call('GET', `/v1/audit?subject=zeroDay/${fleet.zeroDayId}`);
+  expect(audit.body.items).toMatchObject([{ action: 'zeroDay.startedAgain', detail: { reason: 'look again' } }]);
+});
+
+it('patches one endpoint from its page, and says why not', async () => {
+  const path = `/endpoints/${fleet.endpointId}`;
+  const page = await browsers.Manager.get(path);
+  expect((await browsers.Operator.get(path)).text).not.toContain('Patch this one');
+  await browsers.Manager.post(`${path}/patch`, { _csrf: page.field('_csrf'), reason: 'a customer waits' });
+  expect(visibleText((await browsers.Manager.get(path)).text)).toContain('it gets no change: no policy set applies');
+  await seedPolicy(db.pool, { name: 'everyone' });
+  const done = await browsers.Manager.post(`${path}/patch`, { _csrf: page.field('_csrf'), reason: 'a customer waits' });
+  expect(done.headers.get('location')).toMatch(/^\/changes\/[0-9a-f-]{36}$/);
+  expect((await browsers.Manager.get(done.headers.get('location') as string)).text).toContain(
+    'The change has started.',
+  );
+});
+
 it('shows what strangers wrote as text', async () => {
   const nasty = '<script>alert(1)</script>"\'&';
   await db.pool.query(
@@ -133,6 +180,7 @@ it('shows what strangers wrote as text', async () => {
     `/changes/${fleet.changeId}`,
     '/endpoints?q=script',
     `/endpoints/${fleet.endpointId}`,
+    `/zero-days/${fleet.zeroDayId}`,
     '/approvals',
     '/audit',
   ]) {

@@ -14,6 +14,8 @@ export interface ConsoleFleet {
   /** The one with a failure, and a history. */
   readonly endpointId: string;
   readonly locator: string;
+  /** Two are exposed, one is proven fixed. */
+  readonly zeroDayId: string;
 }
 
 const RINGS = [
@@ -122,7 +124,32 @@ export async function seedFleet(pool: pg.Pool): Promise<ConsoleFleet> {
     `INSERT INTO audit_entry (actor, action, subject, detail) VALUES ($1, 'change.requested', $2, $3), ($4, 'change.pause', $2, '{"reason": "a look first"}')`,
     [ada.id, `change/${changeId}`, JSON.stringify({ name: 'November updates' }), olga.id],
   );
-  return { ada, olga, changeId, closedId, endpointId, locator };
+  const zeroDayId = await zeroDay(pool, { requestedBy: ada.id, exposed: endpointId, fixed: ids[0] as string });
+  return { ada, olga, changeId, closedId, endpointId, locator, zeroDayId };
+}
+
+/** One asked for an hour ago: one endpoint still has something older than 2.1, another is proven fixed. */
+async function zeroDay(pool: pg.Pool, args: { requestedBy: string; exposed: string; fixed: string }): Promise<string> {
+  const id = randomUUID();
+  const targets = [
+    { asked: 'package', kind: 'source', name: 'package', source: 'package', fixedIn: ['2.1'], below: '2.1' },
+  ];
+  await pool.query(
+    `INSERT INTO zero_day (id, name, reason, request, targets, requested_by, requested_at, due_at, looked_at, exposed)
+     VALUES ($1, 'Zero-day package', 'exploited in the wild', $2, $3, $4, now() - interval '1 hour', now() + interval '2 days', now(), 1)`,
+    [
+      id,
+      JSON.stringify({ cves: [], packages: [{ name: 'package' }], override: { hours: false, freezes: false } }),
+      JSON.stringify(targets),
+      args.requestedBy,
+    ],
+  );
+  await pool.query(
+    `INSERT INTO zero_day_endpoint (zero_day_id, endpoint_id, exposed_since, fixed_at)
+     VALUES ($1, $2, now() - interval '1 hour', NULL), ($1, $3, now() - interval '1 hour', now() - interval '10 minutes')`,
+    [id, args.exposed, args.fixed],
+  );
+  return id;
 }
 
 async function history(pool: pg.Pool, { endpointId, orderId }: { endpointId: string; orderId: string }): Promise<void> {

@@ -43,6 +43,8 @@ const pagesOf = (f: ConsoleFleet): Record<string, string> => ({
   rollback: `/changes/${f.changeId}/rollback`,
   skip: `/changes/${f.changeId}/skip`,
   'stop everything': '/stop-all',
+  'zero-days': '/zero-days',
+  'a zero-day': `/zero-days/${f.zeroDayId}`,
   approvals: '/approvals',
   approval: `/approvals/${f.locator}`,
   endpoints: '/endpoints',

@@ -45,7 +45,12 @@ export function simulatedAgent(args: { url: string; key?: SigningKey; machineId?
 
   const signed = (options: SendOptions): { url: string; init: RequestInit } => {
     const method = options.method ?? (options.body === undefined ? 'GET' : 'POST');
-    const body = options.body === undefined ? null : Buffer.from(JSON.stringify(options.body), 'utf8');
+    const body =
+      options.body === undefined
+        ? null
+        : Buffer.isBuffer(options.body)
+          ? options.body
+          : Buffer.from(JSON.stringify(options.body), 'utf8');
     const headers: Record<string, string> = body === null ? {} : { 'content-type': 'application/json' };
     const at = options.path.indexOf('?');
     const request = {

@@ -16,6 +16,8 @@ export interface CliOptions {
   readonly url: string;
   readonly token?: string;
   readonly input?: string;
+  /** Beside what every run has. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Sent once standard output holds `on`. */
   readonly signal?: { readonly name: NodeJS.Signals; readonly on: RegExp };
 }
@@ -26,6 +28,7 @@ export function runCli(args: readonly string[], options: CliOptions): Promise<Cl
       PATH: process.env.PATH ?? '',
       TZ: 'Europe/Berlin',
       RINGMASTER_URL: options.url,
+      ...options.env,
       ...(options.token === undefined ? {} : { RINGMASTER_TOKEN: options.token }),
     },
     stdio: 'pipe',

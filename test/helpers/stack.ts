@@ -48,6 +48,9 @@ export interface Stack {
   readonly apiUrl: string;
   readonly temporalAddress: string;
   readonly dataDir: string;
+  readonly keysDir: string;
+  /** To the database as the worker's role. */
+  readonly workerUrl: string;
   host(name: string): Host;
   /** Of a host that is `proxied`. */
   proxy(name: string): AgentProxy;
@@ -80,6 +83,7 @@ export async function startStack(options: {
   const proxies = new Map<string, AgentProxy>();
   const apiUrl = `http://127.0.0.1:${apiPort}`;
   const dataDir = join(home, 'data');
+  const keysDir = join(home, 'keys');
   const logs = join(home, 'logs');
   for (const folder of [dataDir, join(dataDir, 'content'), logs, join(home, 'postgres')])
     mkdirSync(folder, { recursive: true });
@@ -141,7 +145,7 @@ export async function startStack(options: {
       program(name, 'worker/main.js', {
         ...common,
         DATABASE_URL: database.workerUrl,
-        RINGMASTER_KEYS_DIR: join(home, 'keys'),
+        RINGMASTER_KEYS_DIR: keysDir,
       }),
     );
   await addWorker('worker');
@@ -274,6 +278,8 @@ export async function startStack(options: {
     apiUrl,
     temporalAddress: common.TEMPORAL_ADDRESS,
     dataDir,
+    keysDir,
+    workerUrl: database.workerUrl,
     host,
     proxy: (name) => proxies.get(name) as AgentProxy,
     api,

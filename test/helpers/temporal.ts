@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Connection } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { ensureSearchAttributes, temporalSpec } from '../../cli/up/temporal.js';
 import { findTemporal } from '../../cli/up/temporal-binary.js';
@@ -25,11 +26,18 @@ export type TestTemporal = Readonly<{
 
 /**
  * A real Temporal dev server on 127.0.0.1, with our search attributes; ends with this process.
+ * @param options.searchAttributes `none` for a namespace that nobody has prepared.
+ * @param options.dynamicConfig `key=value` pairs, for limits that a test wants to reach soon.
  * @param options.databaseFile keeps histories across servers (a test that kills Temporal starts a second one on the
  * same file and port); default: in memory.
  */
 export async function startDevServer(
-  options: Readonly<{ databaseFile?: string; port?: number }> = {},
+  options: Readonly<{
+    databaseFile?: string;
+    port?: number;
+    searchAttributes?: 'none';
+    dynamicConfig?: readonly string[];
+  }> = {},
 ): Promise<TestTemporal> {
   const directory = mkdtempSync(join(tmpdir(), 'ringmaster-temporal-'));
   const port = options.port ?? ((await freePorts(1))[0] as number);
@@ -42,7 +50,7 @@ export async function startDevServer(
     cwd: directory,
   });
   const { serverPid, stop } = await startOnLifeline({
-    argv: spec.argv,
+    argv: [...spec.argv, ...(options.dynamicConfig ?? []).flatMap((pair) => ['--dynamic-config-value', pair])],
     env: spec.env,
     cwd: spec.cwd,
     signal: 'SIGTERM',
@@ -51,11 +59,24 @@ export async function startDevServer(
   });
   const address = `127.0.0.1:${port}`;
   for (let i = 0; ; i++) {
-    const reason = await ensureSearchAttributes(address, 'default');
+    const reason = await (options.searchAttributes === 'none'
+      ? reachable(address)
+      : ensureSearchAttributes(address, 'default'));
     if (reason === undefined) return { address, namespace: 'default', serverPid, stop };
     if (i === 100)
       throw new Error(`Temporal for tests does not start: ${reason}\n${readFileSync(spec.logFile, 'utf8')}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+/** @returns why the server does not know its namespace yet; undefined when it does */
+async function reachable(address: string): Promise<string | undefined> {
+  try {
+    const connection = await Connection.connect({ address, connectTimeout: '3 seconds' });
+    await connection.workflowService.describeNamespace({ namespace: 'default' }).finally(() => connection.close());
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
   }
 }
 

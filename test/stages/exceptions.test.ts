@@ -20,6 +20,8 @@ beforeAll(async () => {
   await fleet.group('shop', { where: 'function = shop' });
   await fleet.catalogue('libcurl4', '7.88-2', { source: 'curl' });
   await fleet.catalogue('openssl', '3.0-2');
+  await fleet.catalogue('libcurl4', '7.88-1', { source: 'curl', withdrawn: true });
+  await fleet.catalogue('openssl', '3.0-1', { withdrawn: true });
   for (const name of ['shop-1', 'shop-2', 'office-1']) {
     await fleet.endpoint(name, { updates: name === 'shop-2' ? [CURL] : [CURL, OPENSSL] });
   }

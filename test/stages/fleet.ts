@@ -287,6 +287,7 @@ export function fakeContent(options: Partial<ContentSource> = {}) {
     },
     ensureSpace: async () => {},
     size: async (sha256) => stored.get(sha256) ?? null,
+    touch: async ({ sha256, size }) => (await content.size(sha256)) === size,
     readChangelog: async () => ({ kind: 'none', reason: 'has none' }),
     ...options,
   };

@@ -1,9 +1,10 @@
 /** Debian's packages. Success is what dpkg says is installed, never an exit status (apt's prove nothing). */
-import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
 import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, syncPath, writeFileDurably } from '../../system/files.js';
+import type { Write } from '../../system/mounts.js';
 import { type Run, tail } from '../../system/run.js';
 import type {
   Direction,
@@ -18,6 +19,7 @@ import type {
 import { packageKey } from '../provider.js';
 import { aptInstall, dpkgAudit, dpkgInstall, workFolders } from './commands.js';
 import { configDifferences, hasConfigSnapshot, restoreConfig, saveConfig } from './config-snapshot.js';
+import { footprint } from './footprint.js';
 import { aptInventory } from './inventory.js';
 import {
   DPKG_FORMAT,
@@ -42,6 +44,8 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
   const asked = await deps.run(['dpkg', '--print-architecture']);
   if (asked.code !== 0) throw new Error(`no dpkg on this host: ${tail(asked.stderr, 200)}`);
   const native = asked.stdout.trim();
+
+  let listed: { readonly key: string; readonly writes: readonly Write[] } | null = null;
 
   const query = async (): Promise<readonly DpkgEntry[]> => {
     const result = await deps.run(['dpkg-query', '-W', '-f', DPKG_FORMAT]);
@@ -151,6 +155,13 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
     },
     audit,
     simulate,
+    async footprint(tx, direction) {
+      const files = tx.changes.flatMap((change) => linkedFile(tx, change, direction) ?? []);
+      const key = files.join('\n');
+      // Asked when staged and again right before the start, where time is dear; names of files are digests.
+      if (listed?.key !== key) listed = { key, writes: await footprint({ run: deps.run, files }) };
+      return listed.writes;
+    },
     findOldFile: (old, dir) => findInArchives({ run: deps.run, old, dir }),
     async snapshot(tx) {
       // Taken anew at each try to start: what an earlier one saved may be hours old.
@@ -200,7 +211,9 @@ function linkedFile(tx: Transaction, change: PackageChange, direction: Direction
   if (file === null || (direction === 'back' && change.from === null)) return null;
   const link = join(workFolders(tx).debs, basename(file));
   mkdirSync(workFolders(tx).debs, { recursive: true, mode: 0o755 });
-  if (existsSync(link)) return link;
+  // What was linked before stays, unless the cache has had to fetch the file anew since.
+  if (existsSync(link) && (!existsSync(file) || sameFile(link, file))) return link;
+  rmSync(link, { force: true });
   try {
     linkSync(file, link);
   } catch {
@@ -209,6 +222,11 @@ function linkedFile(tx: Transaction, change: PackageChange, direction: Direction
   }
   return link;
 }
+
+const sameFile = (a: string, b: string): boolean => {
+  const [one, other] = [statSync(a), statSync(b)];
+  return one.dev === other.dev && one.ino === other.ino;
+};
 
 async function versionsBack(
   tx: Transaction,

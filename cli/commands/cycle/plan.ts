@@ -65,6 +65,7 @@ export function showPlan(screen: Screen, planned: ChangePlan): void {
   );
   reasons(screen, 'Caught up later, in the stragglers’ lane', planned.stragglers);
   reasons(screen, 'Can’t make it', planned.cannot);
+  reasons(screen, 'Can’t be taken back, so left out', planned.withheld);
   reasons(screen, 'Not part of it', planned.excluded);
   for (const note of planned.notes) screen.line(`Note: ${plain(note)}`);
 }
