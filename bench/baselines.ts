@@ -34,8 +34,8 @@ export async function measureBaselines(it: Installation, endpoints: number): Pro
     `INSERT INTO assessment (endpoint_id, checklist_id, results, revision, passed, failed, errors, not_applicable, not_checked, first_at, assessed_at)
      SELECT e.id, c.id, r.results, 1, length(replace(r.results, 'f', '')), length(replace(r.results, 'p', '')), 0, 0, 0, now(), now()
        FROM endpoint e CROSS JOIN checklist c
-      CROSS JOIN LATERAL (SELECT string_agg(CASE WHEN random() < $1 + 0 * length(e.name) THEN 'f' ELSE 'p' END, '') AS results
-                            FROM generate_series(1, $2::int)) r
+      CROSS JOIN LATERAL (SELECT string_agg(CASE WHEN random() < $1::float8 THEN 'f' ELSE 'p' END, '') AS results
+                            FROM generate_series(1, $2::int) n WHERE e.name IS NOT NULL AND n > 0) r
       WHERE e.name LIKE 'baseline-%'`,
     [FAILING, RULES],
   );
