@@ -15,16 +15,16 @@ export async function confirm(
   const loaded = await loadForStage(deps, changeId);
   const pace = paceOf(deps);
   pace.heartbeat(pace.left);
-  const asked = await db.loadClaims(pool, changeId);
-  await db.askForScans(
-    pool,
-    asked.flatMap((claim) => (claim.scanned ? [] : [claim.endpointId])),
-  );
+  const { evidence } = loaded.kind;
+  const context = loaded.context(pool);
+  const claims = () => evidence?.claims(context) ?? db.loadClaims(pool, changeId);
+  const asked = (await claims()).flatMap((claim) => (claim.scanned ? [] : [claim.endpointId]));
+  await (evidence?.prove(context, asked) ?? db.askForScans(pool, asked));
   await waitBounded({
     pace,
     clock: deps.clock,
     minutes: loaded.timing.confirmMinutes,
-    look: async () => (await db.loadClaims(pool, changeId)).filter((claim) => !claim.scanned).length,
+    look: async () => (await claims()).filter((claim) => !claim.scanned).length,
   });
   return db.inTransaction(pool, async (client) => {
     const proof = await judgeProof(deps, loaded, client);

@@ -1,7 +1,8 @@
+import type { Queryable } from '../db/pool.js';
 import { waitBounded } from './pace.js';
-import type { StageDeps } from './stage-deps.js';
+import type { LoadedChange, StageDeps } from './stage-deps.js';
 import { loadForStage, paceOf } from './stage-deps.js';
-import { survey } from './survey.js';
+import { type Survey, survey } from './survey.js';
 
 /** How many endpoints a record names before it only counts. */
 const NAMED = 100;
@@ -24,17 +25,19 @@ export async function discover(
     pool,
     last.stale.map((endpoint) => endpoint.id),
   );
+  let unproven = await refreshEvidence(loaded, last, pool);
   await waitBounded({
     pace,
     clock: deps.clock,
     minutes: loaded.timing.discoverMinutes,
     look: async () => {
       last = await survey(deps, loaded, pool);
-      return last.stale.length;
+      unproven = last.stale.length > 0 ? unproven : await refreshEvidence(loaded, last, pool);
+      return last.stale.length + unproven;
     },
   });
   const endpoints = last.included.length;
-  const stale = last.stale.length;
+  const stale = Math.max(last.stale.length, unproven);
   if (stale > 0) {
     await db.inTransaction(pool, (client) =>
       db.appendAudit(client, [
@@ -48,4 +51,11 @@ export async function discover(
     );
   }
   return { endpoints, fresh: endpoints - stale, stale };
+}
+
+/** Asks for evidence of the kind's own where it is old. @returns how many endpoints lack it */
+async function refreshEvidence(loaded: LoadedChange, seen: Survey, client: Queryable): Promise<number> {
+  const ids = seen.included.map(({ endpoint }) => endpoint.id);
+  const { kind, timing } = loaded;
+  return (await kind.evidence?.refresh(loaded.context(client), ids, timing.scanMaxAgeMs))?.length ?? 0;
 }

@@ -2,7 +2,7 @@ import type { FileLocation } from '../db/catalogue/lookup.js';
 import type { KindPlan } from './kinds/change-kind.js';
 import type { Pace } from './pace.js';
 import { whileBeating } from './pace.js';
-import type { StageDeps } from './stage-deps.js';
+import type { LoadedChange, StageDeps } from './stage-deps.js';
 import { again, loadForStage, paceOf } from './stage-deps.js';
 import { survey } from './survey.js';
 
@@ -43,7 +43,7 @@ export async function obtainContent(
     );
   });
   const files = filesOf(plan);
-  const missing = await missingFiles(deps, files);
+  const missing = await makeOwn(deps, loaded, await missingFiles(deps, files));
   await deps.content
     .ensureSpace(missing.reduce((sum, file) => sum + file.size, 0))
     .catch((error: unknown) => Promise.reject(again(codeOf(error) ?? 'noSpace', messageOf(error))));
@@ -88,6 +88,22 @@ async function missingFiles(deps: StageDeps, files: readonly WantedFile[]): Prom
     if (!there) missing.push(file);
   }
   return missing;
+}
+
+/** Keeps what the kind makes itself. @returns what is left to be fetched */
+async function makeOwn(deps: StageDeps, loaded: LoadedChange, missing: readonly WantedFile[]): Promise<WantedFile[]> {
+  const digests = missing.map((file) => file.sha256);
+  const made = (await loaded.kind.bytes?.(loaded.context(deps.pool), digests)) ?? new Map<string, Uint8Array>();
+  const left: WantedFile[] = [];
+  for (const file of missing) {
+    const bytes = made.get(file.sha256);
+    if (bytes === undefined) left.push(file);
+    else {
+      await deps.content.keep({ sha256: file.sha256, what: file.what, bytes });
+      await deps.db.recordStored(deps.pool, { ...file, now: deps.clock() });
+    }
+  }
+  return left;
 }
 
 async function fetchAll(deps: StageDeps, pace: Pace, missing: readonly WantedFile[]): Promise<void> {

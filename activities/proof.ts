@@ -15,8 +15,10 @@ export interface Proof {
 /** Compares what is planned with what scans since have found; each distinct pair of versions is compared once. */
 export async function judgeProof(deps: StageDeps, loaded: LoadedChange, client: Queryable): Promise<Proof> {
   const changeId = loaded.change.id;
-  const claims = await deps.db.loadClaims(client, changeId);
-  const findings = await deps.db.loadFindings(client, changeId);
+  const { evidence } = loaded.kind;
+  const context = loaded.context(client);
+  const claims = await (evidence?.claims(context) ?? deps.db.loadClaims(client, changeId));
+  const findings = await (evidence?.findings(context) ?? deps.db.loadFindings(client, changeId));
   const unproven = findings.flatMap((finding) => {
     const reason = loaded.kind.judge(finding, finding.installed);
     return reason === null ? [] : [{ ...finding, reason }];

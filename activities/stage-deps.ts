@@ -13,6 +13,8 @@ import { temporalPace } from './pace.js';
 /** Where bytes come from and where they are kept; composed of the content adapters. */
 export interface ContentSource {
   fetchPackage(wanted: WantedPackage): Promise<{ readonly sha256: string; readonly size: number }>;
+  /** Keeps bytes that are at hand. @throws as `fetchPackage` when they are not what their digest says */
+  keep(file: { readonly sha256: string; readonly what: string; readonly bytes: Uint8Array }): Promise<void>;
   /** @throws an error with code `noSpace` that names the bytes needed and available. */
   ensureSpace(bytes: number): Promise<void>;
   /** Bytes, or null when not stored. */

@@ -14,6 +14,10 @@ import { openOrders } from './orders/book.js';
 import { createExecutor } from './orders/executor.js';
 import { tidy } from './orders/housekeeping.js';
 import { createLedger } from './orders/ledger.js';
+import { createAssess } from './providers/openscap/assess.js';
+import { createCriticalRules } from './providers/openscap/critical.js';
+import { createOpenscapProvider } from './providers/openscap/index.js';
+import { hasScanner } from './providers/openscap/oscap.js';
 import { createSelfProvider, selfPlace } from './providers/self/index.js';
 import { createScanner } from './scanner.js';
 import { writeStatus } from './status.js';
@@ -26,10 +30,14 @@ import { acceptKeySet, trustedKeys } from './transport/key-set.js';
 import { createPoller } from './transport/poller.js';
 import { openWakeChannel } from './transport/wake.js';
 
+import { look } from './watch/look.js';
+import { keepWatching, type WatcherDeps } from './watch/watcher.js';
+
 export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
 
 const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const REBOOT_FLUSH_MS = 5_000;
+const WATCH_MS = 15_000;
 const DAY_MS = 24 * 3_600_000;
 
 /** Runs until the process ends. @throws Error when it can't begin: configuration, state, or enrolment refused. */
@@ -93,6 +101,14 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
             process.exit(0);
           },
         });
+  const orderDir = (orderId: string) => join(config.stateDir, 'orders', orderId);
+  const assessmentsDir = join(config.stateDir, 'assessments');
+  const openscap = createOpenscapProvider({ run, content, orderDir, log });
+  /** Beside the package manager's; the scanner may be installed and removed while we run. */
+  const further = () => [
+    ...(self === null ? [] : [self.name]),
+    ...(hasScanner() && !machine.simulated && process.getuid?.() === 0 ? [openscap.name] : []),
+  ];
   const scanner = createScanner({
     config,
     provider,
@@ -107,7 +123,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   const executor = createExecutor({
     ledger,
     provider: provider ?? (await import('./providers/none.js')).noProvider,
-    providers: new Map(self === null ? [] : [[self.name, self]]),
+    providers: new Map([...(self === null ? [] : [self]), openscap].map((one) => [one.name, one])),
     content,
     clock,
     limits,
@@ -118,6 +134,14 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     runChecks: machine.runChecks,
     runHooks: (hooks, when, context) => runHooks({ hooks, when, dir: config.hooksDir, ownerUid: 0, context, run }),
     scan: scanner.scan,
+    assess: createAssess({
+      run,
+      content,
+      dir: assessmentsDir,
+      now: () => clock.estimate(),
+      send: (request) => client.assessment(request),
+      handOver: (orderId, packed) => client.arf(orderId, packed),
+    }),
     newId: randomUUID,
     bootId,
     reboot: async () => {
@@ -125,7 +149,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       await machine.reboot();
     },
     scanOnly: config.scanOnly || !machine.mayChange,
-    orderDir: (orderId) => join(config.stateDir, 'orders', orderId),
+    orderDir,
     sleep,
     mono: () => performance.now(),
     healthGraceMs: config.healthGraceSeconds * 1_000,
@@ -152,15 +176,15 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       }
       const latest = clock.latest() ?? Date.now();
       const trusted = trustedKeys(me.identity.keySet, latest);
-      const providers = self === null ? [] : [self.name];
-      return { endpointId: me.identity.endpointId, trusted, latest, provider: provider?.name ?? 'none', providers };
+      const { endpointId } = me.identity;
+      return { endpointId, trusted, latest, provider: provider?.name ?? 'none', providers: further() };
     },
     observations: () => ({ ...scanner.observations(), ...observe() }),
     localLimits: () => ({ ...limits() }),
     agent: () => ({
       version: AGENT_VERSION,
       slot: place?.slot ?? 'unmanaged',
-      providers: [...(provider === null ? [] : [provider.name]), ...(self === null ? [] : [self.name])],
+      providers: [...(provider === null ? [] : [provider.name]), ...further()],
     }),
     scanNow: scanner.soon,
     polled: () => {
@@ -222,6 +246,23 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   const clean = () => tidy({ ordersDir, content, book: ledger.book, now: Date.now() });
   clean();
   setInterval(clean, DAY_MS);
+  if (!machine.simulated) {
+    const watch: WatcherDeps = {
+      dir: config.stateDir,
+      look,
+      criticalRules: createCriticalRules({
+        run,
+        content,
+        dir: assessmentsDir,
+        roots: ['/etc'],
+        busy: () => executor.busy,
+      }),
+      now: () => clock.estimate(),
+      send: (request) => client.noticed(request),
+      log,
+    };
+    keepWatching(watch, WATCH_MS);
+  }
   poller.start();
   scanner.start();
   openWakeChannel({

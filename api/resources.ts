@@ -5,6 +5,11 @@ import { selfRoutes } from './accounts/self-routes.js';
 import { tokenRoutes } from './accounts/token-routes.js';
 import { approvalRoutes } from './approvals/routes.js';
 import { auditRoutes } from './audit/routes.js';
+import { assignmentRoutes } from './baselines/assignment-routes.js';
+import { complianceRoutes } from './baselines/compliance-routes.js';
+import { goldRoutes } from './baselines/gold-routes.js';
+import { noticeRoutes } from './baselines/notice-routes.js';
+import { baselineRoutes } from './baselines/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
 import { changeRoutes } from './changes/routes.js';
@@ -33,6 +38,11 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     accountRoutes,
     approvalRoutes,
     auditRoutes,
+    assignmentRoutes,
+    baselineRoutes,
+    complianceRoutes,
+    goldRoutes,
+    noticeRoutes,
     changePlanRoutes,
     changeRoutes,
     closedLoopRoutes,

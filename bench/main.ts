@@ -6,12 +6,13 @@ import { openAlways } from '../demo/fleets.js';
 import { type Installation, install } from '../demo/installation.js';
 import { CATALOGUE, EXTRAS } from '../sim/catalogue.js';
 import { bareLoop } from './baseline.js';
+import { measureBaselines } from './baselines.js';
 import { followCycle, historiesOf, startCycle } from './cycle.js';
 import { measureLatencies } from './latencies.js';
 import { round, type Usages, usageOf, usedBetween } from './processes.js';
 import { idleCost, reconnectStorm } from './storm.js';
 
-const SCENARIOS = ['all', 'cycle', 'latencies', 'reconnect', 'idle'] as const;
+const SCENARIOS = ['all', 'cycle', 'latencies', 'reconnect', 'idle', 'baselines'] as const;
 type Scenario = (typeof SCENARIOS)[number];
 
 const { values } = parseArgs({
@@ -49,6 +50,8 @@ try {
 }
 
 async function measure(it: Installation): Promise<object> {
+  // Of its own: nothing of a fleet at work is in it.
+  if (scenario === 'baselines') return measureBaselines(it, endpoints);
   const wants = (one: Scenario) => scenario === 'all' || scenario === one;
   const bare = await bareLoop(it.pool);
   say(`bare loop: ${round(bare, 0)} endpoints/s`);

@@ -3,6 +3,7 @@ import { registerApply } from './commands/apply.js';
 import { registerApprove } from './commands/approve.js';
 import { registerAudit } from './commands/audit.js';
 import { registerBackup } from './commands/backup.js';
+import { registerBaseline } from './commands/baseline.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
@@ -21,6 +22,7 @@ export function createProgram(): Command {
   registerEndpoints(program);
   registerCycle(program);
   registerZeroDay(program);
+  registerBaseline(program);
   registerApprove(program);
   registerApply(program);
   registerTickets(program);

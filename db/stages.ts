@@ -1,6 +1,8 @@
 /** What the stages' activities may ask of the database; injected by the composition root. */
 export { loadAgentGroups, loadAgentReleases } from './agents/releases.js';
 export { appendAudit } from './audit/append.js';
+export { loadFixes } from './baseline/pending-content.js';
+export * from './baseline/remediation.js';
 export * from './catalogue/content.js';
 export * from './catalogue/fixes.js';
 export * from './catalogue/lookup.js';

@@ -14,4 +14,5 @@ export { type HostStatus, type Lab, type LabHost, type LabOptions, openLab, upLa
 export { CommandFailed, CommandTimedOut, type RunOptions, type RunResult } from './process.js';
 export { LabRepository, labComponent, labSuite, type PublishedDeb } from './repo.js';
 export { LabUnavailable, labUnavailableReason } from './requirements.js';
+export { scapDataStream } from './scap-content.js';
 export { LabLeftovers, leftovers, teardown } from './teardown.js';

@@ -200,6 +200,83 @@ const oldPackage = z.strictObject({
   size: z.number().int().positive(),
 });
 
+const storedFile = z.strictObject({ sha256, size: z.number().int().positive() });
+const ruleId = z.string().regex(/^xccdf_[A-Za-z0-9.-]+_rule_[A-Za-z0-9._-]{1,200}$/);
+const profileId = z.string().regex(/^xccdf_[A-Za-z0-9.-]+_profile_[A-Za-z0-9._-]{1,200}$/);
+
+/** What an endpoint is measured by: exactly these bytes, this profile. Only in orders for endpoints that have provider `openscap`. */
+export const baselineScope = z.strictObject({
+  /** The checklist's digest: names data stream, profile and tailoring together. */
+  checklist: sha256,
+  dataStream: storedFile,
+  tailoring: storedFile.nullable(),
+  profile: profileId,
+  /** By the names that updates have; empty: every rule of the profile. */
+  rules: z.array(z.strictObject({ name: packageName, id: ruleId })).max(10_000),
+  /** Of a scan of all rules: those to be watched between scans, from now on. */
+  critical: z.array(ruleId).max(500),
+  /** Of a scan: hand over the full results (ARF) of the newest assessment instead of making one. */
+  handOver: z.boolean(),
+});
+export type BaselineScope = z.infer<typeof baselineScope>;
+
+export const ruleResult = z.enum([
+  'pass',
+  'fail',
+  'error',
+  'unknown',
+  'notapplicable',
+  'notchecked',
+  'informational',
+  'fixed',
+]);
+
+/** POST /agent/v1/assessment: what a scan order with a baseline found. */
+export const assessmentRequest = z.strictObject({
+  protocol: z.number().int().min(1),
+  orderId: z.uuid(),
+  checklist: sha256,
+  startedAt: epochMs,
+  /** Only the order's own rules were tested: proof for a change, not an assessment. */
+  partial: z.boolean(),
+  /** The acknowledged revision that `results` are the differences to; null: they are all there are. */
+  base: z.number().int().positive().nullable(),
+  results: z.record(ruleId, ruleResult),
+  /** Why there is no answer; `results` then means nothing. */
+  problem: reason.nullable(),
+  /** The full results, which stay on the endpoint. */
+  arf: storedFile.nullable(),
+});
+export type AssessmentRequest = z.infer<typeof assessmentRequest>;
+/** `revision` null: not acknowledged as something to send differences to; `sendAll`: these differences fit nothing, send everything. */
+export const assessmentReply = z.object({
+  serverTime: epochMs,
+  revision: z.number().int().positive().nullable(),
+  sendAll: z.boolean(),
+});
+export type AssessmentReply = z.infer<typeof assessmentReply>;
+
+/** POST /agent/v1/noticed: what changed between scans. A server that has no such place answers 404, and nothing is lost but the news. */
+export const noticedRequest = z.strictObject({
+  protocol: z.number().int().min(1),
+  items: z
+    .array(
+      z.strictObject({
+        /** Told twice, it counts once. */
+        key: z.string().regex(/^[0-9a-f]{32}$/),
+        kind: z.enum(['listener', 'service', 'privilegedUser', 'package', 'rule']),
+        action: z.enum(['added', 'removed', 'changed']),
+        name: z.string().min(1).max(300),
+        detail: z.record(z.string().max(64), z.string().max(1_000)),
+        at: epochMs,
+      }),
+    )
+    .min(1)
+    .max(500),
+});
+export type NoticedRequest = z.infer<typeof noticedRequest>;
+export const noticedReply = z.object({ serverTime: epochMs });
+
 /** The payload of an order's envelope: all the agent may do, and the bytes it may do it with. */
 export const orderDocument = z.strictObject({
   v: z.literal(1),
@@ -222,6 +299,8 @@ export const orderDocument = z.strictObject({
   hooks: z.array(hook),
   /** Bytes per second for fetching content; null: no limit. */
   rateLimit: z.number().int().positive().nullable(),
+  /** For provider `openscap`; never sent to agents that don't have it, so older ones need not know it. */
+  baseline: baselineScope.optional(),
 });
 export type OrderDocument = z.infer<typeof orderDocument>;
 

@@ -5,6 +5,7 @@ import type { Activities } from '../activities/contract.js';
 import { agentUpdateKind } from '../activities/kinds/agent-update/index.js';
 import { changeKinds } from '../activities/kinds/change-kind.js';
 import { patchKind } from '../activities/kinds/patch/index.js';
+import { remediationKind } from '../activities/kinds/remediation/index.js';
 import { createRingActivities } from '../activities/rings.js';
 import type { ContentSource } from '../activities/stage-deps.js';
 import { createStageActivities } from '../activities/stages.js';
@@ -24,7 +25,7 @@ import type { WorkerSettings } from './settings.js';
 import { createSigner } from './signer.js';
 
 /** Every kind of change there is. */
-export const CHANGE_KINDS = changeKinds([patchKind as never, agentUpdateKind as never]);
+export const CHANGE_KINDS = changeKinds([patchKind as never, agentUpdateKind as never, remediationKind as never]);
 
 /** Every activity, constructed once. */
 export function composeActivities(deps: {

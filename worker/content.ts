@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { Pool } from 'pg';
 import type { CatalogueActivities } from '../activities/catalogue.js';
 import { createCatalogueActivities } from '../activities/catalogue.js';
@@ -36,6 +37,9 @@ export async function composeContent(args: {
     store,
     content: {
       fetchPackage: (wanted) => fetcher.fetchPackage(wanted),
+      keep: async ({ sha256, what, bytes }) => {
+        await store.put({ sha256, size: bytes.length, what, stream: Readable.from([bytes]) });
+      },
       ensureSpace: (bytes) => store.ensureSpace(bytes),
       size: (sha256) => store.size(sha256),
       touch: (file) => store.touch(file),

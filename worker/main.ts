@@ -12,15 +12,18 @@ import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import { CHANGE_KINDS, composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
+import { baselineDuties } from './baseline-duty.js';
 import { composeContent } from './content.js';
 import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
 import { createHooks } from './hooks.js';
 import { loadKeys } from './keys.js';
 import { startDuties } from './loops.js';
+import { noticeDuty } from './notice-duty.js';
 import { orderTracesDuty } from './order-traces.js';
 import { untilItWorks } from './retry.js';
 import { readSettings } from './settings.js';
+import { createSigner } from './signer.js';
 import { connectTemporal } from './temporal.js';
 import { TICKET_DUTIES } from './tickets/duties.js';
 
@@ -104,6 +107,8 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
+    ...baselineDuties({ pool, store, signer: createSigner(() => keys.signing), clock }),
+    noticeDuty({ pool, clock, publicUrl: settings.publicUrl }),
     keys.duty,
     hooks.duty,
     contentGarbageDuty({ pool, store, clock, log }),

@@ -4,6 +4,7 @@
  * sets (files by digest), so orders, their documents and the way back need nothing of their own.
  */
 
+import type { Claim, Finding } from '../../db/plan/proof.js';
 import type { Queryable } from '../../db/pool.js';
 import type * as StageDb from '../../db/stages.js';
 import type { KindPlan, KindWork, UpdateFacts } from '../../domain/change/kind-plan.js';
@@ -28,6 +29,18 @@ export interface KindTiming {
   readonly confirmMinutes: number;
 }
 
+/** What proves a kind's work where that is not the inventory of packages. */
+export interface KindEvidence<P> {
+  /** Of these endpoints, the ones whose evidence is missing or older than the timing allows; they are asked for it. */
+  refresh(context: KindContext<P>, endpointIds: readonly string[], maxAgeMs: number): Promise<readonly string[]>;
+  /** Endpoints that claim success; `scanned`: there is proof from after it. */
+  claims(context: KindContext<P>): Promise<Claim[]>;
+  /** Asks these endpoints for that proof. */
+  prove(context: KindContext<P>, endpointIds: readonly string[]): Promise<void>;
+  /** What the proof says, for `judge`. */
+  findings(context: KindContext<P>): Promise<Finding[]>;
+}
+
 export interface ChangeKind<P = unknown> {
   /** As in `change.kind`. */
   readonly name: string;
@@ -39,6 +52,9 @@ export interface ChangeKind<P = unknown> {
    * @param undoable endpoints that get nothing that can't be taken back: neither a snapshot nor a second person stands behind it
    */
   plan(context: KindContext<P>, endpointIds: readonly string[], undoable?: ReadonlySet<string>): Promise<KindPlan>;
+  readonly evidence?: KindEvidence<P>;
+  /** Files that no repository has, because the kind makes them itself; by digest. */
+  bytes?(context: KindContext<P>, digests: readonly string[]): Promise<ReadonlyMap<string, Uint8Array>>;
   /** Reads what the fetched content says of itself, and keeps it for the plan and the approvers. */
   study(
     context: KindContext<P>,

@@ -1,5 +1,6 @@
 /** What comes from the server, judged before anything is done with it. Pure. */
 import type { KeyObject } from 'node:crypto';
+import { OPENSCAP } from '../../domain/baseline/rule-name.js';
 import { type Envelope, ORDER_TYPE, openEnvelope, PERMIT_TYPE } from '../../protocol/envelope.js';
 import { type OrderDocument, orderDocument, type PermitDocument, permitDocument } from '../../protocol/messages.js';
 import { checkObjection } from '../health/checks.js';
@@ -61,11 +62,22 @@ function documentObjection(doc: OrderDocument, context: AdmissionContext): strin
   if (doc.kind === 'revert' && doc.reverts === null) return 'the order does not say what it reverts';
   if (doc.kind === 'change' && doc.planDigest === null) return 'the order names no plan';
   if (doc.updates.length === 0) return 'the order names no updates';
+  const unnamed = baselineObjection(doc);
+  if (unnamed !== null) return unnamed;
   if (doc.updates.length > MAX_UPDATES) return `the order names more than ${MAX_UPDATES} updates`;
   const names = doc.updates.map((update) => `${update.name}:${update.arch}`);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) return `the order names ${twice} twice`;
   return doc.healthChecks.map((check) => checkObjection(check)).find((reason) => reason !== null) ?? null;
+}
+
+/** What measures by a baseline says by which, and which rule each update is. */
+function baselineObjection({ provider, baseline, updates }: OrderDocument): string | null {
+  if (provider !== OPENSCAP) return baseline === undefined ? null : `provider ${provider} knows no baselines`;
+  if (baseline === undefined) return 'the order names no baseline';
+  const names = new Set(baseline.rules.map((rule) => rule.name));
+  const missing = updates.find((update) => !names.has(update.name));
+  return missing === undefined ? null : `the order does not say which rule ${missing.name} is`;
 }
 
 export type PermitAdmission =

@@ -29,6 +29,12 @@ export interface ExecutorDeps {
     readonly scanId: string;
     readonly orderId: string;
   }) => Promise<{ readonly complete: boolean; readonly reason: string | null }>;
+  /** Measures the host by a baseline and tells the server. @throws when the server can't be reached. @returns what people see of it */
+  readonly assess?: (args: {
+    readonly orderId: string;
+    readonly baseline: NonNullable<OrderDocument['baseline']>;
+    readonly bytesPerSecond: number | null;
+  }) => Promise<Readonly<Record<string, unknown>>>;
   readonly newId: () => string;
   readonly bootId: string;
   /** Tells the server what it has not heard yet, as far as that works within seconds; then restarts the host. */

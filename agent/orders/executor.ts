@@ -85,7 +85,8 @@ export function createExecutor(deps: ExecutorDeps): Executor {
   const stepOnce = async (entry: OrderEntry): Promise<StepResult> => {
     const { orderId } = entry;
     try {
-      const provider = deps.providers?.get(entry.doc?.provider ?? '') ?? stepDeps.provider;
+      const named = deps.providers?.get(entry.doc?.provider ?? '') ?? stepDeps.provider;
+      const provider = entry.doc === null ? named : (named.forOrder?.(entry.doc) ?? named);
       const result = await step({ ...stepDeps, provider }, entry);
       if (result.kind === 'wait' && !['staged', 'awaitingReboot', 'rebooting'].includes(entry.core.state))
         backOff(entry, result.reason);
@@ -215,6 +216,13 @@ async function step(deps: StepDeps, entry: OrderEntry): Promise<StepResult> {
 }
 
 async function stepScan(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
+  const { baseline } = deps.ledger.doc(orderId);
+  if (baseline !== undefined) {
+    if (deps.assess === undefined) throw new Error('this agent measures no baselines');
+    const detail = await deps.assess({ orderId, baseline, bytesPerSecond: deps.ledger.doc(orderId).rateLimit });
+    deps.ledger.report(orderId, { type: 'scanned', detail: { ...detail } });
+    return GO;
+  }
   // The same id on every try: a scan whose acknowledgement was lost is not counted twice.
   const noted = deps.ledger.entry(orderId).steps[STEP.scanId];
   const scanId = typeof noted === 'string' ? noted : deps.newId();

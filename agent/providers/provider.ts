@@ -63,6 +63,8 @@ export type PackageInventory = Pick<
 
 export interface Provider {
   readonly name: string;
+  /** The same for one order, where its document says more than which packages. */
+  forOrder?(doc: OrderDocument): Provider;
   /** How this provider's versions compare; null when one does not parse (fail closed). */
   compareVersions(a: string, b: string): -1 | 0 | 1 | null;
   /** What is installed of the named packages; absent: not installed. */

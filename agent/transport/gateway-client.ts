@@ -4,6 +4,9 @@ import type { ZodType } from 'zod';
 import type { SigningKey } from '../../protocol/envelope.js';
 import { signRequest } from '../../protocol/http-signature.js';
 import {
+  type AssessmentReply,
+  type AssessmentRequest,
+  assessmentReply,
   type EnrolReply,
   type EnrolRequest,
   enrolReply,
@@ -12,6 +15,8 @@ import {
   inventoryReply,
   type KeySetReply,
   keySetReply,
+  type NoticedRequest,
+  noticedReply,
   OLDEST_PROTOCOL,
   type PollReply,
   type PollRequest,
@@ -39,6 +44,10 @@ export interface GatewayClient {
   enrol(request: EnrolRequest): Promise<EnrolReply>;
   poll(request: PollRequest): Promise<PollReply>;
   inventory(request: InventoryRequest): Promise<void>;
+  assessment(request: AssessmentRequest): Promise<AssessmentReply>;
+  noticed(request: NoticedRequest): Promise<void>;
+  /** Hands over full results, compressed by gzip. */
+  arf(orderId: string, packed: Buffer): Promise<void>;
   keySet(): Promise<KeySetReply>;
   /** Bytes of a stored file from `offset` on; status 200 (from the start) or 206. @throws GatewayRefused | TransportError */
   content(sha256: string, offset: number): Promise<IncomingMessage>;
@@ -124,6 +133,13 @@ export function createGatewayClient(deps: {
     poll: (body) => call({ method: 'POST', path: '/agent/v1/poll', body, reply: pollReply }),
     inventory: async (body) =>
       void (await call({ method: 'POST', path: '/agent/v1/inventory', body, reply: inventoryReply })),
+    assessment: (body) => call({ method: 'POST', path: '/agent/v1/assessment', body, reply: assessmentReply }),
+    noticed: async (body) =>
+      void (await call({ method: 'POST', path: '/agent/v1/noticed', body, reply: noticedReply })),
+    async arf(orderId, packed) {
+      const reply = await once('POST', new URL(`/agent/v1/arf/${orderId}`, deps.url), packed);
+      if (reply.status !== 200) throw new GatewayRefused(reply.status, reasonOf(reply));
+    },
     keySet: () => call({ method: 'GET', path: '/agent/v1/key-set', reply: keySetReply }),
     async content(sha256, offset) {
       const url = new URL(`/agent/v1/content/${sha256}`, deps.url);

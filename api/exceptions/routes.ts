@@ -80,7 +80,7 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
       method: 'post',
       path: '/v1/exceptions',
       summary:
-        'Keep updates of a package, or for a CVE, away from endpoints for a while; who asks is recorded as its approver',
+        'Keep updates of a package, or for a CVE, or the remediation of a rule, away from endpoints for a while; who asks is recorded as its approver',
       permission: 'exception.edit',
       body: exceptionPost,
       responses: {
@@ -95,6 +95,7 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
             ...body,
             package: body.package ?? null,
             cve: body.cve ?? null,
+            rule: body.rule ?? null,
             approvedBy: person.actor,
             expiresAt,
             now,

@@ -7,6 +7,11 @@ const packagePattern = z
   .string()
   .regex(/^[a-z0-9*][a-z0-9+.*-]{0,127}$/, 'must be a package or source name, * allowed')
   .refine((text) => /[a-z0-9]/.test(text), 'must name something: * alone would except every update');
+/** A rule of a baseline by id or short name. */
+const rulePattern = z
+  .string()
+  .regex(/^[A-Za-z0-9_*][A-Za-z0-9._*-]{0,299}$/, 'must be a rule’s id or short name, * allowed')
+  .refine((text) => /[A-Za-z0-9]/.test(text), 'must name something: * alone would except every rule');
 const cve = z.string().regex(/^CVE-\d{4}-\d{4,19}$/, 'must look like CVE-2026-12345');
 const reason = z.string().trim().min(1).max(500);
 const expiresAt = z.iso.datetime({ offset: true });
@@ -16,13 +21,14 @@ export const exceptionPost = z
     selector: selectorSchema,
     package: packagePattern.optional(),
     cve: cve.optional(),
+    rule: rulePattern.optional(),
     reason,
     /** The account that answers for it; not the one that grants it. */
     owner: z.uuid(),
     expiresAt,
   })
-  .refine((body) => (body.package === undefined) !== (body.cve === undefined), {
-    message: 'must name a package or a CVE, one of them',
+  .refine((body) => [body.package, body.cve, body.rule].filter((target) => target !== undefined).length === 1, {
+    message: 'must name a package, a CVE or a rule, one of them',
     path: ['package'],
   });
 
@@ -42,6 +48,7 @@ export const exceptionReply = z.object({
   selector: selectorSchema,
   package: z.string().nullable(),
   cve: z.string().nullable(),
+  rule: z.string().nullable(),
   reason: z.string(),
   owner: z.uuid(),
   ownerName: z.string(),

@@ -1,7 +1,11 @@
 /** The agents' side of the server: every request signed, every reply with the server's time. */
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import express, { type Request, type RequestHandler, Router } from 'express';
 import type { Pool } from 'pg';
+import { storeArf } from '../../db/baseline/arf.js';
+import { storeNoticed } from '../../db/baseline/notices.js';
+import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { readKeySet } from '../../db/endpoints/key-set.js';
 import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
 import { storeScans } from '../../db/inventory/store-scan.js';
@@ -10,10 +14,13 @@ import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { keyIdOf } from '../../protocol/envelope.js';
 import {
+  type AssessmentReply,
+  assessmentRequest,
   type EnrolReply,
   enrolRequest,
   type InventoryRequest,
   inventoryRequest,
+  noticedRequest,
   OLDEST_PROTOCOL,
   PROTOCOL_VERSION,
   pollRequest,
@@ -90,6 +97,46 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       refuseDoubles(scan);
       await scans.run({ signer, scan });
       return { serverTime: deps.clock(), scanId: scan.scanId };
+    }),
+  );
+
+  router.post(
+    '/assessment',
+    signed(async (req, signer) => {
+      const request = validated(assessmentRequest, spoken(parsed(req)), 'body');
+      await requireActive(deps.pool, signer);
+      const now = deps.clock();
+      const stored = await storeAssessment(deps.pool, { endpointId: signer.endpointId, request, now });
+      if (stored.kind === 'refused') throw invalidField(stored.field, stored.reason);
+      const revision = stored.kind === 'stored' ? stored.revision : null;
+      return { serverTime: deps.clock(), revision, sendAll: stored.kind === 'sendAll' } satisfies AssessmentReply;
+    }),
+  );
+
+  router.post(
+    '/arf/:orderId',
+    signed(async (req, signer) => {
+      const { orderId } = req.params;
+      const { body } = req;
+      if (!Buffer.isBuffer(body) || body.length === 0) throw invalid([{ field: '', in: 'body', reason: 'is missing' }]);
+      if (body[0] !== 0x1f || body[1] !== 0x8b)
+        throw invalid([{ field: '', in: 'body', reason: 'is not compressed by gzip' }]);
+      await requireActive(deps.pool, signer);
+      const sha256 = createHash('sha256').update(body).digest('hex');
+      const args = { endpointId: signer.endpointId, orderId: String(orderId), bytes: body, sha256, now: deps.clock() };
+      if (!/^[0-9a-f-]{36}$/.test(args.orderId) || !(await storeArf(deps.pool, args)))
+        throw invalidField('orderId', 'no such order of this endpoint', 'path');
+      return { serverTime: deps.clock() };
+    }),
+  );
+
+  router.post(
+    '/noticed',
+    signed(async (req, signer) => {
+      const { items } = validated(noticedRequest, spoken(parsed(req)), 'body');
+      await requireActive(deps.pool, signer);
+      await storeNoticed(deps.pool, { endpointId: signer.endpointId, items, now: deps.clock() });
+      return { serverTime: deps.clock() };
     }),
   );
 

@@ -1,6 +1,6 @@
 /** OpenAPI 3.1 from the same declarations the router uses. */
 import { OpenAPIRegistry, OpenApiGeneratorV31 } from '@asteasolutions/zod-to-openapi';
-import type { z } from 'zod';
+import { z } from 'zod';
 import {
   COMPONENTS,
   ETAG_HEADER,
@@ -72,6 +72,9 @@ function registryOf(routes: readonly Route[]): OpenAPIRegistry {
         ...(route.body === undefined
           ? {}
           : { body: { required: !route.body.isOptional(), content: { [route.bodyType]: { schema: route.body } } } }),
+        ...(route.upload === undefined
+          ? {}
+          : { body: { required: true, content: { [route.upload]: { schema: z.string() } } } }),
       },
       responses: replies(route),
     });

@@ -18,17 +18,23 @@ export function hasBody(req: Request): boolean {
 
 /** What reads the body of a route; a route that declares none refuses one. */
 export function bodyReaders(route: Route): RequestHandler[] {
+  // The handler reads it as it arrives.
+  if (route.upload !== undefined) return [requireType(route.upload)];
   if (route.body === undefined) return route.method === 'get' ? [] : [refuseBody];
   const keep = (req: object, _res: object, bytes: Buffer): void => void raw.set(req, bytes);
   const json = route.bodyType === 'application/json';
   const read = json
     ? express.json({ limit: BODY_LIMIT, type: route.bodyType, strict: false, verify: keep })
     : express.text({ limit: BODY_LIMIT, type: route.bodyType, verify: keep });
-  const check: RequestHandler = (req, _res, next) => {
-    if (!hasBody(req) || req.is(route.bodyType) !== false) next();
-    else next(unsupported(route.bodyType));
-  };
+  const check = requireType(route.bodyType);
   return json ? [check, read, refuseTraps] : [check, read];
+}
+
+function requireType(type: string): RequestHandler {
+  return (req, _res, next) => {
+    if (!hasBody(req) || req.is(type) !== false) next();
+    else next(unsupported(type));
+  };
 }
 
 const refuseTraps: RequestHandler = (req, _res, next) => {

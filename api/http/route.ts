@@ -55,6 +55,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly body?: B;
   /** Default `application/json`; anything else reaches the schema as text. */
   readonly bodyType?: string;
+  /** The media type of a body that the handler reads from the request as it arrives. */
+  readonly upload?: string;
   /** Of a GET: gives its resource an ETag that PUT, PATCH and DELETE of the same path honour (preconditions.ts). */
   readonly current?: ReadCurrent<z.output<P>>;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
@@ -71,6 +73,7 @@ export interface Route extends Traits {
   readonly query?: z.ZodType | undefined;
   readonly body?: z.ZodType | undefined;
   readonly bodyType: string;
+  readonly upload?: string | undefined;
   readonly current?: ReadCurrent | undefined;
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   readonly handler: (context: Context<never, never, never>) => Promise<Reply>;

@@ -4,7 +4,7 @@ import { inTransaction } from '../pool.js';
 
 /**
  * What must stay, whoever asks for it next: files of plans that are not closed (or only lately), of orders that have not ended,
- * of released agents, of what some endpoint would upgrade to, and of what some endpoint has installed: the next change may have
+ * of released agents, of every version of a baseline, of what some endpoint would upgrade to, and of what some endpoint has installed: the next change may have
  * to go back to it, when no repository serves it any more.
  */
 const NEEDED = `
@@ -15,6 +15,8 @@ const NEEDED = `
       WHERE c.closed_at IS NULL OR c.closed_at > to_timestamp($1 / 1000.0)
      UNION SELECT o.content_digest FROM order_state o WHERE o.phase <> 'done')
   UNION SELECT sha256 FROM agent_release
+  UNION SELECT sha256 FROM baseline_version
+  UNION SELECT tailoring_sha256 FROM checklist WHERE tailoring_sha256 IS NOT NULL
   UNION
   SELECT p.sha256 FROM content k JOIN catalogue_package p ON p.sha256 = k.sha256
    WHERE EXISTS (SELECT FROM installed_package i

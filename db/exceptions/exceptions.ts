@@ -12,6 +12,7 @@ export interface ExceptionRow {
   readonly selector: Selector;
   readonly package: string | null;
   readonly cve: string | null;
+  readonly rule: string | null;
   readonly reason: string;
   readonly owner: string;
   readonly ownerName: string;
@@ -22,7 +23,7 @@ export interface ExceptionRow {
   readonly revokedBy: string | null;
 }
 
-const COLUMNS = `x.id, x.selector, x.package, x.cve, x.reason, x.owner, a.name AS "ownerName", x.approved_by AS "approvedBy",
+const COLUMNS = `x.id, x.selector, x.package, x.cve, x.rule, x.reason, x.owner, a.name AS "ownerName", x.approved_by AS "approvedBy",
   x.created_at AS "createdAt", x.expires_at AS "expiresAt", x.revoked_at AS "revokedAt", x.revoked_by AS "revokedBy"`;
 const FROM = 'exception x JOIN account a ON a.id = x.owner';
 const STATE = `CASE WHEN x.revoked_at IS NOT NULL THEN 'revoked' WHEN x.expires_at > to_timestamp($1 / 1000.0) THEN 'inForce'
@@ -67,6 +68,7 @@ export interface NewException {
   readonly selector: Selector;
   readonly package: string | null;
   readonly cve: string | null;
+  readonly rule: string | null;
   readonly reason: string;
   readonly owner: string;
   readonly approvedBy: string;
@@ -78,8 +80,8 @@ export interface NewException {
 export async function insertException(client: PoolClient, exception: NewException): Promise<string> {
   const id = randomUUID();
   await client.query(
-    `INSERT INTO exception (id, selector, package, cve, reason, owner, approved_by, created_at, expires_at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8 / 1000.0), to_timestamp($9 / 1000.0))`,
+    `INSERT INTO exception (id, selector, package, cve, reason, owner, approved_by, created_at, expires_at, rule)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, to_timestamp($8 / 1000.0), to_timestamp($9 / 1000.0), $10)`,
     [
       id,
       JSON.stringify(exception.selector),
@@ -90,6 +92,7 @@ export async function insertException(client: PoolClient, exception: NewExceptio
       exception.approvedBy,
       exception.now,
       exception.expiresAt,
+      exception.rule,
     ],
   );
   return id;
@@ -132,11 +135,16 @@ export async function loadExceptions(db: Queryable, now: EpochMs): Promise<Excep
   return rows.map((row) => ({
     id: row.id,
     selector: row.selector,
-    target: row.cve === null ? { package: row.package ?? '' } : { cve: row.cve },
+    target: targetOf(row),
     reason: row.reason,
     ownerName: row.ownerName,
     createdAt: row.createdAt.getTime(),
     expiresAt: row.expiresAt.getTime(),
     revokedAt: row.revokedAt?.getTime() ?? null,
   }));
+}
+
+function targetOf({ cve, rule, package: name }: ExceptionRow): Exception['target'] {
+  if (cve !== null) return { cve };
+  return rule !== null ? { rule } : { package: name ?? '' };
 }

@@ -1,4 +1,6 @@
 /** What orders say: built from frozen rows, many at once, inside the release's transaction. */
+
+import { OPENSCAP } from '../../domain/baseline/rule-name.js';
 import type { PackageUpdate } from '../../domain/content/index.js';
 import type { OrderKind } from '../../domain/order/index.js';
 import { endpointHooks } from '../../domain/policy/hooks.js';
@@ -6,6 +8,7 @@ import type { PolicyDocument } from '../../domain/policy/policy-set.js';
 import type { EpochMs } from '../../domain/time.js';
 import { DAY } from '../../domain/time.js';
 import type { OrderDocument } from '../../protocol/messages.js';
+import { type ChecklistScope, loadScopes } from '../baseline/scopes.js';
 import type { Queryable } from '../pool.js';
 
 /** A file to go back to. */
@@ -62,12 +65,39 @@ export async function documentsFor(
     [orderIds],
   );
   const sets = await loadSets(db, [...new Set(rows.flatMap((row) => row.content ?? []))]);
+  const scopes = await scopesOf(db, rows, sets);
   const documents = new Map<string, OrderDocument>();
   for (const row of rows) {
-    const document = documentOf({ row, found: row.content === null ? undefined : sets.get(row.content), now });
+    const found = row.content === null ? undefined : sets.get(row.content);
+    const document = documentOf({ row, found, scopes, now });
     if (document !== null) documents.set(row.id, document);
   }
   return documents;
+}
+
+/** Of orders that put rules right: the checklists they are of. */
+async function scopesOf(
+  db: Queryable,
+  rows: readonly OrderRow[],
+  sets: ReadonlyMap<string, SetContent>,
+): Promise<ReadonlyMap<string, ChecklistScope>> {
+  const names = rows.flatMap((row) => {
+    const source =
+      row.provider === OPENSCAP && row.content !== null ? sets.get(row.content)?.items[0]?.source : undefined;
+    return source ?? [];
+  });
+  return names.length === 0 ? new Map() : loadScopes(db, { names: [...new Set(names)] });
+}
+
+/** Null: its checklist is gone, or its bytes are not stored. */
+function baselineOf(set: SetContent, scopes: ReadonlyMap<string, ChecklistScope>): OrderDocument['baseline'] | null {
+  const found = scopes.get(set.items[0]?.source ?? '');
+  if (found === undefined) return null;
+  const rules = set.items.flatMap(({ name }) => {
+    const id = found.ruleIds.get(name);
+    return id === undefined ? [] : [{ name, id }];
+  });
+  return rules.length === set.items.length ? { ...found.scope, rules, critical: [], handOver: false } : null;
 }
 
 async function loadSets(db: Queryable, digests: readonly string[]): Promise<Map<string, SetContent>> {
@@ -81,6 +111,7 @@ async function loadSets(db: Queryable, digests: readonly string[]): Promise<Map<
 function documentOf(args: {
   readonly row: OrderRow;
   readonly found: SetContent | undefined;
+  readonly scopes: ReadonlyMap<string, ChecklistScope>;
   readonly now: EpochMs;
 }): OrderDocument | null {
   const { row, now } = args;
@@ -88,6 +119,8 @@ function documentOf(args: {
   const scan = row.kind === 'scan';
   const set = scan ? NOTHING : args.found;
   if (set === undefined || (!scan && policy === null)) return null;
+  const baseline = row.provider === OPENSCAP && !scan ? baselineOf(set, args.scopes) : undefined;
+  if (baseline === null) return null;
   const mutates = row.kind === 'change' || row.kind === 'revert';
   return {
     v: 1,
@@ -107,5 +140,6 @@ function documentOf(args: {
     healthChecks: mutates && policy !== null ? (policy.healthChecks as OrderDocument['healthChecks']) : [],
     hooks: mutates && policy !== null ? [...endpointHooks(policy)] : [],
     rateLimit: policy?.stageRateLimit ?? null,
+    ...(baseline === undefined ? {} : { baseline }),
   };
 }

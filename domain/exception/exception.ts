@@ -11,7 +11,9 @@ export type ExceptionTarget =
   /** A package or source by name; `*` stands for any run of characters. */
   | { readonly package: string }
   /** Updates that fix this and nothing else that is not excepted too. */
-  | { readonly cve: string };
+  | { readonly cve: string }
+  /** A rule of a baseline by id or short name; `*` stands for any run of characters. */
+  | { readonly rule: string };
 
 export interface Exception {
   readonly id: string;
@@ -82,6 +84,12 @@ export function exceptionFor(args: {
   if (byCve.length === 0 || byCve.some((found) => found.length === 0)) return null;
   // It lasts until the first of its CVEs is no longer excepted.
   return byCve.map(longest).reduce((first, one) => (one.expiresAt < first.expiresAt ? one : first));
+}
+
+/** The exception that keeps a rule from being put right, or null. Of several the one that lasts longest. */
+export function exceptionForRule(names: readonly string[], exceptions: readonly Exception[]): Exception | null {
+  const found = exceptions.filter(({ target }) => 'rule' in target && namesMatch(target.rule, names));
+  return found.length === 0 ? null : longest(found);
 }
 
 /** "until … by …: reason", as approvers read it after "excepted". */

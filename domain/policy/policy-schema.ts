@@ -48,5 +48,11 @@ export const policyDocumentSchema = z.strictObject({
   healthChecks: z.array(healthCheckSchema).max(50),
   hooks: z.array(hookSchema).max(20),
   stageRateLimit: z.number().int().positive().nullable(),
+  revisitMinutes: z
+    .number()
+    .int()
+    .min(5)
+    .max(366 * 24 * 60)
+    .optional(),
   patchApprovals: z.array(approvalRuleSchema).max(10).optional(),
 }) satisfies z.ZodType<PolicyDocument>;

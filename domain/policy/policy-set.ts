@@ -22,6 +22,8 @@ export interface PolicyDocument {
   readonly hooks: readonly unknown[];
   /** Bytes per second while staging; null: no limit. */
   readonly stageRateLimit: number | null;
+  /** How often the endpoint is measured by its baselines; left out: daily. */
+  readonly revisitMinutes?: number | undefined;
   /** Asked before somebody's change to one endpoint alone begins (`POST /v1/endpoints/{id}/patch`); left out: nobody is. */
   readonly patchApprovals?: readonly ApprovalRule[] | undefined;
 }

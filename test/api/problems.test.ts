@@ -317,8 +317,9 @@ describe('every route', () => {
     [
       'a huge body',
       413,
+      // Uploads are read as they arrive, up to limits of their own (test/baselines/import.test.ts).
       ({ method, type }) =>
-        method === 'GET'
+        method === 'GET' || type === 'application/xml'
           ? null
           : { raw: ' '.repeat(1_100_000), headers: { 'content-type': type ?? 'application/json' } },
     ],

@@ -282,6 +282,9 @@ export function fakeContent(options: Partial<ContentSource> = {}) {
       stored.set(sha256, size);
       return { sha256, size };
     },
+    keep: async ({ sha256, bytes }) => {
+      stored.set(sha256, bytes.length);
+    },
     ensureSpace: async () => {},
     size: async (sha256) => stored.get(sha256) ?? null,
     touch: async ({ sha256, size }) => (await content.size(sha256)) === size,

@@ -2,6 +2,7 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
+import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, syncPath, writeFileDurably } from '../../system/files.js';
 import type { Write } from '../../system/mounts.js';
 import { type Run, tail } from '../../system/run.js';
@@ -29,7 +30,6 @@ import {
   simulationDifference,
 } from './parse.js';
 import { repairDatabase } from './repair.js';
-import { joinRun, latestRun, startRun, waitForNobody } from './runner.js';
 
 const SIMULATE_TIMEOUT_MS = 5 * 60_000;
 

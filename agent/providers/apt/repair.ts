@@ -4,12 +4,13 @@
  * `dpkg --configure -a` alone does not do: a package cut off while it was unpacked (libc6, say) must be unpacked again,
  * and after a power cut files may be on disk in name only, so the checksums of the order's packages are looked at, too.
  */
+
+import { waitForNobody } from '../../system/detached-run.js';
 import type { Run } from '../../system/run.js';
 import { tail } from '../../system/run.js';
 import type { Direction, PackageChange, Transaction } from '../provider.js';
 import { dpkgConfigureAll, dpkgUnpack, dpkgVerify } from './commands.js';
 import { type DpkgEntry, parseVerify } from './parse.js';
-import { waitForNobody } from './runner.js';
 
 const TIMEOUT_MS = 30 * 60_000;
 const LOCK_TRIES = 120;

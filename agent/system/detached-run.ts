@@ -1,13 +1,13 @@
 /**
- * A package manager run that outlives the agent: a session of its own under a small shell, which leaves its exit status
+ * A run that outlives the agent: a session of its own under a small shell, which leaves its exit status
  * in a file. After a restart the agent finds a run by the order's folder on some process's command line, and joins it.
  */
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { syncPath } from '../../system/files.js';
-import { CHILD_ENV } from '../../system/run.js';
-import type { RunOutcome } from '../provider.js';
+import type { RunOutcome } from '../providers/provider.js';
+import { syncPath } from './files.js';
+import { CHILD_ENV } from './run.js';
 
 /** Fixed text; everything variable is an argument. */
 const RUNNER =
@@ -70,8 +70,8 @@ export async function waitForNobody(txDir: string): Promise<void> {
   while (isSomebodyAt(txDir)) await new Promise((resolve) => setTimeout(resolve, POLL_MS));
 }
 
-/** The runner's shell, apt and dpkg with its helpers; a person who reads the order's files is not in the way. */
-const WORKERS = new Set(['sh', 'apt-get', 'dpkg', 'dpkg-deb', 'dpkg-split']);
+/** The runner's shell, apt, dpkg with its helpers, and fixes; a person who reads the order's files is not in the way. */
+const WORKERS = new Set(['sh', 'apt-get', 'dpkg', 'dpkg-deb', 'dpkg-split', 'bash']);
 
 function isSomebodyAt(txDir: string): boolean {
   return listOr('/proc').some((pid) => {

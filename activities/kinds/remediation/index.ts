@@ -1,0 +1,50 @@
+import { planRemediation } from '../../../domain/baseline/plan-remediation.js';
+import {
+  parseRemediationParameters,
+  type RemediationParameters,
+} from '../../../domain/change/remediation-parameters.js';
+import type { ChangeKind, KindContext, KindPlan } from '../change-kind.js';
+
+/**
+ * Rules of security baselines put right in rings like anything else: the fix by its digest, as approvers saw it, and the scanner's own
+ * word as the only proof. What failed, or was not proven, goes back to the snapshot by itself on the endpoint.
+ */
+export const remediationKind: ChangeKind<RemediationParameters> = {
+  name: 'remediation',
+  parse: parseRemediationParameters,
+  timing: ({ scanMaxAgeMs, discoverMinutes, confirmMinutes }) => ({ scanMaxAgeMs, discoverMinutes, confirmMinutes }),
+  plan: readAndPlan,
+  async study() {},
+  bytes: ({ db, client }, digests) => db.loadFixes(client, digests),
+  judge: (_, found) =>
+    found === 'pass' || found === 'fixed' ? null : `the scanner says ${found ?? 'nothing of it'} after the change`,
+  evidence: {
+    refresh: ({ db, client, changeId, parameters, now }, endpointIds, maxAgeMs) =>
+      db.refreshAssessments(client, {
+        endpointIds,
+        assignments: parameters.assignments,
+        olderThan: now - maxAgeMs,
+        by: `change/${changeId}`,
+        now,
+      }),
+    claims: ({ db, client, changeId }) => db.loadRuleClaims(client, changeId),
+    prove: ({ db, client, changeId, now }, endpointIds) => db.askForRuleProof(client, { changeId, endpointIds, now }),
+    findings: ({ db, client, changeId }) => db.loadRuleFindings(client, changeId),
+  },
+};
+
+async function readAndPlan(
+  context: KindContext<RemediationParameters>,
+  endpointIds: readonly string[],
+): Promise<KindPlan> {
+  const { db, client, parameters, now } = context;
+  const groups = await db.loadRemediationGroups(client, {
+    endpointIds,
+    assignments: parameters.assignments,
+    now,
+  });
+  const rules = await db.loadRemediableRules(client, [...new Set(groups.map((group) => group.checklist))]);
+  const assigned = new Set(groups.flatMap((group) => group.endpointIds));
+  const unassigned = endpointIds.filter((id) => !assigned.has(id));
+  return planRemediation({ groups, rules, parameters, unassigned });
+}

@@ -1,0 +1,214 @@
+/**
+ * Rules of a security baseline as something that is put right like packages: `0-fail` is what is installed, a fix script takes it to
+ * `1-pass`, and only the scanner's own word after it counts. The way back is the snapshot taken before, less what others changed since.
+ */
+import { copyFileSync, existsSync, linkSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { FAILS, OPENSCAP, PASSES } from '../../../domain/baseline/rule-name.js';
+import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
+import type { OrderDocument } from '../../../protocol/messages.js';
+import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
+import { readTextIfThere, writeFileDurably } from '../../system/files.js';
+import { type Run, tail } from '../../system/run.js';
+import type { ContentCache } from '../../transport/content.js';
+import { noProvider } from '../none.js';
+import type { Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
+import { evaluate, type RuleResults } from './oscap.js';
+import { putRunningStateBack, type RunningState, readRunningState } from './running-state.js';
+import { copyTree, differences, type Listing, listTree, putBack } from './tree.js';
+
+/** Fixed text; the scripts are arguments. Each gets ten minutes, and its end is written down: it proves nothing, but tells people. */
+const FIXES = 'for fix in "$@"; do echo "== $fix"; timeout -k 10 600 /bin/bash "$fix" </dev/null; echo "exit $?"; done';
+const OURS = new Set(['ringmaster-agent.service']);
+
+export interface OpenscapDeps {
+  readonly run: Run;
+  readonly content: Pick<ContentCache, 'ensure'>;
+  /** The folder of an order. */
+  readonly orderDir: (orderId: string) => string;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+export function createOpenscapProvider(deps: OpenscapDeps): Provider {
+  return {
+    ...noProvider,
+    name: OPENSCAP,
+    compareVersions,
+    forOrder: (doc) => (doc.baseline === undefined ? createOpenscapProvider(deps) : ofOrder(deps, doc, doc.baseline)),
+  };
+}
+
+function compareVersions(a: string, b: string): -1 | 0 | 1 | null {
+  const compared = compareDebVersionTexts(a, b);
+  return compared.ok ? compared.order : null;
+}
+
+type Scope = NonNullable<OrderDocument['baseline']>;
+
+function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provider {
+  const { run } = deps;
+  const idOf = new Map(baseline.rules.map(({ name, id }) => [name, id]));
+  const ids = (names: readonly string[]): string[] =>
+    names.map((name) => {
+      const id = idOf.get(name);
+      if (id === undefined) throw new Error(`the order does not say which rule ${name} is`);
+      return id;
+    });
+
+  /** @throws Error when the scanner gives no answer: nothing may be concluded then */
+  const test = async (names: readonly string[]): Promise<ReadonlyMap<string, RuleResults[string]>> => {
+    const options = { bytesPerSecond: doc.rateLimit };
+    const dataStream = await deps.content.ensure(baseline.dataStream, options);
+    const tailoring = baseline.tailoring === null ? null : await deps.content.ensure(baseline.tailoring, options);
+    const found = await evaluate(run, {
+      dataStream,
+      tailoring,
+      profile: baseline.profile,
+      rules: ids(names),
+      arf: null,
+    });
+    if (!found.ok) throw new Error(found.reason);
+    return new Map(
+      names.flatMap((name) => {
+        const result = found.results[idOf.get(name) ?? ''];
+        return result === undefined ? [] : [[name, result] as const];
+      }),
+    );
+  };
+
+  const snapshotDir = (tx: Transaction) =>
+    join(doc.kind === 'revert' && doc.reverts !== null ? deps.orderDir(doc.reverts) : tx.dir, 'snapshot');
+  const read = <T>(tx: Transaction, file: string): T | null => {
+    const text = readTextIfThere(join(snapshotDir(tx), file));
+    return text === null ? null : (JSON.parse(text) as T);
+  };
+  const write = (tx: Transaction, file: string, value: unknown) =>
+    writeFileDurably(join(snapshotDir(tx), file), JSON.stringify(value));
+
+  /** What the fixes changed here, and of that what has been changed by others since. */
+  const touched = (
+    tx: Transaction,
+  ): { readonly ours: string[]; readonly foreign: string[]; readonly before: Listing } => {
+    const before = read<Listing>(tx, 'before.json');
+    if (before === null) throw new Error('there is no snapshot to go back to');
+    const now = listTree();
+    const after = read<Listing>(tx, 'after.json');
+    const still = differences(before, now);
+    if (after === null) return { ours: still, foreign: [], before };
+    const made = new Set(differences(before, after));
+    const mine = still.filter((path) => made.has(path));
+    return {
+      ours: mine.filter((path) => now[path] === after[path]),
+      foreign: mine.filter((path) => now[path] !== after[path]),
+      before,
+    };
+  };
+
+  const judge = async (tx: Transaction, direction: Direction): Promise<Verdict> => {
+    if (direction === 'back') {
+      if (read(tx, 'restored.json') === null) return { ok: false, reason: 'nothing has been put back' };
+      const { ours } = touched(tx);
+      return ours.length === 0 ? { ok: true } : { ok: false, reason: `not as before: ${ours.slice(0, 10).join(', ')}` };
+    }
+    const names = tx.changes.map((change) => change.name);
+    const results = await test(names);
+    const bad = names.filter((name) => results.get(name) !== 'pass' && results.get(name) !== 'fixed');
+    if (bad.length === 0) return { ok: true };
+    const said = readTextIfThere(join(tx.dir, 'fix-exits.txt')) ?? '';
+    const list = bad.map((name) => `${name}: ${results.get(name) ?? 'no result'}`).slice(0, 10);
+    return {
+      ok: false,
+      reason: `after the fix, the scanner says ${list.join(', ')}${said === '' ? '' : ` (${said})`}`,
+    };
+  };
+
+  const runFixes = async (tx: Transaction, again: boolean): Promise<RunOutcome> => {
+    const earlier = latestRun(tx.dir, 'forward');
+    let outcome: RunOutcome;
+    if (earlier !== null && !again) outcome = await joinRun(tx.dir, earlier);
+    else {
+      await waitForNobody(tx.dir);
+      const argv = ['/bin/sh', '-c', FIXES, 'ringmaster-fix', ...tx.changes.map((change) => linked(tx, change))];
+      outcome = await startRun({ txDir: tx.dir, name: 'forward', argv });
+    }
+    if (!outcome.interrupted) {
+      write(tx, 'after.json', listTree());
+      const exits = [...outcome.output.matchAll(/^exit (\d+)$/gm)].map((match) => match[1]);
+      writeFileDurably(join(tx.dir, 'fix-exits.txt'), `exit status of the fixes: ${tail(exits.join(' '), 200)}`);
+    }
+    return outcome;
+  };
+  const goBack = async (tx: Transaction): Promise<RunOutcome> => {
+    // What is cut short in the middle is noticed and done again: putting back twice is putting back once.
+    await waitForNobody(tx.dir);
+    const { ours, foreign, before } = touched(tx);
+    putBack({ paths: ours, before, copies: join(snapshotDir(tx), 'files') });
+    const state = read<RunningState>(tx, 'running.json');
+    const notes = state === null ? [] : await putRunningStateBack(run, state, OURS);
+    write(tx, 'restored.json', { paths: ours.length, foreign, notes });
+    const left =
+      foreign.length === 0 ? [] : [`changed by others since and left alone: ${foreign.slice(0, 10).join(', ')}`];
+    return { interrupted: false, output: [`${ours.length} paths put back`, ...notes, ...left].join('; ') };
+  };
+
+  return {
+    name: OPENSCAP,
+    compareVersions,
+    async installed(packages) {
+      const results = await test(packages.map(({ name }) => name));
+      return new Map(
+        packages.flatMap(({ name, arch }): [string, InstalledPackage][] => {
+          const result = results.get(name);
+          const version = result === 'pass' || result === 'fixed' ? PASSES : result === 'fail' ? FAILS : null;
+          return version === null ? [] : [[`${name}:${arch}`, { version, whole: true, held: false }]];
+        }),
+      );
+    },
+    audit: async () => '',
+    async simulate(tx, direction) {
+      if (direction === 'back')
+        return read(tx, 'before.json') === null
+          ? { ok: false, reason: 'there is no snapshot to go back to' }
+          : { ok: true };
+      for (const change of tx.changes) {
+        const parsed = await run(['/bin/bash', '-n', change.file], { timeoutMs: 10_000 });
+        if (parsed.code !== 0)
+          return { ok: false, reason: `the fix of ${change.name} is no script: ${tail(parsed.stderr, 200)}` };
+      }
+      return { ok: true };
+    },
+    findOldFile: async () => null,
+    async snapshot(tx) {
+      const dir = snapshotDir(tx);
+      rmSync(dir, { recursive: true, force: true });
+      mkdirSync(dir, { recursive: true, mode: 0o700 });
+      const before = listTree();
+      copyTree(before, join(dir, 'files'));
+      write(tx, 'running.json', await readRunningState(run));
+      write(tx, 'before.json', before);
+    },
+    run: (tx, direction, { again }) => (direction === 'forward' ? runFixes(tx, again) : goBack(tx)),
+    hasBegun: async (tx, direction) =>
+      direction === 'forward'
+        ? latestRun(tx.dir, 'forward') !== null
+        : existsSync(join(snapshotDir(tx), 'restored.json')),
+    repair: async () => [],
+    judge,
+    rebootNeed: async () => ({ required: false, reasons: [], onOldCode: [] }),
+    inventory: noProvider.inventory,
+  };
+}
+
+/** The verified script under the order's own folder, where a run's command line shows whose it is. */
+function linked(tx: Transaction, change: Transaction['changes'][number]): string {
+  const dir = join(tx.dir, 'fixes');
+  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  const link = join(dir, `${change.name}.sh`);
+  rmSync(link, { force: true });
+  try {
+    linkSync(change.file, link);
+  } catch {
+    copyFileSync(change.file, link);
+  }
+  return link;
+}

@@ -1,0 +1,77 @@
+/** A cheap look at what matters between scans: files and the kernel's tables only, no program is run. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readListeners } from '../inventory/listeners.js';
+import { privilegedUsers } from './privileged.js';
+
+/** Names by kind, each with what else tells it apart (a package's version). */
+export type Look = Readonly<
+  Record<'listener' | 'service' | 'privilegedUser' | 'package', Readonly<Record<string, string>>>
+>;
+
+const DPKG = '/var/lib/dpkg/status';
+/** Ports above are handed out to clients for a moment (ip_local_port_range); over UDP they look like listeners. */
+const FIRST_EPHEMERAL = 32_768;
+const SERVICE_FOLDERS = [
+  '/sys/fs/cgroup/system.slice',
+  '/sys/fs/cgroup/systemd/system.slice',
+  '/sys/fs/cgroup/unified/system.slice',
+];
+
+let packages: { readonly stamp: string; readonly versions: Readonly<Record<string, string>> } = {
+  stamp: '',
+  versions: {},
+};
+
+export function look(): Look {
+  return { listener: listeners(), service: services(), privilegedUser: users(), package: installed() };
+}
+
+function listeners(): Record<string, string> {
+  const found = readListeners().filter(({ protocol, port }) => protocol === 'tcp' || port < FIRST_EPHEMERAL);
+  return Object.fromEntries(found.map(({ protocol, address, port }) => [`${protocol} ${address}:${port}`, '']));
+}
+
+const users = () => Object.fromEntries(privilegedUsers().map((name) => [name, '']));
+
+/** Services that have processes: each has a folder among the control groups. */
+function services(): Record<string, string> {
+  for (const folder of SERVICE_FOLDERS) {
+    try {
+      const names = readdirSync(folder).filter((name) => name.endsWith('.service'));
+      return Object.fromEntries(names.map((name) => [name, '']));
+    } catch {
+      // Another layout of control groups.
+    }
+  }
+  return {};
+}
+
+/** Read again only when dpkg has written its database. */
+function installed(): Readonly<Record<string, string>> {
+  try {
+    const { mtimeMs, size, ino } = statSync(DPKG);
+    const stamp = `${mtimeMs} ${size} ${ino}`;
+    if (stamp !== packages.stamp) packages = { stamp, versions: parseStatus(readFileSync(DPKG, 'utf8')) };
+    return packages.versions;
+  } catch {
+    return {};
+  }
+}
+
+/** Paragraphs of installed packages (deb-control(5)). */
+export function parseStatus(text: string): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const paragraph of text.split('\n\n')) {
+    const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(paragraph)?.[1];
+    const name = field('Package');
+    const version = field('Version');
+    if (
+      name === undefined ||
+      version === undefined ||
+      !/^install ok installed|^hold ok installed/.test(field('Status') ?? '')
+    )
+      continue;
+    found[`${name}:${field('Architecture') ?? ''}`] = version;
+  }
+  return found;
+}

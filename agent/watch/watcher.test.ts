@@ -1,0 +1,97 @@
+// What is noticed between scans is told once, in order, and also when the server was away or the agent was killed in between.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { NoticedRequest } from '../../protocol/messages.js';
+import { type Look, parseStatus } from './look.js';
+import { privilegedUsers } from './privileged.js';
+import { watchOnce } from './watcher.js';
+
+let dir: string;
+let seen: Look;
+let rules: Record<string, string> | null;
+let away: boolean;
+let told: NoticedRequest['items'][number][];
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'ringmaster-watch-'));
+  seen = {
+    listener: { 'tcp 0.0.0.0:22': '' },
+    service: {},
+    privilegedUser: { root: '' },
+    package: { 'bash:amd64': '5.1' },
+  };
+  rules = { xccdf_org_rule_a: 'pass' };
+  away = false;
+  told = [];
+});
+afterEach(() => rmSync(dir, { recursive: true, force: true }));
+
+const round = () =>
+  watchOnce({
+    dir,
+    look: () => seen,
+    criticalRules: async () => rules,
+    now: () => 1_000,
+    send: async ({ items }) => {
+      told.push(...items);
+      if (away) throw new Error('away');
+    },
+    log: () => undefined,
+  });
+const words = () => told.map(({ kind, action, name }) => `${kind} ${action} ${name}`);
+
+test('the first look tells nothing; what is new, gone or different is told once', async () => {
+  await round();
+  expect(told).toEqual([]);
+  seen = {
+    listener: { 'tcp 0.0.0.0:22': '', 'tcp 0.0.0.0:23': '' },
+    service: { 'telnet.service': '' },
+    privilegedUser: { root: '', 'eve in sudo': '' },
+    package: { 'bash:amd64': '5.2' },
+  };
+  rules = { xccdf_org_rule_a: 'fail' };
+  await round();
+  expect(words()).toEqual([
+    'listener added tcp 0.0.0.0:23',
+    'service added telnet.service',
+    'privilegedUser added eve in sudo',
+    'package changed bash:amd64',
+    'rule changed xccdf_org_rule_a',
+  ]);
+  expect(told.at(-1)?.detail).toEqual({ before: 'pass', after: 'fail' });
+  rules = null;
+  await round();
+  expect(told).toHaveLength(5);
+});
+
+test('what could not be told, or whose answer was lost, is told again under the same key, with what came since', async () => {
+  await round();
+  seen = { ...seen, service: { 'a.service': '' } };
+  away = true;
+  await expect(round()).rejects.toThrow('away');
+  seen = { ...seen, service: {} };
+  away = false;
+  await round();
+  expect(words()).toEqual(['service added a.service', 'service added a.service', 'service removed a.service']);
+  expect(told[0]?.key).toBe(told[1]?.key);
+  expect(told[2]?.key).not.toBe(told[1]?.key);
+});
+
+test('privileged are uid 0 and members of groups that lead to root', () => {
+  const passwd =
+    'root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\neve:x:1000:27::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n';
+  const group = 'root:x:0:\nsudo:x:27:bob,\nusers:x:100:carl\n';
+  expect(privilegedUsers({ passwd, group })).toEqual(['bob in sudo', 'eve in sudo', 'root', 'toor']);
+});
+
+test('only installed packages are there', () => {
+  const entry = (name: string, status: string) =>
+    `Package: ${name}\nStatus: ${status}\nArchitecture: amd64\nVersion: 1.0\n`;
+  const text = [
+    entry('a', 'install ok installed'),
+    entry('b', 'deinstall ok config-files'),
+    entry('c', 'hold ok installed'),
+  ].join('\n');
+  expect(parseStatus(text)).toEqual({ 'a:amd64': '1.0', 'c:amd64': '1.0' });
+});

@@ -1,0 +1,104 @@
+/** Notices within a minute what changed on this host, and tells the server; what could not be told is told later. */
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import { type NoticedRequest, PROTOCOL_VERSION } from '../../protocol/messages.js';
+import { readTextIfThere, writeFileDurably } from '../system/files.js';
+import type { Look } from './look.js';
+
+type Item = NoticedRequest['items'][number];
+type RuleStates = Readonly<Record<string, string>>;
+
+export interface WatcherDeps {
+  readonly dir: string;
+  readonly look: () => Look;
+  /** Results of the critical rules, by id; null: none, or there is no news about them. */
+  readonly criticalRules: () => Promise<RuleStates | null>;
+  readonly now: () => number;
+  readonly send: (request: NoticedRequest) => Promise<unknown>;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+interface Known {
+  readonly look: Look;
+  readonly rules: RuleStates;
+  /** Found, and not known to have been told: told again as they are. */
+  readonly pending: readonly Item[];
+}
+
+const MOST_AT_ONCE = 500;
+/** A host that can't be heard for days keeps this much of its news. */
+const MOST_PENDING = 5_000;
+
+/** One round: looks, remembers what differs from before, and tells it. The first round only remembers. @returns how much was told */
+export async function watchOnce(deps: WatcherDeps): Promise<number> {
+  const file = join(deps.dir, 'watched.json');
+  const text = readTextIfThere(file);
+  const known = parse(text);
+  const remember = (next: Known) => {
+    const now = JSON.stringify(next);
+    if (now !== text) writeFileDurably(file, now);
+  };
+  const look = deps.look();
+  const results = (await deps.criticalRules()) ?? {};
+  const rules = { ...known?.rules, ...results };
+  const at = Math.round(deps.now());
+  const news = known === null ? [] : [...differences(known.look, look, at), ...drift(known.rules, results, at)];
+  const pending = [...(known?.pending ?? []), ...news].slice(-MOST_PENDING);
+  // Before it is told: a crash in between tells it again, by the same keys.
+  remember({ look, rules, pending });
+  if (pending.length === 0) return 0;
+  for (let from = 0; from < pending.length; from += MOST_AT_ONCE)
+    await deps.send({ protocol: PROTOCOL_VERSION, items: pending.slice(from, from + MOST_AT_ONCE) });
+  writeFileDurably(file, JSON.stringify({ look, rules, pending: [] }));
+  deps.log('noticed', { items: pending.length });
+  return pending.length;
+}
+
+export function differences(before: Look, now: Look, at: number): Item[] {
+  const kinds = Object.keys(now) as (keyof Look)[];
+  return kinds.flatMap((kind) => {
+    const was = before[kind] ?? {};
+    const is = now[kind];
+    const names = [...new Set([...Object.keys(was), ...Object.keys(is)])].sort();
+    return names.flatMap((name): Item[] => {
+      const [old, fresh] = [was[name], is[name]];
+      if (old === fresh) return [];
+      const action = old === undefined ? 'added' : fresh === undefined ? 'removed' : 'changed';
+      const detail = { ...(old ? { before: old } : {}), ...(fresh ? { after: fresh } : {}) };
+      return [item({ kind, action, name, detail, at })];
+    });
+  });
+}
+
+function drift(before: RuleStates, now: RuleStates, at: number): Item[] {
+  return Object.entries(now).flatMap(([rule, result]) => {
+    const was = before[rule];
+    if (was === undefined || was === result) return [];
+    return [item({ kind: 'rule', action: 'changed', name: rule, detail: { before: was, after: result }, at })];
+  });
+}
+
+/** The same key for the same news, so that telling it twice is telling it once. */
+function item(args: Omit<Item, 'key'>): Item {
+  const key = createHash('sha256').update(JSON.stringify(args)).digest('hex').slice(0, 32);
+  return { ...args, name: args.name.slice(0, 300), key };
+}
+
+function parse(text: string | null): Known | null {
+  try {
+    return text === null ? null : (JSON.parse(text) as Known);
+  } catch {
+    return null;
+  }
+}
+
+/** Round after round; one that fails (the server is away) is made up for by the next. */
+export function keepWatching(deps: WatcherDeps, everyMs: number): void {
+  const again = () =>
+    setTimeout(() => {
+      watchOnce(deps)
+        .catch((error: Error) => deps.log('what was noticed is not told yet', { reason: error.message }))
+        .finally(again);
+    }, everyMs);
+  again();
+}

@@ -1,0 +1,123 @@
+import { appendAudit } from '../../db/audit/append.js';
+import {
+  type AssignmentRow,
+  deleteAssignment,
+  findAssignment,
+  listAssignments,
+  putAssignment,
+} from '../../db/baseline/assignments.js';
+import { loadChecklistRules } from '../../db/baseline/checklists.js';
+import { compareTrial } from '../../db/baseline/trial.js';
+import { findVersion } from '../../db/baseline/versions.js';
+import { inTransaction } from '../../db/pool.js';
+import type { ApiDeps } from '../deps.js';
+import { requireGroups } from '../groups/check-selector.js';
+import { nameParams, pageSchema } from '../http/paging.js';
+import { invalidField, notFound } from '../http/problem.js';
+import { type Route, route } from '../http/route.js';
+import { makeChecklist } from './routes.js';
+import { assignmentBody, assignmentReply, trialReply } from './schema.js';
+
+const shown = ({ id: _, checklistId: _checklist, ...row }: AssignmentRow) => row;
+
+export function assignmentRoutes({ pool }: ApiDeps): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/baseline-assignments',
+      summary: 'Which endpoints are measured by which baselines, in which mode',
+      permission: 'baseline.read',
+      responses: { 200: { description: 'Assignments by name', schema: pageSchema(assignmentReply) } },
+      handler: async () => ({ status: 200, body: { items: (await listAssignments(pool)).map(shown), next: null } }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/baseline-assignments/:name',
+      summary: 'One assignment',
+      permission: 'baseline.read',
+      params: nameParams,
+      responses: { 200: { description: 'The assignment', schema: assignmentReply } },
+      handler: async ({ params }) => {
+        const found = await findAssignment(pool, params.name);
+        if (found === null) throw notFound('baseline assignment');
+        return { status: 200, body: shown(found) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/baseline-assignments/:name/trial',
+      summary: 'The subset that is a step ahead compared with the rest: failures, reverts, findings marked as wrong',
+      permission: 'baseline.read',
+      params: nameParams,
+      responses: { 200: { description: 'Both sides', schema: trialReply } },
+      handler: async ({ params }) => {
+        const found = await findAssignment(pool, params.name);
+        if (found === null) throw notFound('baseline assignment');
+        return { status: 200, body: await compareTrial(pool, found.id) };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/v1/baseline-assignments/:name',
+      summary:
+        'Measure endpoints by a profile of a baseline, tailored or not. Of several for one baseline the highest precedence counts',
+      permission: 'baseline.edit',
+      params: nameParams,
+      body: assignmentBody,
+      responses: { 200: { description: 'The assignment as it is now', schema: assignmentReply } },
+      handler: async ({ params, body, person, now }) => {
+        const version = await findVersion(pool, { baseline: body.baseline, number: body.version });
+        if (version === null)
+          throw invalidField(
+            body.version === undefined ? 'baseline' : 'version',
+            `no such version of ${body.baseline}`,
+          );
+        await requireGroups(pool, body.appliesTo, 'appliesTo');
+        if (body.trial !== undefined) await requireGroups(pool, body.trial.appliesTo, 'trial.appliesTo');
+        const checklist = await makeChecklist(pool, { ...body, version, by: person.actor });
+        const known = new Set(
+          (await loadChecklistRules(pool, [checklist.id])).get(checklist.id)?.map((rule) => rule.ruleId),
+        );
+        for (const [i, id] of body.critical.entries())
+          if (!known.has(id)) throw invalidField(`critical[${i}]`, `the checklist has no rule ${id}`);
+        await inTransaction(pool, async (client) => {
+          await putAssignment(client, {
+            name: params.name,
+            baselineId: version.baselineId,
+            checklistId: checklist.id,
+            appliesTo: body.appliesTo,
+            precedence: body.precedence,
+            mode: body.mode,
+            trial: body.trial ?? null,
+            critical: body.critical,
+            enforcement: body.enforcement ?? null,
+            by: person.actor,
+            now,
+          });
+          const subject = `baseline-assignment/${params.name}`;
+          const detail = { ...body, version: version.number, checklist: checklist.name };
+          await appendAudit(client, [{ actor: person.actor, action: 'baseline.assigned', subject, detail }]);
+        });
+        const made = await findAssignment(pool, params.name);
+        if (made === null) throw notFound('baseline assignment');
+        return { status: 200, body: shown(made) };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/baseline-assignments/:name',
+      summary: 'Measure by it no more; results that were found stay',
+      permission: 'baseline.edit',
+      params: nameParams,
+      responses: { 204: { description: 'Gone' } },
+      handler: async ({ params, person }) => {
+        await inTransaction(pool, async (client) => {
+          if (!(await deleteAssignment(client, params.name))) throw notFound('baseline assignment');
+          const subject = `baseline-assignment/${params.name}`;
+          await appendAudit(client, [{ actor: person.actor, action: 'baseline.unassigned', subject }]);
+        });
+        return { status: 204 };
+      },
+    }),
+  ];
+}

@@ -1,0 +1,192 @@
+import { z } from 'zod';
+import { appendAudit } from '../../db/audit/append.js';
+import { readArf, requestArf } from '../../db/baseline/arf.js';
+import { findChecklist } from '../../db/baseline/checklists.js';
+import {
+  fleetCompliance,
+  listEndpointAssessments,
+  listEndpointRules,
+  tallyRules,
+} from '../../db/baseline/compliance.js';
+import { wantAssessment } from '../../db/baseline/targets.js';
+import { markFalsePositive } from '../../db/baseline/trial.js';
+import { inTransaction } from '../../db/pool.js';
+import { readEndpoint } from '../../db/read/endpoints.js';
+import { RULE_RESULTS } from '../../domain/baseline/results.js';
+import type { ApiDeps } from '../deps.js';
+import { idParams, pageSchema } from '../http/paging.js';
+import { conflict, invalidField, notFound, unavailable } from '../http/problem.js';
+import { type Route, route } from '../http/route.js';
+import { falsePositiveBody } from './schema.js';
+
+const counts = { pass: z.int(), fail: z.int(), error: z.int(), notApplicable: z.int(), notChecked: z.int() };
+const of = { checklist: z.string(), baseline: z.string(), version: z.int(), profile: z.string() };
+const rule = { id: z.string(), name: z.string(), title: z.string(), severity: z.string() };
+const checklistName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{1,127}$/, 'must be the name of a checklist');
+
+const assessment = z.object({
+  ...of,
+  assignment: z.string().nullable(),
+  mode: z.string().nullable(),
+  assessedAt: z.iso.datetime().nullable(),
+  /** Why the newest try gave no answer; the counts are then those of the one before. */
+  problem: z.string().nullable(),
+  problemAt: z.iso.datetime().nullable(),
+  wanted: z.boolean(),
+  ...counts,
+});
+const endpointRule = z.object({ ...rule, result: z.enum(RULE_RESULTS), since: z.iso.datetime() });
+const fleet = z.object({
+  ...of,
+  endpoints: z.int(),
+  compliant: z.int(),
+  unanswered: z.int(),
+  results: z.object(counts),
+});
+const tally = z.object({ ...rule, pass: z.int(), fail: z.int(), error: z.int() });
+
+export function complianceRoutes({ pool }: ApiDeps): Route[] {
+  const checklist = async (name: string) => {
+    const found = await findChecklist(pool, { name });
+    if (found === null) throw notFound('checklist');
+    return found;
+  };
+  return [
+    route({
+      method: 'get',
+      path: '/v1/compliance',
+      summary: 'How the fleet stands, by checklist',
+      permission: 'baseline.read',
+      responses: { 200: { description: 'Checklists that hold for some endpoint', schema: pageSchema(fleet) } },
+      handler: async () => ({ status: 200, body: { items: await fleetCompliance(pool), next: null } }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/compliance/:checklist/rules',
+      summary: 'On how many endpoints each rule of a checklist passes and fails',
+      permission: 'baseline.read',
+      params: z.strictObject({ checklist: checklistName }),
+      responses: { 200: { description: 'Rules in the order of the checklist', schema: pageSchema(tally) } },
+      handler: async ({ params }) => {
+        const items = await tallyRules(pool, (await checklist(params.checklist)).id);
+        return { status: 200, body: { items, next: null } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/endpoints/:id/assessments',
+      summary: 'What an endpoint is measured by, and how it stands',
+      permission: 'baseline.read',
+      params: idParams,
+      responses: { 200: { description: 'Checklists by precedence', schema: pageSchema(assessment) } },
+      handler: async ({ params }) => {
+        if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
+        return { status: 200, body: { items: await listEndpointAssessments(pool, params.id), next: null } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/endpoints/:id/assessments/:checklist',
+      summary: 'Each rule of a checklist on an endpoint, and since when it is so',
+      permission: 'baseline.read',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      responses: { 200: { description: 'Rules in the order of the checklist', schema: pageSchema(endpointRule) } },
+      handler: async ({ params }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        const items = await listEndpointRules(pool, { endpointId: params.id, checklistId });
+        if (items === null) throw notFound('assessment of this endpoint by this checklist');
+        return { status: 200, body: { items, next: null } };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/endpoints/:id/assessments/:checklist/arf',
+      summary: 'Ask the endpoint for the full results (ARF) of its newest assessment',
+      permission: 'endpoint.scan',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      responses: {
+        202: {
+          description: 'GET has them once the endpoint has handed them over',
+          schema: z.object({ requested: z.literal(true) }),
+        },
+      },
+      handler: async ({ params, person, now }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        await inTransaction(pool, async (client) => {
+          if (!(await requestArf(client, { endpointId: params.id, checklistId, by: person.actor, now })))
+            throw conflict('the endpoint has no full results of this checklist');
+          const subject = `endpoint/${params.id}`;
+          await appendAudit(client, [
+            { actor: person.actor, action: 'endpoint.arfRequested', subject, detail: { checklist: params.checklist } },
+          ]);
+        });
+        return { status: 202, body: { requested: true } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/endpoints/:id/assessments/:checklist/arf',
+      summary: 'The full results that were asked for, compressed by gzip',
+      permission: 'baseline.read',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      responses: { 200: { description: 'ARF', contentType: 'application/gzip', schema: z.string() } },
+      handler: async ({ params }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        const found = await readArf(pool, { endpointId: params.id, checklistId });
+        if (found === null) throw notFound('copy of the full results: ask for one by POST');
+        const { bytes } = found;
+        if (bytes === null) throw unavailable('the endpoint has not handed them over yet');
+        return { status: 200, headers: { 'content-type': 'application/gzip' }, stream: (res) => void res.end(bytes) };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/v1/endpoints/:id/assessments/:checklist/false-positives',
+      summary: 'Say that a finding is wrong here; it still counts as it is, and is shown where a trial is compared',
+      permission: 'baseline.edit',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
+      body: falsePositiveBody,
+      responses: { 204: { description: 'Marked' } },
+      handler: async ({ params, body, person, now }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
+        await inTransaction(pool, async (client) => {
+          const { rule: ruleId, reason } = body;
+          const mark = { endpointId: params.id, checklistId, ruleId, reason, by: person.actor, now };
+          if (!(await markFalsePositive(client, mark))) throw invalidField('rule', 'the checklist has no such rule');
+          const detail = { ...body, checklist: params.checklist };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'rule.markedFalsePositive', subject: `endpoint/${params.id}`, detail },
+          ]);
+        });
+        return { status: 204 };
+      },
+    }),
+    route({
+      method: 'post',
+      path: '/v1/endpoints/:id/assess',
+      summary: 'Measure an endpoint now by everything that holds for it',
+      permission: 'endpoint.scan',
+      params: idParams,
+      responses: {
+        202: {
+          description: 'The endpoint will be asked by a signed order',
+          schema: z.object({ checklists: z.int() }),
+        },
+      },
+      handler: async ({ params, person, now }) => {
+        if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
+        const checklists = await inTransaction(pool, async (client) => {
+          const wanted = await wantAssessment(client, { endpointIds: [params.id], by: person.actor, now });
+          if (wanted === 0) throw conflict('no baseline is assigned to this endpoint');
+          const subject = `endpoint/${params.id}`;
+          await appendAudit(client, [
+            { actor: person.actor, action: 'endpoint.assessmentRequested', subject, detail: { checklists: wanted } },
+          ]);
+          return wanted;
+        });
+        return { status: 202, body: { checklists } };
+      },
+    }),
+  ];
+}

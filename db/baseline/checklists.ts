@@ -1,0 +1,133 @@
+/** Checklists as rows: made once, never changed, so that what was approved under a name stays what it was. */
+import type { PoolClient } from 'pg';
+import { type Checklist, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
+import type { Benchmark } from '../../domain/baseline/model.js';
+import { ruleNames } from '../../domain/baseline/rule-name.js';
+import type { Tailoring } from '../../domain/baseline/tailoring.js';
+import { sha256Hex } from '../../domain/content/canonical.js';
+import type { Queryable } from '../pool.js';
+
+export interface ChecklistRow {
+  readonly id: number;
+  readonly name: string;
+  readonly versionId: string;
+  readonly profile: string;
+  readonly tailoring: Tailoring | null;
+}
+
+export interface ChecklistRule {
+  readonly position: number;
+  readonly ruleId: string;
+  readonly name: string;
+  readonly title: string;
+  readonly severity: string;
+  readonly fixSha256: string | null;
+  readonly noFixReason: string | null;
+}
+
+/** The checklist of these contents, made with its rules and fixes if it is new. */
+export async function ensureChecklist(
+  client: PoolClient,
+  args: {
+    readonly baseline: string;
+    readonly version: { readonly id: string; readonly number: number };
+    readonly benchmark: Benchmark;
+    readonly checklist: Checklist;
+    readonly tailoring: Tailoring | null;
+  },
+): Promise<ChecklistRow> {
+  const { benchmark, checklist, tailoring } = args;
+  const name = checklistName({ ...args, profile: checklist.profile, digest: checklist.digest });
+  const { rows } = await client.query(
+    `INSERT INTO checklist (name, digest, version_id, profile, scanner_profile, tailoring, tailoring_text, tailoring_sha256, tailoring_size)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (digest) DO NOTHING RETURNING id`,
+    [
+      name,
+      checklist.digest,
+      args.version.id,
+      checklist.profile,
+      checklist.scannerProfile,
+      tailoring === null ? null : JSON.stringify(tailoring),
+      checklist.tailoring?.text ?? null,
+      checklist.tailoring?.sha256 ?? null,
+      checklist.tailoring?.size ?? null,
+    ],
+  );
+  const made = rows[0]?.id as number | undefined;
+  if (made !== undefined) await insertRules(client, { id: made, benchmark, checklist });
+  const found = await findChecklist(client, { digest: checklist.digest });
+  if (found === null) throw new Error(`checklist ${checklist.digest} is gone`);
+  return found;
+}
+
+export async function findChecklist(
+  db: Queryable,
+  by: { readonly digest: string } | { readonly name: string } | { readonly id: number },
+): Promise<ChecklistRow | null> {
+  const [column, value] = Object.entries(by)[0] as [string, string | number];
+  const { rows } = await db.query<ChecklistRow>(
+    `SELECT id, name, version_id AS "versionId", profile, tailoring FROM checklist WHERE ${column === 'digest' ? 'digest' : column === 'name' ? 'name' : 'id'} = $1`,
+    [value],
+  );
+  return rows[0] ?? null;
+}
+
+/** Its rules, in the order in which results are kept. */
+export async function loadChecklistRules(
+  db: Queryable,
+  checklistIds: readonly number[],
+): Promise<Map<number, ChecklistRule[]>> {
+  const { rows } = await db.query(
+    `SELECT checklist_id, position, rule_id AS "ruleId", name, title, severity, fix_sha256 AS "fixSha256", no_fix_reason AS "noFixReason"
+       FROM checklist_rule WHERE checklist_id = ANY ($1) ORDER BY checklist_id, position`,
+    [checklistIds],
+  );
+  const found = new Map<number, ChecklistRule[]>();
+  for (const { checklist_id: id, ...rule } of rows) {
+    const list = found.get(id);
+    if (list === undefined) found.set(id, [rule]);
+    else list.push(rule);
+  }
+  return found;
+}
+
+async function insertRules(
+  client: PoolClient,
+  args: { readonly id: number; readonly benchmark: Benchmark; readonly checklist: Checklist },
+): Promise<void> {
+  const { benchmark, checklist } = args;
+  const names = ruleNames(benchmark.rules.map((rule) => rule.id));
+  const fixes = new Map<string, string>();
+  const rules = checklist.rules.flatMap((number, position) => {
+    const rule = benchmark.rules[number];
+    if (rule === undefined) return [];
+    const reason = whyNoFix(rule);
+    const text = reason === null ? fixText(rule, checklist.values) : null;
+    const sha256 = text === null ? null : sha256Hex(text);
+    if (text !== null && sha256 !== null) fixes.set(sha256, text);
+    const { id, title, severity } = rule;
+    return [{ position, rule_id: id, name: names[number], title, severity, fix_sha256: sha256, no_fix_reason: reason }];
+  });
+  await client.query(
+    `INSERT INTO baseline_fix (sha256, size, body) SELECT f.sha256, octet_length(f.body), f.body
+       FROM unnest($1::text[], $2::text[]) AS f (sha256, body) ON CONFLICT (sha256) DO NOTHING`,
+    [[...fixes.keys()], [...fixes.values()]],
+  );
+  await client.query(
+    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason)
+     SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r (position smallint, rule_id text, name text, title text, severity text,
+                                                             fix_sha256 text, no_fix_reason text)`,
+    [args.id, JSON.stringify(rules)],
+  );
+}
+
+/** What orders and plans call it: `debian12.v1.anssi-bp28-high.3fa2b1c0`. The end tells apart what reads alike. */
+function checklistName(args: {
+  readonly baseline: string;
+  readonly version: { readonly number: number };
+  readonly profile: string;
+  readonly digest: string;
+}): string {
+  const [profile] = ruleNames([args.profile.replace(/^xccdf_.*?_profile_/, '')]);
+  return `${args.baseline}.v${args.version.number}.${(profile ?? '').slice(0, 40)}.${args.digest.slice(0, 8)}`;
+}

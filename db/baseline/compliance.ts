@@ -1,0 +1,161 @@
+/** What was found, for one endpoint and for all of them. */
+import { type ResultCounts, type RuleResult, resultOf } from '../../domain/baseline/results.js';
+import type { Queryable } from '../pool.js';
+import { loadChecklistRules } from './checklists.js';
+
+export interface EndpointAssessment extends ResultCounts {
+  readonly checklist: string;
+  readonly baseline: string;
+  readonly version: number;
+  readonly profile: string;
+  /** Null: nothing assigns it any more. */
+  readonly assignment: string | null;
+  readonly mode: string | null;
+  readonly assessedAt: Date | null;
+  readonly problem: string | null;
+  readonly problemAt: Date | null;
+  /** Asked for, and not answered yet. */
+  readonly wanted: boolean;
+}
+
+/** By assignment precedence, what holds no more last. */
+export async function listEndpointAssessments(db: Queryable, endpointId: string): Promise<EndpointAssessment[]> {
+  const { rows } = await db.query<EndpointAssessment>(
+    `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, a.name AS assignment, t.mode,
+            m.assessed_at AS "assessedAt", m.problem, m.problem_at AS "problemAt",
+            coalesce(t.wanted_at IS NOT NULL OR t.order_id IS NOT NULL, false) AS wanted, coalesce(m.passed, 0) AS pass,
+            coalesce(m.failed, 0) AS fail, coalesce(m.errors, 0) AS error, coalesce(m.not_applicable, 0) AS "notApplicable",
+            coalesce(m.not_checked, 0) AS "notChecked"
+       FROM (SELECT endpoint_id, checklist_id FROM assessment_target WHERE endpoint_id = $1
+              UNION SELECT endpoint_id, checklist_id FROM assessment WHERE endpoint_id = $1) k
+       JOIN checklist c ON c.id = k.checklist_id JOIN baseline_version v ON v.id = c.version_id JOIN baseline b ON b.id = v.baseline_id
+       LEFT JOIN assessment_target t ON t.endpoint_id = $1 AND t.checklist_id = k.checklist_id
+       LEFT JOIN baseline_assignment a ON a.id = t.assignment_id
+       LEFT JOIN assessment m ON m.endpoint_id = $1 AND m.checklist_id = k.checklist_id
+      ORDER BY a.precedence DESC NULLS LAST, c.name`,
+    [endpointId],
+  );
+  return rows;
+}
+
+export interface EndpointRule {
+  readonly id: string;
+  readonly name: string;
+  readonly title: string;
+  readonly severity: string;
+  readonly result: RuleResult;
+  readonly since: Date;
+}
+
+/** Each rule's result and since when it has it; null when the endpoint was never measured by it. */
+export async function listEndpointRules(
+  db: Queryable,
+  args: { readonly endpointId: string; readonly checklistId: number },
+): Promise<EndpointRule[] | null> {
+  const { rows } = await db.query(
+    `SELECT results, first_at FROM assessment WHERE endpoint_id = $1 AND checklist_id = $2 AND results <> ''`,
+    [args.endpointId, args.checklistId],
+  );
+  const [found] = rows;
+  if (found === undefined) return null;
+  const [rules, since] = await Promise.all([
+    loadChecklistRules(db, [args.checklistId]),
+    db.query(
+      `SELECT position, max(at) AS at FROM rule_change WHERE endpoint_id = $1 AND checklist_id = $2 GROUP BY position`,
+      [args.endpointId, args.checklistId],
+    ),
+  ]);
+  const sinceOf = new Map(since.rows.map((row) => [row.position, row.at as Date]));
+  return (rules.get(args.checklistId) ?? []).flatMap(({ position, ruleId: id, name, title, severity }) => {
+    const result = resultOf(found.results[position] ?? '');
+    return result === null
+      ? []
+      : [{ id, name, title, severity, result, since: sinceOf.get(position) ?? found.first_at }];
+  });
+}
+
+export interface FleetCompliance {
+  readonly checklist: string;
+  readonly baseline: string;
+  readonly version: number;
+  readonly profile: string;
+  readonly endpoints: number;
+  /** Endpoints on which no rule fails or ends in an error. */
+  readonly compliant: number;
+  readonly unanswered: number;
+  readonly results: ResultCounts;
+}
+
+/** Per checklist, over all endpoints it holds for. Rows hold their counts, so no results are read. */
+export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]> {
+  const { rows } = await db.query(
+    `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, n.*
+       FROM (SELECT t.checklist_id, count(*)::int AS endpoints,
+                    count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = 0)::int AS compliant,
+                    count(*) FILTER (WHERE m.assessed_at IS NULL OR m.problem IS NOT NULL)::int AS unanswered,
+                    coalesce(sum(m.passed), 0)::int AS pass, coalesce(sum(m.failed), 0)::int AS fail, coalesce(sum(m.errors), 0)::int AS error,
+                    coalesce(sum(m.not_applicable), 0)::int AS not_applicable, coalesce(sum(m.not_checked), 0)::int AS not_checked
+               FROM assessment_target t
+               LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id GROUP BY 1) n
+       JOIN checklist c ON c.id = n.checklist_id JOIN baseline_version v ON v.id = c.version_id JOIN baseline b ON b.id = v.baseline_id
+      ORDER BY c.name`,
+  );
+  return rows.map((row) => ({
+    checklist: row.checklist,
+    baseline: row.baseline,
+    version: row.version,
+    profile: row.profile,
+    endpoints: row.endpoints,
+    compliant: row.compliant,
+    unanswered: row.unanswered,
+    results: {
+      pass: row.pass,
+      fail: row.fail,
+      error: row.error,
+      notApplicable: row.not_applicable,
+      notChecked: row.not_checked,
+    },
+  }));
+}
+
+export interface RuleTally {
+  readonly id: string;
+  readonly name: string;
+  readonly title: string;
+  readonly severity: string;
+  readonly pass: number;
+  readonly fail: number;
+  readonly error: number;
+}
+
+/** Per rule of a checklist, on how many endpoints it passes and fails. All results come as one text: 4 MB for 10,000 × 400. */
+export async function tallyRules(db: Queryable, checklistId: number): Promise<RuleTally[]> {
+  const [rules, { rows }] = await Promise.all([
+    loadChecklistRules(db, [checklistId]),
+    db.query<{ all: string | null }>(
+      `SELECT string_agg(m.results, '') AS "all" FROM assessment_target t
+         JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
+        WHERE t.checklist_id = $1 AND m.results <> ''`,
+      [checklistId],
+    ),
+  ]);
+  const list = rules.get(checklistId) ?? [];
+  const width = list.length;
+  const counts = { p: new Int32Array(width), f: new Int32Array(width), e: new Int32Array(width) };
+  const all = Buffer.from(rows[0]?.all ?? '', 'latin1');
+  for (let at = 0, position = 0; at < all.length; at++, position = position + 1 === width ? 0 : position + 1) {
+    const code = all[at];
+    if (code === 0x70 || code === 0x78) counts.p[position] = (counts.p[position] ?? 0) + 1;
+    else if (code === 0x66) counts.f[position] = (counts.f[position] ?? 0) + 1;
+    else if (code === 0x65 || code === 0x75) counts.e[position] = (counts.e[position] ?? 0) + 1;
+  }
+  return list.map(({ position, ruleId: id, name, title, severity }) => ({
+    id,
+    name,
+    title,
+    severity,
+    pass: counts.p[position] ?? 0,
+    fail: counts.f[position] ?? 0,
+    error: counts.e[position] ?? 0,
+  }));
+}

@@ -1,0 +1,177 @@
+/** Takes in what an endpoint found: compact, in one transaction, and only what changed. */
+import type { Pool, PoolClient } from 'pg';
+import { codeOf, countResults, whyNoAnswer } from '../../domain/baseline/results.js';
+import type { EpochMs } from '../../domain/time.js';
+import type { AssessmentRequest } from '../../protocol/messages.js';
+import { inTransaction } from '../pool.js';
+
+export type Stored =
+  | { readonly kind: 'stored'; readonly revision: number | null }
+  /** The differences are to something we do not have. */
+  | { readonly kind: 'sendAll' }
+  | { readonly kind: 'refused'; readonly field: string; readonly reason: string };
+
+interface Known {
+  readonly id: number;
+  readonly positions: ReadonlyMap<string, number>;
+}
+
+/** Checklists never change, so what was read once stays true. */
+const known = new Map<string, Known>();
+const MOST_KNOWN = 200;
+const UNTESTED = codeOf('unknown');
+
+export async function storeAssessment(
+  pool: Pool,
+  args: { readonly endpointId: string; readonly request: AssessmentRequest; readonly now: EpochMs },
+): Promise<Stored> {
+  const { request } = args;
+  const checklist = await loadKnown(pool, request.checklist);
+  if (checklist === null) return { kind: 'refused', field: 'checklist', reason: 'no such checklist' };
+  const unknown = Object.keys(request.results).find((rule) => !checklist.positions.has(rule));
+  if (unknown !== undefined)
+    return { kind: 'refused', field: `results.${unknown}`, reason: 'the checklist has no such rule' };
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query(
+      `SELECT 1 FROM order_state WHERE id = $1 AND endpoint_id = $2 AND kind = 'scan'`,
+      [request.orderId, args.endpointId],
+    );
+    if (rows.length === 0) return { kind: 'refused', field: 'orderId', reason: 'no such scan order of this endpoint' };
+    return request.partial ? storeProof(client, args) : store(client, { ...args, checklist });
+  });
+}
+
+async function storeProof(
+  client: PoolClient,
+  args: { readonly endpointId: string; readonly request: AssessmentRequest; readonly now: EpochMs },
+): Promise<Stored> {
+  const { request, now } = args;
+  await client.query(
+    `UPDATE rule_proof SET results = $3, answered_at = to_timestamp($4 / 1000.0) WHERE order_id = $1 AND endpoint_id = $2`,
+    [
+      request.orderId,
+      args.endpointId,
+      JSON.stringify(request.problem === null ? request.results : { '': request.problem }),
+      now,
+    ],
+  );
+  return { kind: 'stored', revision: null };
+}
+
+async function store(
+  client: PoolClient,
+  args: {
+    readonly endpointId: string;
+    readonly request: AssessmentRequest;
+    readonly checklist: Known;
+    readonly now: EpochMs;
+  },
+): Promise<Stored> {
+  const { endpointId, request, checklist, now } = args;
+  // The row is there from here on and locked: two answers of one endpoint take turns.
+  await client.query(
+    `INSERT INTO assessment (endpoint_id, checklist_id, results, revision, passed, failed, errors, not_applicable, not_checked, first_at)
+     VALUES ($1, $2, '', 0, 0, 0, 0, 0, 0, to_timestamp($3 / 1000.0)) ON CONFLICT DO NOTHING`,
+    [endpointId, checklist.id, now],
+  );
+  const { rows } = await client.query(
+    'SELECT results, revision, assessed_at FROM assessment WHERE endpoint_id = $1 AND checklist_id = $2 FOR UPDATE',
+    [endpointId, checklist.id],
+  );
+  const before = rows[0] as { results: string; revision: number; assessed_at: Date | null };
+  if (request.problem === null && request.base !== null && request.base !== before.revision) return { kind: 'sendAll' };
+  const codes = request.base === null ? Array<string>(checklist.positions.size).fill(UNTESTED) : [...before.results];
+  for (const [rule, result] of Object.entries(request.results))
+    codes[checklist.positions.get(rule) as number] = codeOf(result);
+  const results = codes.join('');
+  const counts = countResults(results);
+  const problem = request.problem ?? whyNoAnswer(counts);
+  await client.query(
+    `UPDATE assessment_target SET order_id = NULL, wanted_at = CASE WHEN wanted_at > ordered_at THEN wanted_at END
+      WHERE endpoint_id = $1 AND checklist_id = $2 AND order_id = $3`,
+    [endpointId, checklist.id, request.orderId],
+  );
+  if (problem !== null) {
+    await client.query(
+      `UPDATE assessment SET problem = $3, problem_at = to_timestamp($4 / 1000.0) WHERE endpoint_id = $1 AND checklist_id = $2`,
+      [endpointId, checklist.id, problem, now],
+    );
+    return { kind: 'stored', revision: null };
+  }
+  const changes = before.results === '' ? [] : changesBetween(before.results, results);
+  const revision = before.results === results ? before.revision : before.revision + 1;
+  await client.query(
+    `UPDATE assessment SET results = $3, revision = $4, passed = $5, failed = $6, errors = $7, not_applicable = $8, not_checked = $9,
+            assessed_at = to_timestamp($10 / 1000.0), arf_sha256 = $11, arf_size = $12, problem = NULL, problem_at = NULL,
+            first_at = CASE WHEN results = '' THEN to_timestamp($10 / 1000.0) ELSE first_at END
+      WHERE endpoint_id = $1 AND checklist_id = $2`,
+    [
+      endpointId,
+      checklist.id,
+      results,
+      revision,
+      counts.pass,
+      counts.fail,
+      counts.error,
+      counts.notApplicable,
+      counts.notChecked,
+      now,
+      request.arf?.sha256 ?? null,
+      request.arf?.size ?? null,
+    ],
+  );
+  if (changes.length > 0) await recordChanges(client, { ...args, since: before.assessed_at, changes });
+  return { kind: 'stored', revision };
+}
+
+interface RuleChange {
+  readonly position: number;
+  readonly before: string;
+  readonly after: string;
+}
+
+function changesBetween(before: string, after: string): RuleChange[] {
+  const changes: RuleChange[] = [];
+  for (let position = 0; position < after.length; position++) {
+    const was = before[position] ?? UNTESTED;
+    const is = after[position] as string;
+    if (was !== is) changes.push({ position, before: was, after: is });
+  }
+  return changes;
+}
+
+/** Explained by the last change that worked on the endpoint since the assessment before; by nothing if there was none. */
+async function recordChanges(
+  client: PoolClient,
+  args: {
+    readonly endpointId: string;
+    readonly checklist: Known;
+    readonly since: Date | null;
+    readonly changes: readonly RuleChange[];
+    readonly now: EpochMs;
+  },
+): Promise<void> {
+  await client.query(
+    `INSERT INTO rule_change (endpoint_id, checklist_id, position, before, after, at, change_id)
+     SELECT $1, $2, c.position, c.before, c.after, to_timestamp($4 / 1000.0),
+            (SELECT o.change_id FROM order_state o WHERE o.endpoint_id = $1 AND o.kind IN ('change', 'revert')
+                AND o.started_at IS NOT NULL AND coalesce(o.settled_at, 'infinity') > coalesce($5::timestamptz, '-infinity')
+              ORDER BY o.started_at DESC LIMIT 1)
+       FROM jsonb_to_recordset($3::jsonb) AS c (position smallint, before text, after text)`,
+    [args.endpointId, args.checklist.id, JSON.stringify(args.changes), args.now, args.since],
+  );
+}
+
+async function loadKnown(pool: Pool, digest: string): Promise<Known | null> {
+  const found = known.get(digest);
+  if (found !== undefined) return found;
+  const { rows } = await pool.query(
+    'SELECT c.id, r.rule_id, r.position FROM checklist c JOIN checklist_rule r ON r.checklist_id = c.id WHERE c.digest = $1',
+    [digest],
+  );
+  if (rows.length === 0) return null;
+  const made = { id: rows[0].id as number, positions: new Map(rows.map((row) => [row.rule_id, row.position])) };
+  if (known.size >= MOST_KNOWN) known.clear();
+  known.set(digest, made);
+  return made;
+}

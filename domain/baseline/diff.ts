@@ -1,0 +1,46 @@
+/** What changed between two versions of a baseline, by rule, profile and value id. */
+import { canonicalJson, type JsonValue } from '../content/canonical.js';
+import type { Benchmark } from './model.js';
+
+export interface ItemDiff {
+  readonly added: readonly string[];
+  readonly removed: readonly string[];
+  /** With the names of the fields that differ. */
+  readonly changed: readonly { readonly id: string; readonly fields: readonly string[] }[];
+}
+
+export interface BaselineDiff {
+  readonly rules: ItemDiff;
+  readonly profiles: ItemDiff;
+  readonly values: ItemDiff;
+}
+
+export function diffBenchmarks(before: Benchmark, after: Benchmark): BaselineDiff {
+  return {
+    rules: diffItems(before.rules, after.rules),
+    profiles: diffItems(before.profiles, after.profiles),
+    values: diffItems(before.values, after.values),
+  };
+}
+
+type Item = { readonly id: string };
+
+function diffItems(before: readonly Item[], after: readonly Item[]): ItemDiff {
+  const old = new Map(before.map((item) => [item.id, item]));
+  const now = new Map(after.map((item) => [item.id, item]));
+  return {
+    added: after.flatMap(({ id }) => (old.has(id) ? [] : [id])),
+    removed: before.flatMap(({ id }) => (now.has(id) ? [] : [id])),
+    changed: after.flatMap((item) => {
+      const earlier = old.get(item.id);
+      const fields = earlier === undefined ? [] : fieldsThatDiffer(earlier, item);
+      return fields.length === 0 ? [] : [{ id: item.id, fields }];
+    }),
+  };
+}
+
+function fieldsThatDiffer(before: Item, after: Item): string[] {
+  const a = before as unknown as Record<string, JsonValue>;
+  const b = after as unknown as Record<string, JsonValue>;
+  return Object.keys(b).filter((field) => canonicalJson(a[field] ?? null) !== canonicalJson(b[field] ?? null));
+}

@@ -1,0 +1,101 @@
+import { expect, test } from '@jest/globals';
+import { parseRemediationParameters } from '../change/remediation-parameters.js';
+import { planRemediation, type RemediationGroup } from './plan-remediation.js';
+
+const rule = (name: string, over: object = {}) => ({
+  ruleId: `xccdf_org.example_rule_${name.replaceAll('-', '_')}`,
+  name,
+  severity: 'medium',
+  fixSha256: 'a'.repeat(64),
+  fixSize: 10,
+  noFixReason: null,
+  ...over,
+});
+const RULES = [
+  rule('fails'),
+  rule('passes'),
+  rule('no-fix', { fixSha256: null, fixSize: null, noFixReason: 'the baseline has no fix for it' }),
+  rule('errs'),
+  rule('fails-too', { severity: 'high' }),
+];
+const group = (over: Partial<RemediationGroup> = {}): RemediationGroup => ({
+  endpointIds: ['e1'],
+  checklist: 'small.v1.all.0123abcd',
+  assignment: 'small',
+  mode: 'propose',
+  results: 'fpfef',
+  problem: null,
+  able: true,
+  exceptions: [],
+  ...over,
+});
+const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}) => {
+  const parsed = parseRemediationParameters(parameters);
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+  const rules = new Map([['small.v1.all.0123abcd', RULES]]);
+  const [work] = planRemediation({ groups: [group(over)], rules, parameters: parsed.value, unassigned: [] }).works;
+  return {
+    updates: work?.set.updates.map((update) => `${update.name} ${update.from}→${update.to}`),
+    triage: work?.triage.map(({ name, outcome, reason }) => `${name} ${outcome}: ${reason}`),
+    idle: work?.idle,
+    source: work?.set.updates[0]?.source,
+  };
+};
+
+test('what fails and can be put right is in; what can not is declined with the reason; errors prove nothing', () => {
+  expect(plan()).toEqual({
+    updates: ['fails 0-fail→1-pass', 'fails-too 0-fail→1-pass'],
+    triage: ['no-fix declined: the baseline has no fix for it'],
+    idle: null,
+    source: 'small.v1.all.0123abcd',
+  });
+});
+
+test.each<[string, object, string[]]>([
+  ['by short name', { rules: ['fails-*'] }, ['fails-too 0-fail→1-pass']],
+  ['as XCCDF writes it', { rules: ['fails_too'] }, ['fails-too 0-fail→1-pass']],
+  ['by id', { rules: ['xccdf_org.example_rule_fails'] }, ['fails 0-fail→1-pass']],
+  ['less some', { exclude: ['fails'] }, ['fails-too 0-fail→1-pass']],
+  ['by severity', { severities: ['high'] }, ['fails-too 0-fail→1-pass']],
+])('rules are chosen %s', (_, parameters, updates) => {
+  expect(plan({}, parameters).updates).toEqual(updates);
+});
+
+test('an excepted rule is declined with who answers for it', () => {
+  const exception = {
+    id: 'x',
+    selector: { all: true },
+    target: { rule: 'fails' },
+    reason: 'the till needs it',
+    ownerName: 'Ada',
+    createdAt: 0,
+    expiresAt: 86_400_000,
+    revokedAt: null,
+  } as const;
+  const made = plan({ exceptions: [exception] });
+  expect(made.updates).toEqual(['fails-too 0-fail→1-pass']);
+  expect(made.triage?.[0]).toBe('fails declined: excepted until 1970-01-02T00:00:00.000Z by Ada: the till needs it');
+});
+
+test.each<[string, Partial<RemediationGroup>, object, RegExp]>([
+  ['is only observed', { mode: 'observe' }, {}, /^baseline small is only observed here$/],
+  ['has no scanner', { able: false }, {}, /OpenSCAP is not installed/],
+  ['was never measured', { results: null }, {}, /^not measured by its baseline yet$/],
+  ['gave no answer', { results: null, problem: 'none of the 5 rules applies' }, {}, /^not measured: none of the 5/],
+  ['passes', { results: 'ppppp' }, {}, /^no rule that was asked for fails$/],
+  ['has only what nobody can put right', {}, { rules: ['no-fix'] }, /^no failing rule can be put right$/],
+])('an endpoint that %s gets nothing, and is told why', (_, over, parameters, reason) => {
+  const made = plan(over, parameters);
+  expect([made.updates, made.idle]).toEqual([[], expect.stringMatching(reason)]);
+});
+
+test.each([
+  { rules: ['*'] },
+  { rules: [] },
+  { rule: ['a'] },
+  { assignments: [] },
+  { severities: ['urgent'] },
+  { rules: ['a b'] },
+])('parameters %j are refused', (parameters) => {
+  expect(parseRemediationParameters(parameters).ok).toBe(false);
+});

@@ -1,0 +1,139 @@
+/** Decides which failing rules of which endpoints a remediation puts right. Endpoints that are alike are decided once. */
+import type { KindPlan, KindWork, TriageNote } from '../change/kind-plan.js';
+import type { RemediationParameters } from '../change/remediation-parameters.js';
+import { namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
+import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
+import type { Mode } from './assignment.js';
+import { resultOf } from './results.js';
+import { FAILS, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
+
+export interface RemediableRule {
+  readonly ruleId: string;
+  readonly name: string;
+  readonly severity: string;
+  readonly fixSha256: string | null;
+  readonly fixSize: number | null;
+  readonly noFixReason: string | null;
+}
+
+/** Endpoints with the same checklist, results and exceptions. */
+export interface RemediationGroup {
+  readonly endpointIds: readonly string[];
+  /** The checklist's name. */
+  readonly checklist: string;
+  readonly assignment: string;
+  readonly mode: Mode;
+  /** Null: never measured, or not with an answer. */
+  readonly results: string | null;
+  readonly problem: string | null;
+  /** Has the scanner. */
+  readonly able: boolean;
+  /** In force on these endpoints. */
+  readonly exceptions: readonly Exception[];
+}
+
+export function planRemediation(args: {
+  readonly groups: readonly RemediationGroup[];
+  /** By checklist, in the order of results. */
+  readonly rules: ReadonlyMap<string, readonly RemediableRule[]>;
+  readonly parameters: RemediationParameters;
+  /** Endpoints that none of the assignments asked for holds for. */
+  readonly unassigned: readonly string[];
+}): KindPlan {
+  const { unassigned, parameters } = args;
+  const works = args.groups.map((group) => workOf(group, args.rules.get(group.checklist) ?? [], parameters));
+  const none =
+    parameters.assignments === null
+      ? 'no baseline is assigned here'
+      : `no baseline assignment of these holds here: ${parameters.assignments.join(', ')}`;
+  return {
+    works: unassigned.length === 0 ? works : [...works, nothing({ endpointIds: unassigned }, none, [])],
+    facts: [],
+  };
+}
+
+function workOf(
+  group: RemediationGroup,
+  rules: readonly RemediableRule[],
+  parameters: RemediationParameters,
+): KindWork {
+  const idle = whyIdle(group, parameters);
+  if (idle !== null) return nothing(group, idle, []);
+  const triage: TriageNote[] = [];
+  const updates: PackageUpdate[] = [];
+  for (const [position, rule] of rules.entries()) {
+    const result = resultOf((group.results ?? '')[position] ?? '');
+    if (result !== 'fail' || !isAsked(rule, parameters)) continue;
+    const excepted = exceptionForRule(namesOf(rule), group.exceptions);
+    const declined = (rule_: string, reason: string, outcome: 'declined' | 'deferred', until: number | null) =>
+      triage.push({ ...asUpdate(rule, group), pocket: null, outcome, rule: rule_, reason, until });
+    if (excepted !== null)
+      declined('exception', `excepted ${exceptionInWords(excepted)}`, 'declined', excepted.expiresAt);
+    else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
+    else if (rule.fixSha256 === null || rule.fixSize === null)
+      declined('noFix', 'its fix is not at hand', 'declined', null);
+    else updates.push({ ...asUpdate(rule, group), sha256: rule.fixSha256, size: rule.fixSize });
+  }
+  if (updates.length === 0) {
+    return nothing(
+      group,
+      triage.length === 0 ? 'no rule that was asked for fails' : 'no failing rule can be put right',
+      triage,
+    );
+  }
+  const made = updateSet(updates);
+  if (!made.ok) return nothing(group, made.reason, triage);
+  return {
+    set: made.set,
+    // The way back is the snapshot on the endpoint; a revert order names the same script, to say which rules it is about.
+    previous: updates.map(({ name, arch, sha256, size }) => ({ name, arch, version: FAILS, sha256, size })),
+    provider: OPENSCAP,
+    reversibility: 'reversible',
+    triage,
+    endpointIds: group.endpointIds,
+    idle: null,
+  };
+}
+
+function whyIdle(group: RemediationGroup, parameters: RemediationParameters): string | null {
+  if (parameters.enforcedOnly && group.mode !== 'enforce') return `baseline ${group.assignment} is not enforced here`;
+  if (group.mode === 'observe') return `baseline ${group.assignment} is only observed here`;
+  if (!group.able) return 'OpenSCAP is not installed there (Debian: openscap-scanner), or its agent is too old';
+  if (group.results !== null) return null;
+  return group.problem === null ? 'not measured by its baseline yet' : `not measured: ${group.problem}`;
+}
+
+function isAsked(rule: RemediableRule, { rules, exclude, severities }: RemediationParameters): boolean {
+  const named = (patterns: readonly string[]) => patterns.some((pattern) => namesMatch(pattern, namesOf(rule)));
+  if (severities !== null && !severities.includes(rule.severity)) return false;
+  return (rules === null || named(rules)) && !named(exclude);
+}
+
+/** A pattern is for the whole id, the short name, or the short name as XCCDF writes it (underscores). */
+const namesOf = (rule: RemediableRule): string[] => [
+  rule.ruleId,
+  rule.name,
+  rule.ruleId.replace(/^xccdf_.*?_rule_/, ''),
+];
+/** A rule where updates are: its checklist is its source, so that all its rules go back together. */
+const asUpdate = (rule: RemediableRule, group: RemediationGroup) => ({
+  name: rule.name,
+  arch: RULE_ARCH,
+  from: FAILS,
+  to: PASSES,
+  source: group.checklist,
+});
+
+function nothing(group: Pick<RemediationGroup, 'endpointIds'>, idle: string, triage: readonly TriageNote[]): KindWork {
+  const empty = updateSet([]);
+  if (!empty.ok) throw new Error(empty.reason);
+  return {
+    set: empty.set,
+    previous: [],
+    provider: OPENSCAP,
+    reversibility: 'reversible',
+    triage,
+    endpointIds: group.endpointIds,
+    idle,
+  };
+}

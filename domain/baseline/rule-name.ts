@@ -1,0 +1,25 @@
+/**
+ * Rules as they travel where packages do (orders, plans, evidence): a rule that fails is version `0-fail` of it, one that passes `1-pass`,
+ * and its fix is the file that takes it from one to the other.
+ */
+export const RULE_ARCH = 'all';
+export const FAILS = '0-fail';
+export const PASSES = '1-pass';
+/** The provider that carries it out. */
+export const OPENSCAP = 'openscap';
+
+/** Short names of a benchmark's rules, in their order: what comes after `_rule_`, made a package name; alike ones get their number. */
+export function ruleNames(ids: readonly string[]): string[] {
+  const taken = new Set<string>();
+  return ids.map((id, number) => {
+    const short = id
+      .replace(/^xccdf_.*?_rule_/, '')
+      .toLowerCase()
+      .replace(/[^a-z0-9.+-]+/g, '-')
+      .replace(/^[^a-z0-9]+/, '')
+      .slice(0, 110);
+    const name = short.length < 2 || taken.has(short) ? `${short === '' ? 'rule' : short}-n${number}` : short;
+    taken.add(name);
+    return name;
+  });
+}

@@ -1,0 +1,162 @@
+/** Judges what agents noticed: opens incidents, tells people, tells others when nobody answers, asks for an expedited change. */
+import type { Pool, PoolClient } from 'pg';
+import {
+  loadNoticeRules,
+  noteExpedited,
+  openIncident,
+  recipientAddresses,
+  takeUnanswered,
+  takeUnjudged,
+  type UnjudgedRow,
+} from '../db/baseline/notices.js';
+import { createChange } from '../db/change/create.js';
+import { loadSelectables } from '../db/endpoints/selectable.js';
+import { queueMail } from '../db/mail/outbox.js';
+import { loadGroups } from '../db/policy/load.js';
+import { inTransaction } from '../db/pool.js';
+import { loadExpeditePolicy } from '../db/zero-day/policy.js';
+import { type NamedNoticeRule, noticeRuleFor } from '../domain/baseline/notice-rule.js';
+import { EXPEDITED_PRIORITY } from '../domain/change/spec.js';
+import { type EpochMs, MINUTE, SECOND } from '../domain/time.js';
+import { changeWorkflowId } from '../workflows/ids.js';
+import type { Duty } from './loops.js';
+
+const BATCH = 500;
+const WORDS = {
+  listener: 'listens on',
+  service: 'runs service',
+  privilegedUser: 'has privileged user',
+  package: 'has package',
+  rule: 'result of rule',
+} as const;
+
+export function noticeDuty(deps: {
+  readonly pool: Pool;
+  readonly clock: () => EpochMs;
+  readonly publicUrl: string;
+}): Duty {
+  const { pool, clock } = deps;
+  return {
+    name: 'notices',
+    everyMs: SECOND,
+    run: () =>
+      inTransaction(pool, async (client) => {
+        const now = clock();
+        const rules = await loadNoticeRules(client);
+        const notices = await takeUnjudged(client, { limit: BATCH, now });
+        if (notices.length > 0) await judgeAll(client, { ...deps, notices, rules, now });
+        for (const incident of await takeUnanswered(client, now)) {
+          const to = rules.find((rule) => rule.ruleName === incident.rule)?.escalate?.to;
+          if (to === undefined) continue;
+          const text = `${incident.summary}\nNobody has acknowledged it since ${incident.openedAt.toISOString()}.`;
+          await tell(client, {
+            key: `incident ${incident.id} escalated`,
+            to,
+            incident,
+            text,
+            publicUrl: deps.publicUrl,
+          });
+        }
+        return notices.length === BATCH;
+      }),
+  };
+}
+
+async function judgeAll(
+  client: PoolClient,
+  args: {
+    readonly notices: readonly UnjudgedRow[];
+    readonly rules: readonly NamedNoticeRule[];
+    readonly now: EpochMs;
+    readonly publicUrl: string;
+  },
+): Promise<void> {
+  const { notices, rules, now } = args;
+  const [found, groups] = await Promise.all([
+    loadSelectables(client, { endpointIds: [...new Set(notices.map((notice) => notice.endpointId))] }),
+    loadGroups(client),
+  ]);
+  const endpoints = new Map(found.map((endpoint) => [endpoint.id, endpoint]));
+  for (const notice of notices) {
+    const endpoint = endpoints.get(notice.endpointId);
+    const rule = endpoint === undefined ? null : noticeRuleFor({ notice, endpoint, rules, groups });
+    if (endpoint === undefined || rule === null || rule.respond === 'ignore') continue;
+    const summary = `${endpoint.name}: ${WORDS[notice.kind]} ${notice.name} (${notice.action}${detailOf(notice)})`;
+    const escalateAt = rule.escalate === undefined ? null : now + rule.escalate.afterMinutes * MINUTE;
+    const id = await openIncident(client, { notice, rule, summary, escalateAt, now });
+    if (id === null) continue;
+    if (rule.expedite && notice.action !== 'removed') {
+      const changeId = await expedite(client, { notice, rule, endpoint: endpoint.name, now });
+      await noteExpedited(client, { id, changeId });
+    }
+    if (rule.recipients !== undefined) {
+      const incident = { id, severity: rule.severity, summary };
+      await tell(client, {
+        key: `incident ${id}`,
+        to: rule.recipients,
+        incident,
+        text: summary,
+        publicUrl: args.publicUrl,
+      });
+    }
+  }
+}
+
+const detailOf = ({ detail }: UnjudgedRow): string =>
+  typeof detail.after === 'string' ? `: ${String(detail.before ?? '?')} → ${detail.after}` : '';
+
+/** A remediation of the one rule on the one endpoint, as hurried as the expedite policy says and with its approvals. */
+async function expedite(
+  client: PoolClient,
+  args: {
+    readonly notice: UnjudgedRow;
+    readonly rule: NamedNoticeRule;
+    readonly endpoint: string;
+    readonly now: EpochMs;
+  },
+): Promise<string> {
+  const { notice } = args;
+  const { document } = await loadExpeditePolicy(client);
+  return createChange(client, {
+    spec: {
+      kind: 'remediation',
+      name: `${notice.name.replace(/^xccdf_.*?_rule_/, '')} on ${args.endpoint}`,
+      reason: `critical drift, by notice rule ${args.rule.ruleName}`,
+      scope: { ids: [notice.endpointId] },
+      rings: document.rings,
+      priority: EXPEDITED_PRIORITY,
+      deadlineMinutes: document.deadlineMinutes,
+      offlineAfterMinutes: document.offlineAfterMinutes,
+      parameters: { rules: [notice.name], scanMaxAgeHours: 0.01 },
+    },
+    requestedBy: `notice-rule/${args.rule.ruleName}`,
+    now: args.now,
+    workflowId: changeWorkflowId,
+  });
+}
+
+async function tell(
+  client: PoolClient,
+  args: {
+    readonly key: string;
+    readonly to: { readonly role?: string | undefined; readonly accounts?: readonly string[] | undefined };
+    readonly incident: { readonly id: string; readonly severity: string; readonly summary: string };
+    readonly text: string;
+    readonly publicUrl: string;
+  },
+): Promise<void> {
+  const addresses = await recipientAddresses(client, args.to);
+  const link = new URL(`/v1/incidents/${args.incident.id}`, args.publicUrl).href;
+  const text = `${args.text}\n\n${link}\n`;
+  await queueMail(
+    client,
+    addresses.map((recipient) => ({
+      key: `${args.key} ${recipient}`,
+      recipient,
+      subject: `[${args.incident.severity}] ${args.incident.summary}`.slice(0, 200),
+      text,
+      html: `<pre>${text.replace(/[&<>]/g, (char) => `&#${char.charCodeAt(0)};`)}</pre>`,
+      priority: args.incident.severity === 'critical' ? EXPEDITED_PRIORITY : 0,
+    })),
+  );
+}
