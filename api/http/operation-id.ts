@@ -17,13 +17,15 @@ export function operationId(route: Pick<Route, 'method' | 'path'>): string {
   });
   const single = parts.at(-1)?.startsWith(':') === true;
   const last = words.at(-1) ?? '';
-  if (route.method === 'get') return camel([!single && isPlural(last) ? 'list' : 'get', ...words]);
+  if (route.method === 'get') return camel([!single && isCollection(last) ? 'list' : 'get', ...words]);
   if (route.method !== 'post') return camel([VERBS[route.method], ...words]);
   if (single || isPlural(last)) return camel(['create', ...words.slice(0, -1), singular(last)]);
   // What is posted to and is no collection is a verb.
   return camel([last, ...words.slice(0, -1)]);
 }
 
+/** One collection has no plural: its items would else be called as it is. */
+const isCollection = (word: string): boolean => isPlural(word) || word === 'zero-day';
 const isPlural = (word: string): boolean => /s$/.test(word);
 const singular = (word: string): string => word.replace(/ies$/, 'y').replace(/s$/, '');
 
