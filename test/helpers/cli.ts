@@ -34,11 +34,15 @@ export function runCli(args: readonly string[], options: CliOptions): Promise<Cl
     stdio: 'pipe',
     timeout: 60_000,
   });
+  let { signal } = options;
   let stdout = '';
   let stderr = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     stdout += text;
-    if (options.signal?.on.test(stdout)) child.kill(options.signal.name);
+    if (signal?.on.test(stdout)) {
+      child.kill(signal.name);
+      signal = undefined;
+    }
   });
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     stderr += text;
