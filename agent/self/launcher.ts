@@ -94,8 +94,15 @@ trap 'kill -TERM $child 2>/dev/null' TERM INT HUP
   kill -KILL $child 2>/dev/null
 ) &
 watcher=$!
-while kill -0 $child 2>/dev/null; do wait $child; code=$?; done
+# Waited for before it is looked for: a shell that has collected a quick one already still knows how it ended. A signal
+# to us only interrupts the waiting.
+wait $child
+code=$?
+while kill -0 $child 2>/dev/null; do
+  wait $child
+  code=$?
+done
 kill $watcher 2>/dev/null
-exit "\${code:-1}"
+exit "$code"
 `;
 }
