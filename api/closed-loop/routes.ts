@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
+import { listUnexplainedRuleChanges } from '../../db/baseline/unexplained.js';
 import { changeState } from '../../db/change/open.js';
 import { explainPackageChanges } from '../../db/loop/package-changes.js';
 import { inTransaction } from '../../db/pool.js';
@@ -15,6 +16,8 @@ import {
   loopReply,
   unexplainedQuery,
   unexplainedReply,
+  unexplainedRuleReply,
+  unexplainedRulesQuery,
 } from './schema.js';
 import { loopView } from './view.js';
 
@@ -59,6 +62,19 @@ export function closedLoopRoutes({ pool }: ApiDeps): Route[] {
         const after = cursorParts(query.cursor, ['number', 'string']) as [number, string] | null;
         const { endpoint: endpointId = null, explained = null, limit } = query;
         return { status: 200, body: await listUnexplained(pool, { endpointId, explained, after, limit }) };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/closed-loop/unexplained-rules',
+      summary: 'Rules of baselines whose result changed on an endpoint outside of any change, newest first',
+      permission: 'closedLoop.read',
+      query: unexplainedRulesQuery,
+      responses: { 200: { description: 'A page', schema: pageSchema(unexplainedRuleReply) } },
+      handler: async ({ query }) => {
+        const after = (cursorParts(query.cursor, ['number'])?.[0] ?? null) as number | null;
+        const { endpoint: endpointId = null, limit } = query;
+        return { status: 200, body: await listUnexplainedRuleChanges(pool, { endpointId, after, limit }) };
       },
     }),
     route({

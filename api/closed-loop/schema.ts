@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { RULE_RESULTS } from '../../domain/baseline/results.js';
 import { paging } from '../http/paging.js';
 
 const time = z.iso.datetime({ offset: true }).nullable();
@@ -100,6 +101,21 @@ export const unexplainedReply = z.object({
   explanation: z.string().nullable(),
   explainedBy: z.string().nullable(),
   explainedAt: time,
+});
+
+export const unexplainedRulesQuery = z.strictObject({ ...paging, endpoint: z.uuid().optional() });
+
+export const unexplainedRuleReply = z.object({
+  endpointId: z.uuid(),
+  endpoint: z.string(),
+  checklist: z.string(),
+  baseline: z.string(),
+  rule: z.string(),
+  title: z.string(),
+  severity: z.string(),
+  from: z.enum(RULE_RESULTS).nullable(),
+  to: z.enum(RULE_RESULTS).nullable(),
+  at: z.iso.datetime(),
 });
 
 export const explanationPost = z.strictObject({

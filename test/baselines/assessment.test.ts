@@ -191,6 +191,14 @@ describe('measuring an endpoint', () => {
     expect(Date.parse(items[1].since)).toBeGreaterThan(Date.parse(items[0].since));
     const { rows } = await db.pool.query('SELECT before, after, change_id FROM rule_change');
     expect(rows).toEqual([{ before: 'f', after: 'p', change_id: null }]);
+    const unexplained = await api.call('GET', `/v1/closed-loop/unexplained-rules?endpoint=${endpointId}`);
+    expect(unexplained.body).toMatchObject({
+      next: null,
+      items: [{ endpointId, checklist, rule: 'two', from: 'fail', to: 'pass' }],
+    });
+    await db.pool.query('UPDATE rule_change SET change_id = gen_random_uuid()');
+    expect((await api.call('GET', '/v1/closed-loop/unexplained-rules')).body.items).toEqual([]);
+    await db.pool.query('UPDATE rule_change SET change_id = NULL');
     order = again;
   });
 
