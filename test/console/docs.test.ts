@@ -21,9 +21,14 @@ inBrowser('/docs', () => {
     await db?.drop();
   });
 
-  test('shows every operation, asks the API with the token given, and loads nothing from elsewhere', async () => {
+  test('lists every group of operations, shows those of one, asks the API with the token given, and loads nothing from elsewhere', async () => {
     const { body: document } = await api.call('GET', '/v1/openapi.json', { token: null });
-    const operations = Object.values(document.paths).flatMap((methods) => Object.keys(methods as object));
+    type Operation = { readonly tags: readonly string[] };
+    const tags = new Set(
+      Object.values(document.paths as Record<string, Record<string, Operation>>)
+        .flatMap((methods) => Object.values(methods))
+        .flatMap((operation) => operation.tags ?? []),
+    );
     const context = await chromium.open();
     const page = await context.newPage();
     const wrong: string[] = [];
@@ -35,8 +40,10 @@ inBrowser('/docs', () => {
     });
     await page.goto(`${api.url}/docs`);
     await page.locator('.opblock-tag').first().waitFor();
-    for (const tag of await page.locator('.opblock-tag').all()) await tag.click();
-    await expect(page.locator('.opblock').count()).resolves.toBe(operations.length);
+    expect(tags.size).toBeGreaterThan(20);
+    expect(await page.locator('.opblock-tag').count()).toBe(tags.size);
+    await page.click('#operations-tag-self');
+    await page.locator('[data-path="/v1/self"]').first().waitFor();
 
     await page.locator('button.authorize').first().click();
     await page.locator('.auth-container input').first().fill(ADMIN_TOKEN);
