@@ -1,5 +1,6 @@
 /** What tickets say, read when it is said. A few set-based reads each. */
 import type { Evidence } from '../../domain/approval/evidence.js';
+import type { WorkWords } from '../../domain/ticket/words.js';
 import type { EpochMs } from '../../domain/time.js';
 import { readEvidence } from '../approvals/evidence.js';
 import { REQUESTER } from '../approvals/people.js';
@@ -46,25 +47,11 @@ export async function loadChangeFacts(
   return { ...change, rings };
 }
 
-export interface WorkFacts {
+/** What a work ticket's words are made of, and which work and endpoint it is. */
+export interface WorkFacts extends WorkWords {
   readonly id: string;
-  readonly kind: 'failedEndpoint' | 'straggler' | 'drift';
   readonly endpointId: string;
-  readonly endpoint: string;
-  readonly reason: string;
-  readonly seen: number;
-  readonly evidence: Readonly<Record<string, unknown>>;
   readonly changeId: string | null;
-  readonly changeName: string | null;
-  /** Updates that are to be installed, as planned; the first fifty. */
-  readonly updates: readonly { readonly name: string; readonly from: string | null; readonly to: string }[];
-  /** What happened to its order, oldest first; the last twenty. */
-  readonly events: readonly {
-    readonly at: Date;
-    readonly event: string;
-    readonly to: string;
-    readonly reason: string | null;
-  }[];
 }
 
 export async function loadWorkFacts(db: Queryable, id: string): Promise<WorkFacts> {

@@ -1,6 +1,7 @@
 /** What an update of agents is asked for; read strictly. */
 import { z } from 'zod';
 import type { Parsed } from '../schedule/model.js';
+import { parameterProblems } from './parameter-problems.js';
 
 export const agentUpdateParametersSchema = z.strictObject({
   /** A published release; left out: the newest. */
@@ -23,11 +24,5 @@ export interface AgentUpdateParameters {
 export function parseAgentUpdateParameters(input: unknown): Parsed<AgentUpdateParameters> {
   const result = agentUpdateParametersSchema.safeParse(input);
   if (result.success) return { ok: true, value: { ...result.data, version: result.data.version ?? null } };
-  return {
-    ok: false,
-    problems: result.error.issues.map((issue) => ({
-      path: ['parameters', ...issue.path].join('.'),
-      reason: issue.message,
-    })),
-  };
+  return parameterProblems(result.error);
 }

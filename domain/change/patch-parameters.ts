@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Parsed } from '../schedule/model.js';
 import { type EpochMs, HOUR } from '../time.js';
+import { parameterProblems } from './parameter-problems.js';
 
 /** A package or source name; `*` stands for any run of characters. */
 const pattern = z.string().regex(/^[a-z0-9*][a-z0-9+.*-]{0,127}$/, 'must be a package or source name, * allowed');
@@ -65,15 +66,7 @@ export interface PatchParameters {
 /** Parameters of a change of kind `patch`, or every problem with its path. Never throws. */
 export function parsePatchParameters(input: unknown): Parsed<PatchParameters> {
   const result = patchParametersSchema.safeParse(input);
-  if (!result.success) {
-    return {
-      ok: false,
-      problems: result.error.issues.map((issue) => ({
-        path: ['parameters', ...issue.path].join('.'),
-        reason: issue.message,
-      })),
-    };
-  }
+  if (!result.success) return parameterProblems(result.error);
   const { include, defer, scanMaxAgeHours, ...rest } = result.data;
   return {
     ok: true,

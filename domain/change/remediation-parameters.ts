@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Parsed } from '../schedule/model.js';
 import { HOUR } from '../time.js';
+import { parameterProblems } from './parameter-problems.js';
 
 const pattern = z
   .string()
@@ -40,15 +41,7 @@ export interface RemediationParameters {
 /** Parameters of a change of kind `remediation`, or every problem with its path. Never throws. */
 export function parseRemediationParameters(input: unknown): Parsed<RemediationParameters> {
   const result = remediationParametersSchema.safeParse(input);
-  if (!result.success) {
-    return {
-      ok: false,
-      problems: result.error.issues.map((issue) => ({
-        path: ['parameters', ...issue.path].join('.'),
-        reason: issue.message,
-      })),
-    };
-  }
+  if (!result.success) return parameterProblems(result.error);
   const { assignments = null, rules = null, severities = null, scanMaxAgeHours, ...rest } = result.data;
   return { ok: true, value: { ...rest, assignments, rules, severities, scanMaxAgeMs: scanMaxAgeHours * HOUR } };
 }

@@ -186,7 +186,9 @@ export interface WorkWords {
   readonly reason: string;
   readonly seen: number;
   readonly changeName: string | null;
+  /** Updates that are to be installed, as planned; the first fifty. */
   readonly updates: readonly { readonly name: string; readonly from: string | null; readonly to: string }[];
+  /** What happened to its order, oldest first; the last twenty. */
   readonly events: readonly {
     readonly at: Date;
     readonly event: string;
