@@ -1,6 +1,5 @@
 /** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
 import type { EpochMs } from '../../domain/time.js';
-import { prepared } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 import type { EndpointState } from './identity.js';
 
@@ -28,7 +27,7 @@ export interface PollView {
 
 const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
 
-const READ_VIEWS = prepared(`
+const READ_VIEWS = `
   SELECT e.id, e.public_key AS "publicKey", e.identity_since AS "identitySince", e.state, e.state_reason AS "stateReason",
          e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
          e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
@@ -39,7 +38,7 @@ const READ_VIEWS = prepared(`
                          count(*) FILTER (WHERE phase = 'waiting') AS pending,
                          min(next_open) FILTER (WHERE phase = 'waiting') AS "nextOpen"
                     FROM order_state WHERE endpoint_id = e.id AND phase <> 'done') o
-   WHERE e.id = ANY ($1::uuid[])`);
+   WHERE e.id = ANY ($1::uuid[])`;
 
 /** Everything polls need to know of their endpoints, in one round trip; unknown ones are left out. */
 export async function readPollViews(
@@ -47,7 +46,7 @@ export async function readPollViews(
   endpointIds: readonly string[],
 ): Promise<ReadonlyMap<string, PollView>> {
   if (endpointIds.length === 0) return new Map();
-  const { rows } = await db.query({ ...READ_VIEWS, values: [endpointIds] });
+  const { rows } = await db.query(READ_VIEWS, [endpointIds]);
   return new Map(
     rows.map(({ id, ...row }) => {
       const { lastSignedAt, nextOpen, identitySince } = row;
@@ -105,12 +104,12 @@ export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<
   );
 }
 
-const STORE_OBSERVATIONS = prepared(`
+const STORE_OBSERVATIONS = `
   WITH told AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS t(id uuid, observations jsonb, limits jsonb, agent jsonb)),
   locked AS (SELECT e.id FROM endpoint e JOIN told t ON t.id = e.id ORDER BY e.id FOR NO KEY UPDATE OF e)
   UPDATE endpoint e SET observations = coalesce(t.observations, e.observations), local_limits = coalesce(t.limits, e.local_limits),
          agent = coalesce(t.agent, e.agent)
-    FROM told t, locked l WHERE e.id = t.id AND l.id = t.id`);
+    FROM told t, locked l WHERE e.id = t.id AND l.id = t.id`;
 
 export interface Told {
   readonly endpointId: string;
@@ -132,5 +131,5 @@ export async function storeObservationBatch(db: Queryable, batch: readonly Told[
     limits,
     agent,
   }));
-  await db.query({ ...STORE_OBSERVATIONS, values: [JSON.stringify(rows)] });
+  await db.query(STORE_OBSERVATIONS, [JSON.stringify(rows)]);
 }

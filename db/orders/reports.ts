@@ -6,7 +6,7 @@ import { inTransaction } from '../pool.js';
 import { haltSpentRings, lockRings } from './budget-halt.js';
 import { judgePolls, type PollReports, type PollTaken, type Row, type Violation } from './judge-polls.js';
 import { ENDPOINT_LOCK } from './pick.js';
-import { ORDER_COLUMNS, prepared, toEpoch, toOrderRow } from './rows.js';
+import { ORDER_COLUMNS, toEpoch, toOrderRow } from './rows.js';
 import { type OrderChange, writeReports } from './write-reports.js';
 
 const MOST_TRIES = 10;
@@ -14,8 +14,8 @@ const MOST_TRIES = 10;
 const READ = `SELECT ${ORDER_COLUMNS}, o.updated_at, o.restored_at FROM order_state o
   WHERE (o.id = ANY ($1::uuid[]) AND o.endpoint_id = ANY ($2::uuid[]))
      OR (o.endpoint_id = ANY ($2::uuid[]) AND o.phase IN ('waiting', 'holding'))`;
-const LOOK = prepared(READ);
-const LOCK = prepared(`${READ} ORDER BY o.id FOR NO KEY UPDATE`);
+const LOOK = READ;
+const LOCK = `${READ} ORDER BY o.id FOR NO KEY UPDATE`;
 
 /** {@link takeReportBatch} for one endpoint. */
 export async function takeReports(
@@ -88,10 +88,10 @@ async function tryBatch(
 async function readOrders(
   client: Pick<Pool, 'query'> | PoolClient,
   polls: readonly PollReports[],
-  statement: { readonly name: string; readonly text: string },
+  statement: string,
 ): Promise<ReadonlyMap<string, Row>> {
   const ids = polls.flatMap((poll) => [...poll.reports, ...poll.open].map((entry) => entry.orderId));
-  const { rows } = await client.query({ ...statement, values: [ids, polls.map((poll) => poll.endpointId)] });
+  const { rows } = await client.query(statement, [ids, polls.map((poll) => poll.endpointId)]);
   return new Map(
     rows.map((row) => [
       row.id,

@@ -98,6 +98,7 @@ export async function startApi(args: {
     api: { pool, reserved: pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
     gateway: {
       pool,
+      polls: pool,
       clock,
       logger,
       verifier,
