@@ -1,5 +1,6 @@
 /** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
 import type { EpochMs } from '../../domain/time.js';
+import { OPEN_ORDER, type OpenOrder, toOpenOrder } from '../orders/open-orders.js';
 import type { Queryable } from '../pool.js';
 import type { EndpointState } from './identity.js';
 
@@ -17,12 +18,8 @@ export interface PollView {
   readonly clockSkewMs: number;
   readonly wantsScan: boolean;
   readonly keySetVersion: number;
-  /** Orders out with the endpoint, and of those the ones that only wait (for a permit, for a reboot window, for a person). */
-  readonly holding: number;
-  readonly idle: number;
-  readonly pending: number;
-  /** The earliest window of an order still waiting. */
-  readonly nextOpen: EpochMs | null;
+  /** Its orders that are not done. */
+  readonly orders: readonly OpenOrder[];
 }
 
 const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
@@ -31,14 +28,9 @@ const READ_VIEWS = `
   SELECT e.id, e.public_key AS "publicKey", e.identity_since AS "identitySince", e.state, e.state_reason AS "stateReason",
          e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
          e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
-         e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion", o.*
-    FROM endpoint e,
-         LATERAL (SELECT count(*) FILTER (WHERE phase = 'holding') AS holding,
-                         count(*) FILTER (WHERE state IN ('staged', 'awaitingReboot', 'stalled')) AS idle,
-                         count(*) FILTER (WHERE phase = 'waiting') AS pending,
-                         min(next_open) FILTER (WHERE phase = 'waiting') AS "nextOpen"
-                    FROM order_state WHERE endpoint_id = e.id AND phase <> 'done') o
-   WHERE e.id = ANY ($1::uuid[])`;
+         e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion",
+         ARRAY(SELECT ${OPEN_ORDER} FROM order_state o WHERE o.endpoint_id = e.id AND o.phase <> 'done') AS orders
+    FROM endpoint e WHERE e.id = ANY ($1::uuid[])`;
 
 /** Everything polls need to know of their endpoints, in one round trip; unknown ones are left out. */
 export async function readPollViews(
@@ -49,8 +41,11 @@ export async function readPollViews(
   const { rows } = await db.query(READ_VIEWS, [endpointIds]);
   return new Map(
     rows.map(({ id, ...row }) => {
-      const { lastSignedAt, nextOpen, identitySince } = row;
-      return [id, { ...row, lastSignedAt: ms(lastSignedAt), nextOpen: ms(nextOpen), identitySince: ms(identitySince) }];
+      const { lastSignedAt, identitySince, orders } = row;
+      return [
+        id,
+        { ...row, lastSignedAt: ms(lastSignedAt), identitySince: ms(identitySince), orders: orders.map(toOpenOrder) },
+      ];
     }),
   );
 }

@@ -25,10 +25,10 @@ export interface Offer {
   readonly permit: Envelope | null;
 }
 
-const GIVEABLE = [...BEFORE_APPLY.filter((state) => state !== 'pending'), 'awaitingReboot'];
+const GIVEABLE: readonly string[] = [...BEFORE_APPLY.filter((state) => state !== 'pending'), 'awaitingReboot'];
 
 const LOOK = `
-  SELECT o.id, o.change_id, o.ring, o.endpoint_id, o.state, o.seq FROM order_state o
+  SELECT ${ORDER_COLUMNS} FROM order_state o
    WHERE o.endpoint_id = ANY ($1::uuid[]) AND o.phase = 'holding' AND o.state IN (${quoted(GIVEABLE)})`;
 
 const LOCK_RINGS = `
@@ -75,17 +75,31 @@ export async function takeOffers(pool: Pool, args: PollOpen & { readonly now: Ep
  */
 export async function takeOfferBatch(
   pool: Pool,
-  args: { readonly polls: readonly PollOpen[]; readonly now: EpochMs },
+  args: {
+    readonly polls: readonly PollOpen[];
+    readonly now: EpochMs;
+    /** Their endpoints' open orders, where the caller has just read them; default: they are read here. */
+    readonly open?: readonly Giveable[];
+  },
 ): Promise<ReadonlyMap<string, readonly Offer[]>> {
   const polls = new Map(args.polls.map((poll) => [poll.endpointId, poll]));
-  const { rows } = await pool.query(LOOK, [[...polls.keys()]]);
+  const rows = args.open ?? (await readGiveable(pool, [...polls.keys()]));
   // An order in the endpoint's journal needs nothing more from us unless it waits for a permit.
   const wanted = rows.filter((row) => {
-    const listed = polls.get(row.endpoint_id)?.open.find((entry) => entry.orderId === row.id);
-    return listed === undefined || WAITS_FOR_PERMIT.includes(listed.state);
+    const poll = polls.get(row.endpointId);
+    const listed = poll?.open.find((entry) => entry.orderId === row.id);
+    const needs = listed === undefined || WAITS_FOR_PERMIT.includes(listed.state);
+    return poll !== undefined && needs && GIVEABLE.includes(row.state);
   });
   if (wanted.length === 0) return new Map();
   return inTransaction(pool, (client) => handOut(client, { polls, wanted, now: args.now }));
+}
+
+type Giveable = Pick<OrderRow, 'id' | 'changeId' | 'ring' | 'endpointId' | 'state'>;
+
+async function readGiveable(pool: Pool, endpointIds: readonly string[]): Promise<readonly Giveable[]> {
+  const { rows } = await pool.query(LOOK, [endpointIds]);
+  return rows.map(toOrderRow);
 }
 
 const WAITS_FOR_PERMIT: readonly string[] = ['offered', 'accepted', 'staged', 'awaitingReboot'];
@@ -108,14 +122,14 @@ async function handOut(
   client: PoolClient,
   args: {
     readonly polls: ReadonlyMap<string, PollOpen>;
-    readonly wanted: readonly Record<string, unknown>[];
+    readonly wanted: readonly Giveable[];
     readonly now: EpochMs;
   },
 ): Promise<ReadonlyMap<string, readonly Offer[]>> {
   const { polls, wanted, now } = args;
-  const ofChanges = wanted.filter((row) => row.change_id !== null);
+  const ofChanges = wanted.filter((row) => row.changeId !== null);
   const { rows: rings } = await client.query(LOCK_RINGS, [
-    ofChanges.map((row) => row.change_id),
+    ofChanges.map((row) => row.changeId),
     ofChanges.map((row) => row.ring),
   ]);
   const ringOf = new Map(rings.map((row) => [`${row.change_id}/${row.ordinal}`, row]));

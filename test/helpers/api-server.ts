@@ -90,6 +90,7 @@ export async function startApi(args: {
         return {
           acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
           violations: [],
+          moved: [],
         };
       }),
     takeOfferBatch: async (_pool, { polls }) => new Map(polls.map(({ endpointId }) => [endpointId, orders.offers])),
