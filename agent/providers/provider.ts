@@ -41,6 +41,12 @@ export interface InstalledPackage {
 
 export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: string };
 
+/** `notKept`: what of it would not come back, for people. */
+export type SnapshotTaken =
+  | { readonly ok: true; readonly notKept: readonly string[] }
+  | { readonly ok: false; readonly reason: string };
+export const KEPT: SnapshotTaken = { ok: true, notKept: [] };
+
 export interface RunOutcome {
   /** The package manager or its runner died before it was done: repair, then run again. */
   readonly interrupted: boolean;
@@ -82,8 +88,8 @@ export interface Provider {
   ): Promise<string | null>;
   /** What unpacking will write where; left out by providers that can't tell. The transaction's files are there. */
   footprint?(tx: Transaction, direction: Direction): Promise<readonly Write[]>;
-  /** Keeps what `back` needs besides the old files (configuration). On disk when it returns. */
-  snapshot(tx: Transaction): Promise<void>;
+  /** Keeps what `back` needs besides the old files (configuration). On disk when it returns. Where it can't, nothing is begun. */
+  snapshot(tx: Transaction): Promise<SnapshotTaken>;
   /**
    * Starts the package manager so that it outlives us, or joins the run of this transaction that is there already, and
    * resolves when it has ended. A run that has ended is not repeated: its outcome is returned again, unless `again`.

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { FAILS, OPENSCAP, PASSES } from '../../../domain/baseline/rule-name.js';
 import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
 import type { OrderDocument } from '../../../protocol/messages.js';
+import { attributeAccess } from '../../system/attributes.js';
 import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import { type Run, tail } from '../../system/run.js';
@@ -15,7 +16,16 @@ import { noProvider } from '../none.js';
 import type { Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
 import { evaluate, type RuleResults } from './oscap.js';
 import { putRunningStateBack, type RunningState, readRunningState } from './running-state.js';
-import { copyTree, differences, type Listing, listTree, putBack } from './tree.js';
+import {
+  asFixesLeftThem,
+  goBackTo,
+  hasSnapshot,
+  noteAfter,
+  type SnapshotDeps,
+  takeSnapshot,
+  wayBack,
+} from './snapshot.js';
+import { HOST_ROOTS, type Roots } from './tree.js';
 
 /** Fixed text; the scripts are arguments. Each gets ten minutes, and its end is written down: it proves nothing, but tells people. */
 const FIXES = 'for fix in "$@"; do echo "== $fix"; timeout -k 10 600 /bin/bash "$fix" </dev/null; echo "exit $?"; done';
@@ -26,7 +36,18 @@ export interface OpenscapDeps {
   readonly content: Pick<ContentCache, 'ensure'>;
   /** The folder of an order. */
   readonly orderDir: (orderId: string) => string;
+  /** What fixes may touch; default: this host's own. */
+  readonly roots?: Roots;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** What was put back, as it is written down once it is done. */
+interface Restored {
+  readonly paths: number;
+  readonly foreign: readonly string[];
+  /** Still not as before; left out by agents before this one. */
+  readonly wrong?: readonly string[];
+  readonly notes: readonly string[];
 }
 
 export function createOpenscapProvider(deps: OpenscapDeps): Provider {
@@ -76,6 +97,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     );
   };
 
+  const snapshots: SnapshotDeps = { run, attributes: attributeAccess(run), roots: deps.roots ?? HOST_ROOTS };
   const snapshotDir = (tx: Transaction) =>
     join(doc.kind === 'revert' && doc.reverts !== null ? deps.orderDir(doc.reverts) : tx.dir, 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
@@ -85,30 +107,16 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const write = (tx: Transaction, file: string, value: unknown) =>
     writeFileDurably(join(snapshotDir(tx), file), JSON.stringify(value));
 
-  /** What the fixes changed here, and of that what has been changed by others since. */
-  const touched = (
-    tx: Transaction,
-  ): { readonly ours: string[]; readonly foreign: string[]; readonly before: Listing } => {
-    const before = read<Listing>(tx, 'before.json');
-    if (before === null) throw new Error('there is no snapshot to go back to');
-    const now = listTree();
-    const after = read<Listing>(tx, 'after.json');
-    const still = differences(before, now);
-    if (after === null) return { ours: still, foreign: [], before };
-    const made = new Set(differences(before, after));
-    const mine = still.filter((path) => made.has(path));
-    return {
-      ours: mine.filter((path) => now[path] === after[path]),
-      foreign: mine.filter((path) => now[path] !== after[path]),
-      before,
-    };
-  };
-
   const judge = async (tx: Transaction, direction: Direction): Promise<Verdict> => {
     if (direction === 'back') {
-      if (read(tx, 'restored.json') === null) return { ok: false, reason: 'nothing has been put back' };
-      const { ours } = touched(tx);
-      return ours.length === 0 ? { ok: true } : { ok: false, reason: `not as before: ${ours.slice(0, 10).join(', ')}` };
+      const restored = read<Restored>(tx, 'restored.json');
+      if (restored === null) return { ok: false, reason: 'nothing has been put back' };
+      const { ours } = await wayBack(snapshots, { dir: snapshotDir(tx), at: tx.dir });
+      const again = await asFixesLeftThem(snapshots, { dir: snapshotDir(tx), paths: ours });
+      const wrong = [...(restored.wrong ?? []), ...again];
+      return wrong.length === 0
+        ? { ok: true }
+        : { ok: false, reason: `not as before: ${wrong.slice(0, 10).join(', ')}` };
     }
     const names = tx.changes.map((change) => change.name);
     const results = await test(names);
@@ -132,7 +140,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
       outcome = await startRun({ txDir: tx.dir, name: 'forward', argv });
     }
     if (!outcome.interrupted) {
-      write(tx, 'after.json', listTree());
+      await noteAfter(snapshots, snapshotDir(tx));
       const exits = [...outcome.output.matchAll(/^exit (\d+)$/gm)].map((match) => match[1]);
       writeFileDurably(join(tx.dir, 'fix-exits.txt'), `exit status of the fixes: ${tail(exits.join(' '), 200)}`);
     }
@@ -141,11 +149,12 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const goBack = async (tx: Transaction): Promise<RunOutcome> => {
     // What is cut short in the middle is noticed and done again: putting back twice is putting back once.
     await waitForNobody(tx.dir);
-    const { ours, foreign, before } = touched(tx);
-    putBack({ paths: ours, before, copies: join(snapshotDir(tx), 'files') });
+    const place = { dir: snapshotDir(tx), at: tx.dir };
+    const { ours, foreign } = await wayBack(snapshots, place);
+    const wrong = await goBackTo(snapshots, place);
     const state = read<RunningState>(tx, 'running.json');
     const notes = state === null ? [] : await putRunningStateBack(run, state, OURS);
-    write(tx, 'restored.json', { paths: ours.length, foreign, notes });
+    write(tx, 'restored.json', { paths: ours.length, foreign, wrong, notes } satisfies Restored);
     const left =
       foreign.length === 0 ? [] : [`changed by others since and left alone: ${foreign.slice(0, 10).join(', ')}`];
     return { interrupted: false, output: [`${ours.length} paths put back`, ...notes, ...left].join('; ') };
@@ -167,9 +176,9 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     audit: async () => '',
     async simulate(tx, direction) {
       if (direction === 'back')
-        return read(tx, 'before.json') === null
-          ? { ok: false, reason: 'there is no snapshot to go back to' }
-          : { ok: true };
+        return hasSnapshot(snapshotDir(tx))
+          ? { ok: true }
+          : { ok: false, reason: 'there is no snapshot to go back to' };
       for (const change of tx.changes) {
         const parsed = await run(['/bin/bash', '-n', change.file], { timeoutMs: 10_000 });
         if (parsed.code !== 0)
@@ -179,13 +188,9 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     },
     findOldFile: async () => null,
     async snapshot(tx) {
-      const dir = snapshotDir(tx);
-      rmSync(dir, { recursive: true, force: true });
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const before = listTree();
-      copyTree(before, join(dir, 'files'));
-      write(tx, 'running.json', await readRunningState(run));
-      write(tx, 'before.json', before);
+      const taken = await takeSnapshot(snapshots, snapshotDir(tx));
+      if (taken.ok) write(tx, 'running.json', await readRunningState(run));
+      return taken;
     },
     run: (tx, direction, { again }) => (direction === 'forward' ? runFixes(tx, again) : goBack(tx)),
     hasBegun: async (tx, direction) =>
