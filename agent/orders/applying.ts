@@ -72,9 +72,11 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
     noteOnce(deps, orderId, `not started: ${late} while the start was being prepared`);
     return waitFor(late);
   }
+  const also = deps.provider.alsoMoves?.(tx) ?? [];
   const detail = {
     packages: tx.changes.map(({ name, arch, from, to }) => ({ name, arch, from, to })),
     ...(baseline.length > 0 ? { failingBefore: baseline } : {}),
+    ...(also.length > 0 ? { alsoPackages: also } : {}),
     ...(taken.notKept.length > 0 ? { notKept: taken.notKept } : {}),
   };
   deps.ledger.report(

@@ -15,6 +15,18 @@ import type { ContentCache } from '../../transport/content.js';
 import { noProvider } from '../none.js';
 import type { Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
 import { evaluate, type RuleResults } from './oscap.js';
+import { type PackageDeps, packageFixesOf } from './package-plan.js';
+import {
+  judgePackagesBack,
+  type PackageWork,
+  packageMoves,
+  packagesBack,
+  packagesBegun,
+  preparePackages,
+  readPackagePlan,
+  repairPackages,
+  runPackages,
+} from './packages.js';
 import { putRunningStateBack, type RunningState, readRunningState } from './running-state.js';
 import {
   asFixesLeftThem,
@@ -36,6 +48,8 @@ export interface OpenscapDeps {
   readonly content: Pick<ContentCache, 'ensure'>;
   /** The folder of an order. */
   readonly orderDir: (orderId: string) => string;
+  /** For fixes that move packages. Null: this host has no apt. */
+  readonly packages: Omit<PackageDeps, 'run'> | null;
   /** What fixes may touch; default: this host's own. */
   readonly roots?: Roots;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -98,14 +112,19 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   };
 
   const snapshots: SnapshotDeps = { run, attributes: attributeAccess(run), roots: deps.roots ?? HOST_ROOTS };
-  const snapshotDir = (tx: Transaction) =>
-    join(doc.kind === 'revert' && doc.reverts !== null ? deps.orderDir(doc.reverts) : tx.dir, 'snapshot');
+  const snapshotDir = (tx: Transaction) => join(home(tx), 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
     const text = readTextIfThere(join(snapshotDir(tx), file));
     return text === null ? null : (JSON.parse(text) as T);
   };
   const write = (tx: Transaction, file: string, value: unknown) =>
     writeFileDurably(join(snapshotDir(tx), file), JSON.stringify(value));
+
+  const packages = deps.packages === null ? null : { run, ...deps.packages };
+  /** A revert takes back what the change it names has done. */
+  const home = (tx: Transaction) =>
+    doc.kind === 'revert' && doc.reverts !== null ? deps.orderDir(doc.reverts) : tx.dir;
+  const workOf = (tx: Transaction): PackageWork => ({ home: home(tx), tx });
 
   const judge = async (tx: Transaction, direction: Direction): Promise<Verdict> => {
     if (direction === 'back') {
@@ -114,9 +133,8 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
       const { ours } = await wayBack(snapshots, { dir: snapshotDir(tx), at: tx.dir });
       const again = await asFixesLeftThem(snapshots, { dir: snapshotDir(tx), paths: ours });
       const wrong = [...(restored.wrong ?? []), ...again];
-      return wrong.length === 0
-        ? { ok: true }
-        : { ok: false, reason: `not as before: ${wrong.slice(0, 10).join(', ')}` };
+      if (wrong.length > 0) return { ok: false, reason: `not as before: ${wrong.slice(0, 10).join(', ')}` };
+      return packages === null ? { ok: true } : judgePackagesBack(packages, workOf(tx));
     }
     const names = tx.changes.map((change) => change.name);
     const results = await test(names);
@@ -131,12 +149,20 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   };
 
   const runFixes = async (tx: Transaction, again: boolean): Promise<RunOutcome> => {
+    // First what other fixes may configure. If it does not end as planned, they have nothing to go by, and everything goes back.
+    const moved = packages === null ? null : await runPackages(packages, workOf(tx), again);
+    if (moved?.interrupted === true) return moved;
+    if (moved?.whole === false) {
+      await noteAfter(snapshots, snapshotDir(tx));
+      return moved;
+    }
     const earlier = latestRun(tx.dir, 'forward');
     let outcome: RunOutcome;
     if (earlier !== null && !again) outcome = await joinRun(tx.dir, earlier);
     else {
       await waitForNobody(tx.dir);
-      const argv = ['/bin/sh', '-c', FIXES, 'ringmaster-fix', ...tx.changes.map((change) => linked(tx, change))];
+      const scripts = tx.changes.filter((change) => packageFixesOf([change]).length === 0);
+      const argv = ['/bin/sh', '-c', FIXES, 'ringmaster-fix', ...scripts.map((change) => linked(tx, change))];
       outcome = await startRun({ txDir: tx.dir, name: 'forward', argv });
     }
     if (!outcome.interrupted) {
@@ -144,14 +170,16 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
       const exits = [...outcome.output.matchAll(/^exit (\d+)$/gm)].map((match) => match[1]);
       writeFileDurably(join(tx.dir, 'fix-exits.txt'), `exit status of the fixes: ${tail(exits.join(' '), 200)}`);
     }
-    return outcome;
+    return moved === null ? outcome : { ...outcome, output: tail(`${moved.output}\n${outcome.output}`) };
   };
   const goBack = async (tx: Transaction): Promise<RunOutcome> => {
     // What is cut short in the middle is noticed and done again: putting back twice is putting back once.
     await waitForNobody(tx.dir);
     const place = { dir: snapshotDir(tx), at: tx.dir };
     const { ours, foreign } = await wayBack(snapshots, place);
-    const wrong = await goBackTo(snapshots, place);
+    const went = packages === null ? { interrupted: false, problems: [] } : await packagesBack(packages, workOf(tx));
+    if (went.interrupted) return { interrupted: true, output: went.problems.join('; ') };
+    const wrong = [...went.problems, ...(await goBackTo(snapshots, place))];
     const state = read<RunningState>(tx, 'running.json');
     const notes = state === null ? [] : await putRunningStateBack(run, state, OURS);
     write(tx, 'restored.json', { paths: ours.length, foreign, wrong, notes } satisfies Restored);
@@ -184,7 +212,12 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
         if (parsed.code !== 0)
           return { ok: false, reason: `the fix of ${change.name} is no script: ${tail(parsed.stderr, 200)}` };
       }
-      return { ok: true };
+      if (packages === null)
+        return packageFixesOf(tx.changes).length === 0
+          ? { ok: true }
+          : { ok: false, reason: 'a fix moves packages, and this host has no apt', decline: true };
+      const prepared = await preparePackages(packages, workOf(tx), doc.rateLimit);
+      return prepared.ok ? prepared : { ...prepared, decline: true };
     },
     findOldFile: async () => null,
     async snapshot(tx) {
@@ -195,9 +228,10 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     run: (tx, direction, { again }) => (direction === 'forward' ? runFixes(tx, again) : goBack(tx)),
     hasBegun: async (tx, direction) =>
       direction === 'forward'
-        ? latestRun(tx.dir, 'forward') !== null
+        ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir)
         : existsSync(join(snapshotDir(tx), 'restored.json')),
-    repair: async () => [],
+    repair: async (tx) => (packages === null ? [] : repairPackages(packages, workOf(tx))),
+    alsoMoves: (tx) => packageMoves(readPackagePlan(home(tx))),
     judge,
     rebootNeed: async () => ({ required: false, reasons: [], onOldCode: [] }),
     inventory: noProvider.inventory,
