@@ -57,8 +57,7 @@ export async function planPackages(
   deps: PackageDeps,
   args: { readonly tx: Transaction; readonly fixes: readonly PackageFix[]; readonly bytesPerSecond: number | null },
 ): Promise<Planned> {
-  const { installs, removals } = await due(deps, args.fixes);
-  const both = installs.find((name) => removals.includes(name));
+  const { installs, removals, both } = await due(deps, args.fixes);
   if (both !== undefined) return no(`one rule wants ${both} installed, another one wants it removed`);
   const resolved = await resolveInstalls(deps, installs);
   if (!resolved.ok) return no(resolved.reason);
@@ -92,7 +91,8 @@ async function due(deps: PackageDeps, fixes: readonly PackageFix[]) {
     [
       ...new Set(asked.filter((fix) => fix.action === action && has(fix.name) === there).map(({ name }) => name)),
     ].sort();
-  return { installs: of('install', false), removals: of('remove', true) };
+  const both = asked.find((fix) => asked.some((other) => other.name === fix.name && other.action !== fix.action))?.name;
+  return { installs: of('install', false), removals: of('remove', true), both };
 }
 
 type Resolved =
