@@ -17,6 +17,7 @@ import type { Direction, InstalledPackage, Provider, RunOutcome, Transaction, Ve
 import { evaluate, type RuleResults } from './oscap.js';
 import { type PackageDeps, packageFixesOf } from './package-plan.js';
 import {
+  backObjection,
   judgePackagesBack,
   type PackageWork,
   packageMoves,
@@ -203,10 +204,11 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     },
     audit: async () => '',
     async simulate(tx, direction) {
-      if (direction === 'back')
-        return hasSnapshot(snapshotDir(tx))
-          ? { ok: true }
-          : { ok: false, reason: 'there is no snapshot to go back to' };
+      if (direction === 'back') {
+        if (!hasSnapshot(snapshotDir(tx))) return { ok: false, reason: 'there is no snapshot to go back to' };
+        const objection = packages === null ? null : await backObjection(packages, workOf(tx));
+        return objection === null ? { ok: true } : { ok: false, reason: objection };
+      }
       for (const change of tx.changes) {
         const parsed = await run(['/bin/bash', '-n', change.file], { timeoutMs: 10_000 });
         if (parsed.code !== 0)

@@ -12,7 +12,14 @@ import { type PackageDeps, planPackages } from './package-plan.js';
 
 let dir: string;
 let installed: Record<string, string>;
-let says: { install: string; remove: string; marks: string; installCode: number; fetch: 'works' | 'fails' };
+let says: {
+  install: string;
+  remove: string;
+  marks: string;
+  installCode: number;
+  fetch: 'works' | 'fails';
+  audit: string;
+};
 let commands: string[];
 let deps: PackageDeps;
 
@@ -26,6 +33,7 @@ beforeEach(() => {
     marks: 'telnet no no\n',
     installCode: 0,
     fetch: 'works',
+    audit: '',
   };
   const present = (version: string): InstalledPackage => ({ version, whole: true, held: false });
   const apt: Provider = {
@@ -36,6 +44,7 @@ beforeEach(() => {
           installed[name] === undefined ? [] : [[`${name}:${arch}`, present(installed[name])] as const],
         ),
       ),
+    audit: async () => says.audit,
     findOldFile: async () => null,
     footprint: async () => [],
   };
@@ -125,6 +134,14 @@ test.each<[string, PackageFix[], () => void, string]>([
     [AIDE],
     () => Object.assign(says, { install: 'Reading lists\nE: Unable to locate package aide\n', installCode: 100 }),
     'can not install aide: E: Unable to locate package aide',
+  ],
+  [
+    'anything while dpkg itself complains',
+    [TELNET],
+    () => {
+      says.audit = 'openssl is half configured';
+    },
+    'the package database has complaints of its own: openssl is half configured',
   ],
   [
     'a removal that others depend on',

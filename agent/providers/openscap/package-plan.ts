@@ -59,6 +59,8 @@ export async function planPackages(
 ): Promise<Planned> {
   const { installs, removals, both } = await due(deps, args.fixes);
   if (both !== undefined) return no(`one rule wants ${both} installed, another one wants it removed`);
+  const complaints = installs.length + removals.length === 0 ? '' : await deps.apt.audit();
+  if (complaints !== '') return no(`the package database has complaints of its own: ${complaints.slice(0, 500)}`);
   const resolved = await resolveInstalls(deps, installs);
   if (!resolved.ok) return no(resolved.reason);
   const objection =

@@ -127,6 +127,19 @@ export async function packagesBack(deps: PackageDeps, work: PackageWork): Promis
   };
 }
 
+/** Why going back would do something else than that by now; null: it would not. For an order that comes later, before it touches anything. */
+export async function backObjection(deps: PackageDeps, work: PackageWork): Promise<string | null> {
+  const plan = readPackagePlan(work.home);
+  if (plan === null || !packagesBegun(work.home)) return null;
+  const now = await deps.apt.installed([...plan.installs, ...plan.removals]);
+  const wanted = [...plan.installs.map((one) => ({ ...one, version: one.to })), ...plan.removals];
+  const other = wanted.find((one) => (now.get(keyOf(one))?.version ?? one.version) !== one.version);
+  if (other !== undefined) return `${other.name} is ${now.get(keyOf(other))?.version} by now, not ${other.version}`;
+  const ours = plan.installs.filter((one) => now.has(keyOf(one)));
+  const only = ours.length === 0 ? ({ ok: true } as const) : await onlyThese(deps, there(work, plan), ours);
+  return only.ok ? null : only.reason;
+}
+
 /** Whether packages are as they were before the fixes. */
 export async function judgePackagesBack(deps: PackageDeps, work: PackageWork): Promise<Verdict> {
   const plan = readPackagePlan(work.home);
