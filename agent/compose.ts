@@ -104,12 +104,14 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
         });
   const orderDir = (orderId: string) => join(config.stateDir, 'orders', orderId);
   const assessmentsDir = join(config.stateDir, 'assessments');
+  const largeDir = join(config.stateDir, 'large');
   const openscap = createOpenscapProvider({
     run,
     content,
     orderDir,
+    largeDir,
     log,
-    packages: provider?.name === 'apt' ? { apt: provider, limits } : null,
+    packages: provider?.name === 'apt' ? { apt: provider, limits, moved: () => scanner.soon() } : null,
   });
   /** Beside the package manager's; the scanner may be installed and removed while we run. */
   const further = () => [
@@ -254,7 +256,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
 
   if (opened.damage !== null) ledger.quarantine(`the journal was damaged: ${opened.damage}`);
   const ordersDir = join(config.stateDir, 'orders');
-  const clean = () => tidy({ ordersDir, content, book: ledger.book, now: Date.now() });
+  const clean = () => tidy({ ordersDir, largeDir, content, book: ledger.book, now: Date.now() });
   clean();
   setInterval(clean, DAY_MS);
   if (!machine.simulated) {

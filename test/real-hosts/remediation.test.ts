@@ -186,6 +186,7 @@ describeRealHosts('remediation on three real hosts', () => {
       expect(await fleet.host(3).run(['stat', '-c', '%a', '/etc/sudoers.d'])).toBe('750\n');
 
       // What moved because of it is told from what somebody else moved, once an inventory shows it.
+      for (const index of [1, 2, 3]) await fleet.api('POST', `/v1/endpoints/${await fleet.endpointId(index)}/scan`);
       await fleet.waitFor('packages judged', async () => {
         const [{ left }] = await fleet.rows(
           `SELECT (SELECT count(*) FROM installed_package WHERE name = 'telnet') + (SELECT count(*) FROM package_change WHERE at IS NULL) AS left`,

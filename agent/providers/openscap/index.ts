@@ -50,7 +50,14 @@ export interface OpenscapDeps {
   /** The folder of an order. */
   readonly orderDir: (orderId: string) => string;
   /** For fixes that move packages. Null: this host has no apt. */
-  readonly packages: Omit<PackageDeps, 'run'> | null;
+  readonly packages:
+    | (Omit<PackageDeps, 'run'> & {
+        /** What is installed is no longer what the last inventory says. */
+        readonly moved: () => void;
+      })
+    | null;
+  /** A folder of ours on the same filesystem as the orders', for snapshots of large files. */
+  readonly largeDir: string;
   /** What fixes may touch; default: this host's own. */
   readonly roots?: Roots;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -112,7 +119,12 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     );
   };
 
-  const snapshots: SnapshotDeps = { run, attributes: attributeAccess(run), roots: deps.roots ?? HOST_ROOTS };
+  const snapshots: SnapshotDeps = {
+    run,
+    attributes: attributeAccess(run),
+    roots: deps.roots ?? HOST_ROOTS,
+    large: deps.largeDir,
+  };
   const snapshotDir = (tx: Transaction) => join(home(tx), 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
     const text = readTextIfThere(join(snapshotDir(tx), file));
@@ -153,6 +165,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     // First what other fixes may configure. If it does not end as planned, they have nothing to go by, and everything goes back.
     const moved = packages === null ? null : await runPackages(packages, workOf(tx), again);
     if (moved?.interrupted === true) return moved;
+    if (moved !== null) deps.packages?.moved();
     if (moved?.whole === false) {
       await noteAfter(snapshots, snapshotDir(tx));
       return moved;
@@ -179,6 +192,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     const place = { dir: snapshotDir(tx), at: tx.dir };
     const { ours, foreign } = await wayBack(snapshots, place);
     const went = packages === null ? { interrupted: false, problems: [] } : await packagesBack(packages, workOf(tx));
+    if (packagesBegun(home(tx))) deps.packages?.moved();
     if (went.interrupted) return { interrupted: true, output: went.problems.join('; ') };
     const wrong = [...went.problems, ...(await goBackTo(snapshots, place))];
     const state = read<RunningState>(tx, 'running.json');

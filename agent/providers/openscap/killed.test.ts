@@ -54,6 +54,7 @@ beforeEach(async () => {
     content: { ensure: async () => at('content/stream') },
     orderDir: (id) => join(w.dir, 'orders', id),
     packages: null,
+    largeDir: at('large'),
     roots: { content: [at('etc')], modes: [] },
     log: () => undefined,
   });

@@ -7,6 +7,7 @@ import {
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   rmSync,
@@ -36,7 +37,7 @@ beforeEach(() => {
   writeFileSync(at('log/big'), 'not kept\n', { mode: 0o644 });
   symlinkSync('../a', at('etc/link'));
   for (const path of ['etc/ssh/sshd_config', 'etc/gone', 'etc/ssh', 'etc']) utimesSync(at(path), 1_000, 1_000_000.123);
-  deps = { run, attributes, roots: { content: [at('etc')], modes: [at('log')] } };
+  deps = { run, attributes, large: at('large'), roots: { content: [at('etc')], modes: [at('log')] } };
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -223,8 +224,18 @@ describe('large files', () => {
       ok: false,
       reason: `no snapshot: not enough disk space on /var: much needed, little free; the largest of what would be copied is ${at('etc/large')} with 25165825 bytes`,
     });
-    expect(asked).toBe(25_165_825 + 'Port 22\n'.length + 'was here\n'.length);
+    // And as much again for the way back.
+    expect(asked).toBe(2 * (25_165_825 + 'Port 22\n'.length + 'was here\n'.length));
     expect(existsSync(at('snapshot/files'))).toBe(false);
+  });
+
+  test('that have not changed are one copy, however many snapshots there are', async () => {
+    large();
+    await take();
+    expect(await takeSnapshot(deps, at('another'))).toEqual({ ok: true, notKept: [] });
+    const copy = lstatSync(at('another/files') + at('etc/large'));
+    expect([copy.nlink, copy.ino]).toEqual([3, lstatSync(at('snapshot/files') + at('etc/large')).ino]);
+    expect(readdirSync(at('large'))).toHaveLength(1);
   });
 
   test('a copy that was damaged is not put back', async () => {

@@ -1,19 +1,41 @@
 /** The snapshot of what fixes may touch: taken whole before anything is touched, or not at all; and the way back to it. */
 import { createHash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, rmSync, type Stats, writeSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  type Stats,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { type AttributeAccess, canPutBack } from '../../system/attributes.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import { spaceObjection } from '../../system/mounts.js';
 import type { Run } from '../../system/run.js';
 import type { SnapshotTaken } from '../provider.js';
 import { putBack } from './put-back.js';
-import { differences, type Listing, listTree, piecesOf, type Roots, sameAttributes, type Tree, walk } from './tree.js';
+import {
+  differences,
+  digestOf,
+  type Listing,
+  listTree,
+  piecesOf,
+  type Roots,
+  sameAttributes,
+  type Tree,
+  walk,
+} from './tree.js';
 
 export interface SnapshotDeps {
   readonly run: Run;
   readonly attributes: AttributeAccess;
   readonly roots: Roots;
+  /** Where copies of large files are, by digest: snapshots of the same file are one copy. Beside them, so that they can be linked. */
+  readonly large: string;
   /** As `spaceObjection`; tests have less. */
   readonly spaceObjection?: typeof spaceObjection;
 }
@@ -27,17 +49,18 @@ interface WayBack {
 
 const files = (dir: string) => join(dir, 'files');
 const MOST_NAMED = 5;
+const LARGE_BYTES = 1024 * 1024;
 
 /** @param dir the snapshot's own folder; what an earlier try left there goes. On disk when it returns. */
 export async function takeSnapshot(deps: SnapshotDeps, dir: string): Promise<SnapshotTaken> {
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   try {
-    const room = roomObjection(deps, dir);
+    const room = await roomObjection(deps, dir);
     if (room !== null) return { ok: false, reason: room };
     const before = await listTree({
       ...deps,
-      digest: (path, stat) => copyOf({ path, stat, to: join(files(dir), path) }),
+      digest: (path, stat) => keep(deps, { path, stat, to: join(files(dir), path) }),
     });
     const strange = foreignAttributes(before);
     if (strange.decisive.length > 0)
@@ -141,12 +164,14 @@ function readTree(dir: string, file: string): Tree | null {
     : { entries: parsed as Listing, times: {}, attributes: null };
 }
 
-function roomObjection(deps: SnapshotDeps, dir: string): string | null {
+/** Twice what is copied: the way back writes each file anew before that takes the place of the one that is there. */
+async function roomObjection(deps: SnapshotDeps, dir: string): Promise<string | null> {
   let bytes = 0;
   let largest = { path: '', size: 0 };
-  for (const [path, { size, ...stat }] of walk(deps.roots.content)) {
-    if ((stat.mode & 0o170000) !== 0o100000) continue;
-    bytes += size;
+  for (const [path, stat] of walk(deps.roots.content)) {
+    if (!stat.isFile()) continue;
+    const { size } = stat;
+    bytes += size > LARGE_BYTES && existsSync(join(deps.large, await digestOf(path, stat))) ? size : 2 * size;
     if (size > largest.size) largest = { path, size };
   }
   const objection = (deps.spaceObjection ?? spaceObjection)([{ path: files(dir), bytes }]);
@@ -154,16 +179,37 @@ function roomObjection(deps: SnapshotDeps, dir: string): string | null {
   return `no snapshot: ${objection}; the largest of what would be copied is ${largest.path} with ${largest.size} bytes`;
 }
 
-/** The digest is of what was copied, whatever happens to the file meanwhile. */
-async function copyOf(args: { readonly path: string; readonly stat: Stats; readonly to: string }): Promise<string> {
+interface Keeping {
+  readonly path: string;
+  readonly stat: Stats;
+  readonly to: string;
+}
+
+/** The digest is of what was kept, whatever happens to the file meanwhile. */
+async function keep(deps: SnapshotDeps, args: Keeping): Promise<string> {
   mkdirSync(dirname(args.to), { recursive: true, mode: 0o700 });
+  if (args.stat.size <= LARGE_BYTES) return copyOf(args);
+  const known = join(deps.large, await digestOf(args.path, args.stat));
+  if (existsSync(known)) {
+    linkSync(known, args.to);
+    return basename(known);
+  }
+  const digest = await copyOf(args);
+  mkdirSync(deps.large, { recursive: true, mode: 0o700 });
+  if (!existsSync(join(deps.large, digest))) linkSync(args.to, join(deps.large, digest));
+  return digest;
+}
+
+async function copyOf({ path, stat, to }: Keeping): Promise<string> {
   const hash = createHash('sha256');
-  const fd = openSync(args.to, 'wx', 0o600);
+  const fd = openSync(to, 'wx', 0o600);
   try {
-    for await (const piece of piecesOf(args.path)) {
+    for await (const piece of piecesOf(path)) {
       hash.update(piece);
       for (let done = 0; done < piece.length; ) done += writeSync(fd, piece, done);
     }
+    // Others will rely on its name.
+    if (stat.size > LARGE_BYTES) fsyncSync(fd);
   } finally {
     closeSync(fd);
   }
