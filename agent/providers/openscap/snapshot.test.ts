@@ -1,5 +1,6 @@
 // A snapshot of real folders, and what is put back of them: contents, owners, modes, times, links, attributes and ACLs, what was added
 // and what was taken away; and what happens when it can not be taken, or is cut short on the way back.
+import { createHash } from 'node:crypto';
 import {
   chmodSync,
   existsSync,
@@ -251,6 +252,21 @@ describe('large files', () => {
 test('pipes and sockets are named as not kept, and neither opened nor waited for', async () => {
   await run(['mkfifo', at('etc/pipe')]);
   expect(await take()).toEqual({ ok: true, notKept: [`neither file, folder nor link: ${at('etc/pipe')}`] });
+});
+
+test('a snapshot that an agent before this one took, of entries alone, is gone back to all the same', async () => {
+  await take();
+  const { entries } = JSON.parse(readFileSync(at('snapshot/before.json'), 'utf8'));
+  writeFileSync(at('snapshot/before.json'), JSON.stringify(entries));
+  writeFileSync(at('etc/gone'), 'by the fix');
+  writeFileSync(at('snapshot/after.json'), JSON.stringify({ ...entries, [at('etc/gone')]: entryOf('by the fix') }));
+  expect(await goBackTo(deps, place())).toEqual([]);
+  expect(readFileSync(at('etc/gone'), 'utf8')).toBe('was here\n');
+
+  function entryOf(text: string): string {
+    const [kind, , ...owner] = entries[at('etc/gone')].split(' ');
+    return [kind, createHash('sha256').update(text).digest('hex'), ...owner].join(' ');
+  }
 });
 
 describe('killed', () => {
