@@ -1,5 +1,5 @@
 // What fixes may move on a host, decided by what apt says it would do: exactly that, or nothing.
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
@@ -10,6 +10,7 @@ import { noProvider } from '../none.js';
 import type { InstalledPackage, Provider } from '../provider.js';
 import { type PackageDeps, planPackages } from './package-plan.js';
 
+let orders: string;
 let dir: string;
 let installed: Record<string, string>;
 let says: {
@@ -24,7 +25,9 @@ let commands: string[];
 let deps: PackageDeps;
 
 beforeEach(() => {
-  dir = mkdtempSync(join(tmpdir(), 'ringmaster-packages-'));
+  orders = mkdtempSync(join(tmpdir(), 'ringmaster-packages-'));
+  dir = join(orders, 'this-order', 'packages');
+  mkdirSync(dir, { recursive: true });
   installed = { telnet: '0.17', 'linux-base': '4.9' };
   commands = [];
   says = {
@@ -50,7 +53,7 @@ beforeEach(() => {
   };
   deps = { run: scripted, apt, limits: () => NO_LIMITS };
 });
-afterEach(() => rmSync(dir, { recursive: true, force: true }));
+afterEach(() => rmSync(orders, { recursive: true, force: true }));
 
 /** apt and dpkg as far as they are asked. */
 const scripted: Run = async (argv, options) => {
@@ -203,6 +206,24 @@ test('what is so already, or does not apply here, is nothing to do', async () =>
     ok: true,
     plan: { asked: [], installs: [], removals: [] },
   });
+});
+
+test('what an order that only staged has fetched is not fetched again', async () => {
+  const staged = (folder: string) => join(orders, 'staging-order', 'packages', folder);
+  for (const folder of ['archives', 'kept-telnet']) mkdirSync(staged(folder), { recursive: true });
+  writeFileSync(join(staged('archives'), 'aide_0.18_amd64.deb'), 'staged');
+  writeFileSync(join(staged('kept-telnet'), 'telnet_0.17_amd64.deb'), 'staged');
+  let there: string[] = [];
+  deps = {
+    ...deps,
+    run: async (argv, options) => {
+      if (argv.includes('--download-only')) there = readdirSync(join(dir, 'archives'));
+      return scripted(argv, options);
+    },
+  };
+  expect(await plan(AIDE, TELNET)).toMatchObject({ ok: true });
+  expect(there).toContain('aide_0.18_amd64.deb');
+  expect(commands.filter((command) => command.includes(' download '))).toEqual([]);
 });
 
 test('what can not be fetched now is tried again, with fresh indexes', async () => {

@@ -1,6 +1,6 @@
 /** Which packages an order's fixes move here, and the files for there and back, all on this host before anything is begun. */
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { type PackageFix, packageFixOf } from '../../../domain/baseline/package-fix.js';
 import { type LocalLimits, neverTouchPattern } from '../../limits/limits.js';
 import { spaceObjection } from '../../system/mounts.js';
@@ -167,6 +167,7 @@ async function fetchInstalls(
 ): Promise<Fetched> {
   if (args.installs.length === 0) return { ok: true, installs: [] };
   const specs = args.installs.map(({ name, to }) => `${name}=${to}`);
+  takeEarlier(args.tx, 'archives');
   await fetchOr(deps, aptFetch({ ...args, specs }), {});
   const { archives } = workFolders(args.tx);
   const files = new Map<string, PlannedInstall>();
@@ -202,22 +203,45 @@ async function keepRemoved(
     return { ok: false, reason: `can not tell which ${name} is installed` };
   const dir = join(tx.dir, `kept-${name}`);
   mkdirSync(dir, { recursive: true, mode: 0o755 });
-  let file = await deps.apt.findOldFile({ name, arch, version }, dir);
+  takeEarlier(tx, `kept-${name}`);
+  let file = await keptFile(deps.run, { dir, name, version });
+  file ??= await deps.apt.findOldFile({ name, arch, version }, dir);
   if (file === null) {
     const spec = `${name}:${arch}=${version}`.replace(':all=', '=');
-    const fetched = await deps.run(aptFetchInstalled({ ...args, spec }), { cwd: dir, timeoutMs: FETCH_TIMEOUT_MS });
-    const found = readdirSync(dir).find((entry) => entry.endsWith('.deb'));
-    const fields = found === undefined ? null : await fieldsOf(deps.run, join(dir, found));
-    if (fetched.code !== 0 || found === undefined || fields?.version !== version || fields.name !== name) {
+    await deps.run(aptFetchInstalled({ ...args, spec }), { cwd: dir, timeoutMs: FETCH_TIMEOUT_MS });
+    file = await keptFile(deps.run, { dir, name, version });
+    if (file === null) {
       return {
         ok: false,
         reason: `${name} ${version} could not be put back: neither apt's cache nor the configured repositories have its file`,
       };
     }
-    file = join(dir, found);
   }
   const automatic = (await deps.run(['apt-mark', 'showauto', name])).stdout.trim() !== '';
   return { ok: true, removal: { name, arch, version, file, automatic } };
+}
+
+async function keptFile(
+  run: Run,
+  args: { readonly dir: string; readonly name: string; readonly version: string },
+): Promise<string | null> {
+  for (const entry of readdirSync(args.dir).filter((one) => one.endsWith('.deb'))) {
+    const fields = await fieldsOf(run, join(args.dir, entry));
+    if (fields?.name === args.name && fields.version === args.version) return join(args.dir, entry);
+  }
+  return null;
+}
+
+/** What an earlier order fetched for the same (one that only stages) is not fetched again, and not in other hours than those for staging. */
+function takeEarlier(tx: Transaction, folder: string): void {
+  const orders = dirname(dirname(tx.dir));
+  const into = join(tx.dir, folder);
+  for (const order of readdirSync(orders)) {
+    const from = join(orders, order, basename(tx.dir), folder);
+    if (from === into || !existsSync(from)) continue;
+    for (const name of readdirSync(from).filter((one) => one.endsWith('.deb')))
+      if (!existsSync(join(into, name))) linkSync(join(from, name), join(into, name));
+  }
 }
 
 /** @throws Error when apt can't fetch it; the indexes have been fetched anew then, for the next try */
