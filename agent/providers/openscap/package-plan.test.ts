@@ -21,6 +21,7 @@ let says: {
   fetch: 'works' | 'fails';
   audit: string;
 };
+let held: string[];
 let commands: string[];
 let deps: PackageDeps;
 
@@ -38,13 +39,13 @@ beforeEach(() => {
     fetch: 'works',
     audit: '',
   };
-  const present = (version: string): InstalledPackage => ({ version, whole: true, held: false });
+  held = [];
   const apt: Provider = {
     ...noProvider,
     installed: async (packages) =>
       new Map(
         packages.flatMap(({ name, arch }) =>
-          installed[name] === undefined ? [] : [[`${name}:${arch}`, present(installed[name])] as const],
+          installed[name] === undefined ? [] : [[`${name}:${arch}`, present(name, installed[name])] as const],
         ),
       ),
     audit: async () => says.audit,
@@ -54,6 +55,12 @@ beforeEach(() => {
   deps = { run: scripted, apt, limits: () => NO_LIMITS };
 });
 afterEach(() => rmSync(orders, { recursive: true, force: true }));
+
+const present = (name: string, version: string): InstalledPackage => ({
+  version,
+  whole: true,
+  held: held.includes(name),
+});
 
 /** apt and dpkg as far as they are asked. */
 const scripted: Run = async (argv, options) => {
@@ -169,6 +176,14 @@ test.each<[string, PackageFix[], () => void, string]>([
       says.marks = 'telnet yes no\n';
     },
     'telnet is essential: it is never removed',
+  ],
+  [
+    'a removal of what its owner holds',
+    [TELNET],
+    () => {
+      held = ['telnet'];
+    },
+    'telnet is held on this endpoint',
   ],
   [
     'a removal that could not be undone',

@@ -126,6 +126,9 @@ async function resolveInstalls(deps: PackageDeps, names: readonly string[]): Pro
 /** Only exactly the named packages, which nothing depends on, and never what the system can't be without. */
 async function removalObjection(deps: PackageDeps, tx: Transaction, names: readonly string[]): Promise<string | null> {
   if (names.length === 0) return null;
+  const now = await deps.apt.installed(names.map((name) => ({ name, arch: 'all' })));
+  const held = names.find((name) => now.get(`${name}:all`)?.held === true);
+  if (held !== undefined) return `${held} is held on this endpoint`;
   // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
   const format = '${Package} ${Essential} ${Protected}\\n';
   const marks = await deps.run(['dpkg-query', '-W', '-f', format, ...names]);
