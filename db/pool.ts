@@ -15,10 +15,14 @@ export type PoolOptions = Readonly<{
   /** Longest any one statement may run, in milliseconds. 0 means no limit. */
   statementTimeoutMs?: number;
   /**
-   * For traffic of many short statements that pick their rows by key: each is parsed and planned once per connection, and that
-   * plan kept. Planning anew costs more than such a statement itself; and since the first plan may be made while tables are
-   * small or empty, none may walk through a whole table (or its index) where a look at an index per row will do. Not for
-   * statements that join two long lists.
+   * For the same statements again and again: each is parsed once per connection, and planned once where PostgreSQL finds that one
+   * plan is as good as another. Default false.
+   */
+  prepare?: boolean;
+  /**
+   * For many short statements that pick their rows by key: prepared, and the first plan is kept. Planning anew costs more than
+   * such a statement itself; and since that plan may be made while tables are small or empty, none may walk through a whole table
+   * (or its index) where a look at an index per row will do. Not for statements that join two long lists.
    */
   byKey?: boolean;
   /** Told about a connection that broke while idle; the pool replaces it by itself. */
@@ -82,7 +86,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     keepAlive: true,
     idle_in_transaction_session_timeout: 60_000,
     options: ['TimeZone=UTC', ...(options.byKey === true ? BY_KEY : [])].map((setting) => `-c ${setting}`).join(' '),
-    ...(options.byKey === true && { Client: PreparingClient }),
+    ...((options.prepare === true || options.byKey === true) && { Client: PreparingClient }),
     types,
   });
   // Without a listener, the loss of an idle connection (a restart of the server) would end the whole process.

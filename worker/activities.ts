@@ -30,6 +30,8 @@ export const CHANGE_KINDS = changeKinds([patchKind as never, agentUpdateKind as 
 /** Every activity, constructed once. */
 export function composeActivities(deps: {
   readonly pool: Pool;
+  /** For the orders' lanes. */
+  readonly pumps: Pool;
   readonly keys: WorkerKeys;
   readonly content: ContentSource;
   readonly catalogue: CatalogueActivities;
@@ -52,7 +54,7 @@ export function composeActivities(deps: {
       },
     }),
     ...createRingActivities({
-      pool,
+      pool: deps.pumps,
       clock,
       orders: ordersDb,
       signer: createSigner(() => deps.keys.signing),

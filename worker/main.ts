@@ -59,6 +59,21 @@ const reserved = createPool({
   max: 8,
   onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
 });
+// What lets orders out does the same again and again.
+const pumps = createPool({
+  url: settings.databaseUrl,
+  applicationName: 'ringmaster-worker-pumps',
+  max: 10,
+  prepare: true,
+  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
+});
+const reservedPumps = createPool({
+  url: settings.databaseUrl,
+  applicationName: 'ringmaster-worker-expedited-pumps',
+  max: 4,
+  prepare: true,
+  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
+});
 const listener = createListener({
   url: settings.databaseUrl,
   channels: ['rm_orders', 'rm_outbox', 'rm_mail', 'rm_tickets'],
@@ -134,9 +149,9 @@ const common = {
   },
   shutdownGraceTime: '5s',
 };
-const activitiesOver = (connections: typeof pool) =>
+const activitiesOver = (connections: { pool: typeof pool; pumps: typeof pool }) =>
   composeActivities({
-    pool: connections,
+    ...connections,
     keys,
     content,
     catalogue,
@@ -149,7 +164,7 @@ const workers = [
   await Worker.create({
     ...common,
     taskQueue: TASK_QUEUE,
-    activities: activitiesOver(pool),
+    activities: activitiesOver({ pool, pumps }),
     // A pump holds its slot for as long as its window is open: slots are cheap, waiting for one is not.
     maxConcurrentActivityTaskExecutions: 400,
   }),
@@ -157,7 +172,7 @@ const workers = [
   await Worker.create({
     ...common,
     taskQueue: EXPEDITED_TASK_QUEUE,
-    activities: activitiesOver(reserved),
+    activities: activitiesOver({ pool: reserved, pumps: reservedPumps }),
     maxConcurrentActivityTaskExecutions: 100,
     maxCachedWorkflows: 100,
     workflowThreadPoolSize: 1,
@@ -181,7 +196,7 @@ try {
   await hooks.stop();
   await listener.close();
   await temporal.close();
-  await Promise.all([pool.end(), reserved.end()]);
+  await Promise.all([pool, reserved, pumps, reservedPumps].map((connections) => connections.end()));
   await tracing
     ?.shutdown()
     .catch((error: Error) => log.warn({ reason: error.message }, 'the last spans were not sent'));
