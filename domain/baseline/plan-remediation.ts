@@ -5,7 +5,7 @@ import { namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
 import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
 import type { Mode } from './assignment.js';
 import { resultOf } from './results.js';
-import { FAILS, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
+import { FAILS, namesOfRule, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
 
 export interface RemediableRule {
   readonly ruleId: string;
@@ -64,7 +64,7 @@ function workOf(
   for (const [position, rule] of rules.entries()) {
     const result = resultOf((group.results ?? '')[position] ?? '');
     if (result !== 'fail' || !isAsked(rule, parameters)) continue;
-    const excepted = exceptionForRule(namesOf(rule), group.exceptions);
+    const excepted = exceptionForRule(namesOfRule(rule), group.exceptions);
     const declined = (rule_: string, reason: string, outcome: 'declined' | 'deferred', until: number | null) =>
       triage.push({ ...asUpdate(rule, group), pocket: null, outcome, rule: rule_, reason, until });
     if (excepted !== null)
@@ -104,17 +104,11 @@ function whyIdle(group: RemediationGroup, parameters: RemediationParameters): st
 }
 
 function isAsked(rule: RemediableRule, { rules, exclude, severities }: RemediationParameters): boolean {
-  const named = (patterns: readonly string[]) => patterns.some((pattern) => namesMatch(pattern, namesOf(rule)));
+  const named = (patterns: readonly string[]) => patterns.some((pattern) => namesMatch(pattern, namesOfRule(rule)));
   if (severities !== null && !severities.includes(rule.severity)) return false;
   return (rules === null || named(rules)) && !named(exclude);
 }
 
-/** A pattern is for the whole id, the short name, or the short name as XCCDF writes it (underscores). */
-const namesOf = (rule: RemediableRule): string[] => [
-  rule.ruleId,
-  rule.name,
-  rule.ruleId.replace(/^xccdf_.*?_rule_/, ''),
-];
 /** A rule where updates are: its checklist is its source, so that all its rules go back together. */
 const asUpdate = (rule: RemediableRule, group: RemediationGroup) => ({
   name: rule.name,
