@@ -177,7 +177,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ params, person, now }) => {
         if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
         const checklists = await inTransaction(pool, async (client) => {
-          const wanted = await wantAssessment(client, { endpointIds: [params.id], by: person.actor, now });
+          const wanted = await wantAssessment(client, { endpointId: params.id, by: person.actor, now });
           if (wanted === 0) throw conflict('no baseline is assigned to this endpoint');
           const subject = `endpoint/${params.id}`;
           await appendAudit(client, [

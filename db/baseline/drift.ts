@@ -6,6 +6,7 @@ import type { Group, Selectable } from '../../domain/fleet/selector.js';
 import type { EpochMs } from '../../domain/time.js';
 import { loadExceptions } from '../exceptions/exceptions.js';
 import type { Queryable } from '../pool.js';
+import { askedAt } from './targets.js';
 
 export interface RuleOn {
   readonly endpointId: string;
@@ -53,7 +54,7 @@ export async function askForRecovered(
          JOIN checklist_rule r ON r.rule_id = i.rule_id
          JOIN assessment_target t ON t.endpoint_id = i.endpoint_id AND t.checklist_id = r.checklist_id
         ORDER BY 1, 2 FOR UPDATE OF t)
-     UPDATE assessment_target t SET wanted_at = to_timestamp($3 / 1000.0), wanted_by = 'drift'
+     UPDATE assessment_target t SET ${askedAt('to_timestamp($3 / 1000.0)')}, wanted_by = 'drift'
        FROM recovered r WHERE t.endpoint_id = r.endpoint_id AND t.checklist_id = r.checklist_id`,
     [args.rules.map((rule) => rule.endpointId), args.rules.map((rule) => rule.ruleId), args.now],
   );

@@ -10,6 +10,7 @@ import { wakeEndpoints } from '../orders/rows.js';
 import type { Claim, Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
+import { askedAt } from './targets.js';
 
 /** Endpoints by what holds for them with the highest precedence among the assignments asked for, and what was found. */
 export async function loadRemediationGroups(
@@ -99,9 +100,12 @@ export async function refreshAssessments(
          LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)) AND e.agent -> 'providers' ? $6
           AND greatest(m.assessed_at, m.problem_at, '-infinity') < to_timestamp($3 / 1000.0)),
+     idle AS MATERIALIZED (
+       SELECT t.endpoint_id, t.checklist_id FROM old JOIN assessment_target t USING (endpoint_id, checklist_id)
+        WHERE t.wanted_at IS NULL AND t.order_id IS NULL ORDER BY 1, 2 FOR UPDATE OF t),
      asked AS (
-       UPDATE assessment_target t SET wanted_at = to_timestamp($4 / 1000.0), wanted_by = $5 FROM old
-        WHERE t.endpoint_id = old.endpoint_id AND t.checklist_id = old.checklist_id AND t.wanted_at IS NULL AND t.order_id IS NULL)
+       UPDATE assessment_target t SET ${askedAt('to_timestamp($4 / 1000.0)')}, wanted_by = $5 FROM idle
+        WHERE t.endpoint_id = idle.endpoint_id AND t.checklist_id = idle.checklist_id)
      SELECT DISTINCT endpoint_id FROM old`,
     [args.endpointIds, args.assignments, args.olderThan, args.now, args.by, OPENSCAP],
   );

@@ -3,6 +3,7 @@ import { resultOf } from '../../domain/baseline/results.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 import type { Judgeable } from '../tickets/work.js';
+import { askedAt } from './targets.js';
 
 /** A scan order that was let out after the work was last seen, and after whoever says it is done said so, shows what is so since. */
 const SINCE = 'greatest(w.last_seen_at, w.claimed_at)';
@@ -86,7 +87,7 @@ export async function askForAssessments(
      locked AS MATERIALIZED (
        SELECT t.endpoint_id, t.checklist_id, a.work_id FROM awaited a JOIN assessment_target t USING (endpoint_id, checklist_id)
         ORDER BY 1, 2 FOR UPDATE OF t)
-     UPDATE assessment_target t SET wanted_at = to_timestamp($1 / 1000.0), wanted_by = 'work/' || l.work_id
+     UPDATE assessment_target t SET ${askedAt('to_timestamp($1 / 1000.0)')}, wanted_by = 'work/' || l.work_id
        FROM locked l WHERE t.endpoint_id = l.endpoint_id AND t.checklist_id = l.checklist_id`,
     [args.now, args.changeKind],
   );

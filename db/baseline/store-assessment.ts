@@ -4,6 +4,7 @@ import { codeOf, countResults, isDrift, resultOf, whyNoAnswer } from '../../doma
 import type { EpochMs } from '../../domain/time.js';
 import type { AssessmentRequest } from '../../protocol/messages.js';
 import { inTransaction } from '../pool.js';
+import { noteAnswered } from './targets.js';
 
 export type Stored =
   | { readonly kind: 'stored'; readonly revision: number | null }
@@ -86,11 +87,7 @@ async function store(
   const results = codes.join('');
   const counts = countResults(results);
   const problem = request.problem ?? whyNoAnswer(counts);
-  await client.query(
-    `UPDATE assessment_target SET order_id = NULL, wanted_at = CASE WHEN wanted_at > ordered_at THEN wanted_at END
-      WHERE endpoint_id = $1 AND checklist_id = $2 AND order_id = $3`,
-    [endpointId, checklist.id, request.orderId],
-  );
+  await noteAnswered(client, { endpointId, checklistId: checklist.id, orderId: request.orderId, now });
   if (problem !== null) {
     await client.query(
       `UPDATE assessment SET problem = $3, problem_at = to_timestamp($4 / 1000.0) WHERE endpoint_id = $1 AND checklist_id = $2`,
