@@ -15,7 +15,7 @@ import type { OrderSigner } from '../db/orders/types.js';
 import { loadGroups, loadPolicies } from '../db/policy/load.js';
 import { inTransaction } from '../db/pool.js';
 import { type Held, resolveAssignments } from '../domain/baseline/assignment.js';
-import { enforcementSpec } from '../domain/baseline/enforcement.js';
+import { enforcementActor, enforcementSpec } from '../domain/baseline/enforcement.js';
 import { DEFAULT_REVISIT_MINUTES, revisitMinutes } from '../domain/baseline/revisit.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
 import { changeWorkflowId } from '../workflows/ids.js';
@@ -63,7 +63,7 @@ export function baselineDuties(deps: {
           for (const due of await takeDueEnforcements(client, now)) {
             await createChange(client, {
               spec: enforcementSpec(due),
-              requestedBy: `baseline-assignment/${due.assignment}`,
+              requestedBy: enforcementActor(due.assignment),
               now,
               workflowId: changeWorkflowId,
             });

@@ -177,7 +177,7 @@ async function expedite(
   return createChange(client, {
     spec: {
       kind: 'remediation',
-      name: `${shortRuleId(notice.name)} on ${args.endpoint}`,
+      name: `${shortRuleId(notice.name)} on ${args.endpoint}`.slice(0, 200),
       reason: `critical drift, by notice rule ${args.rule.ruleName}`,
       scope: { ids: [notice.endpointId] },
       rings: document.rings,

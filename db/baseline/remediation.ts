@@ -10,6 +10,7 @@ import { wakeEndpoints } from '../orders/rows.js';
 import type { Claim, Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
+import { WRONG } from './false-positives.js';
 import { askedAt } from './targets.js';
 
 /** Endpoints by what holds for them with the highest precedence among the assignments asked for, and what was found. */
@@ -29,18 +30,25 @@ export async function loadRemediationGroups(
     results: string | null;
     problem: string | null;
     able: boolean;
+    falsePositives: Record<string, string> | null;
   }>(
-    `WITH held AS (
+    `WITH wrong AS (
+       SELECT f.endpoint_id, f.checklist_id, jsonb_object_agg(r.rule_id, 'by ' || f.marked_by || ': ' || f.reason) AS by_rule
+         FROM false_positive f JOIN checklist_rule r USING (checklist_id, position) GROUP BY 1, 2),
+     held AS (
        SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, t.mode, nullif(m.results, '') AS results, m.problem,
               coalesce(e.agent -> 'providers' ? $3, false) AS able,
-              row_number() OVER (PARTITION BY t.endpoint_id
-                ORDER BY (t.mode <> 'observe' AND m.failed > 0) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
+              w.by_rule AS wrong, row_number() OVER (PARTITION BY t.endpoint_id
+                ORDER BY (t.mode <> 'observe' AND m.failed > coalesce(n.failed, 0)) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
          JOIN endpoint e ON e.id = t.endpoint_id
          LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
+         LEFT JOIN wrong w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id
+         LEFT JOIN ${WRONG} n ON n.endpoint_id = t.endpoint_id AND n.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
-     SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, mode, results, problem, able
-       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able ORDER BY min(endpoint_id::text)`,
+     SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, mode, results, problem, able,
+            wrong AS "falsePositives"
+       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, wrong ORDER BY min(endpoint_id::text)`,
     [args.endpointIds, args.assignments, OPENSCAP],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));

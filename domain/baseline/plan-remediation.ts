@@ -30,6 +30,8 @@ export interface RemediationGroup {
   readonly able: boolean;
   /** In force on these endpoints. */
   readonly exceptions: readonly Exception[];
+  /** Findings that people say are wrong there: who and why, by rule id. Left out: none. */
+  readonly falsePositives?: Readonly<Record<string, string>> | null;
 }
 
 export function planRemediation(args: {
@@ -69,6 +71,8 @@ function workOf(
       triage.push({ ...asUpdate(rule, group), pocket: null, outcome, rule: rule_, reason, until });
     if (excepted !== null)
       declined('exception', `excepted ${exceptionInWords(excepted)}`, 'declined', excepted.expiresAt);
+    else if (group.falsePositives?.[rule.ruleId] !== undefined)
+      declined('falsePositive', `marked as wrong ${group.falsePositives[rule.ruleId]}`, 'declined', null);
     else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
     else if (rule.fixSha256 === null || rule.fixSize === null)
       declined('noFix', 'its fix is not at hand', 'declined', null);

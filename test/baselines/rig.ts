@@ -78,6 +78,7 @@ export class BaselineRig {
     };
     const reply = await this.tickets.api.call('PUT', `/v1/baseline-assignments/${name}`, { body });
     if (reply.status !== 200) throw new Error(`${reply.status} ${JSON.stringify(reply.body)}`);
+    await this.duty('baseline-content');
     return reply.body.checklist;
   }
 
