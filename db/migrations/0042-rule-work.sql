@@ -7,3 +7,6 @@ ALTER TABLE assessment ADD COLUMN order_id uuid;
 CREATE INDEX checklist_rule_id ON checklist_rule (rule_id, checklist_id);
 -- What was noticed of the same thing before and since.
 CREATE INDEX noticed_subject ON noticed (endpoint_id, kind, name, id);
+
+-- What was counted of closed changes is counted anew: it says now what their scans were of, and rules are confirmed by rules.
+DELETE FROM change_loop;

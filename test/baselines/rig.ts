@@ -95,10 +95,12 @@ export class BaselineRig {
   async answer(endpointId: string, results: Results | string): Promise<string> {
     const orderId = await this.order(endpointId);
     if (orderId === null) throw new Error('no scan order is out');
-    const [envelope] = await this.tickets.rows<{ digest: string }>(
-      `SELECT convert_from(decode(envelope->>'payload', 'base64'), 'UTF8')::jsonb #>> '{baseline,checklist}' AS digest FROM order_envelope WHERE order_id = $1`,
+    const [envelope] = await this.tickets.rows<{ digest: string; rules: unknown[] }>(
+      `SELECT b ->> 'checklist' AS digest, b -> 'rules' AS rules FROM order_envelope,
+              LATERAL (SELECT convert_from(decode(envelope ->> 'payload', 'base64'), 'UTF8')::jsonb -> 'baseline' AS b) d WHERE order_id = $1`,
       [orderId],
     );
+    const problem = typeof results === 'string' ? results : null;
     const stored = await storeAssessment(this.apiPool, {
       endpointId,
       now: this.tickets.clock(),
@@ -107,10 +109,10 @@ export class BaselineRig {
         orderId,
         checklist: envelope?.digest ?? '',
         startedAt: this.tickets.clock(),
-        partial: false,
+        partial: (envelope?.rules.length ?? 0) > 0,
         base: null,
         results: typeof results === 'string' ? {} : byId(results),
-        problem: typeof results === 'string' ? results : null,
+        problem,
         arf: null,
       },
     });
