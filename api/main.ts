@@ -44,7 +44,16 @@ const reserved = createPool({
   statementTimeoutMs: 30_000,
   onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
 });
-const verifier = createVerifier({ pool, clock });
+// However many agents poll, people's pages have connections.
+const polls = createPool({
+  url: settings.databaseUrl,
+  applicationName: 'ringmaster-api-polls',
+  max: settings.poolSize,
+  byKey: true,
+  statementTimeoutMs: 30_000,
+  onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
+});
+const verifier = createVerifier({ pool: polls, clock });
 const seen = createSeenBuffer({ pool, logger });
 const listener = createListener({ url: settings.databaseUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });
 const wake = createWakeHub({ listener, verifier, logger });
@@ -54,6 +63,7 @@ const app = createApp({
   api: { pool, reserved, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
   gateway: {
     pool,
+    polls,
     clock,
     logger,
     verifier,
@@ -133,7 +143,7 @@ async function stop(reason: string): Promise<void> {
     await closed;
   }
   await seen.close();
-  await Promise.all([pool.end(), reserved.end()]);
+  await Promise.all([pool.end(), polls.end(), reserved.end()]);
   await tracing
     ?.shutdown()
     .catch((error: Error) => logger.warn({ reason: error.message }, 'the last spans were not sent'));

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 
 /** What a query can run on: a pool (any connection) or one client inside a transaction. */
@@ -13,6 +14,13 @@ export type PoolOptions = Readonly<{
   max?: number;
   /** Longest any one statement may run, in milliseconds. 0 means no limit. */
   statementTimeoutMs?: number;
+  /**
+   * For traffic of many short statements that pick their rows by key: each is parsed and planned once per connection, and that
+   * plan kept. Planning anew costs more than such a statement itself; and since the first plan may be made while tables are
+   * small or empty, none may walk through a whole table (or its index) where a look at an index per row will do. Not for
+   * statements that join two long lists.
+   */
+  byKey?: boolean;
   /** Told about a connection that broke while idle; the pool replaces it by itself. */
   onIdleError?: (error: Error) => void;
 }>;
@@ -35,6 +43,29 @@ const types: pg.CustomTypesConfig = {
     oid === INT8 && format !== 'binary' ? parseInt8 : pg.types.getTypeParser(oid, format)) as never,
 };
 
+const BY_KEY = [
+  'plan_cache_mode=force_generic_plan',
+  ...['seqscan', 'hashjoin', 'mergejoin'].map((way) => `enable_${way}=off`),
+];
+
+const names = new Map<string, string>();
+
+function nameOf(text: string): string {
+  const name = names.get(text) ?? `rm_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`;
+  names.set(text, name);
+  return name;
+}
+
+/** Every statement with parameters is a prepared one, named by its text. Texts are ours, and few. */
+class PreparingClient extends pg.Client {
+  override query(...args: unknown[]): never {
+    const [first, values] = args;
+    const statement =
+      typeof first === 'string' && Array.isArray(values) ? { name: nameOf(first), text: first, values } : first;
+    return (super.query as (...all: unknown[]) => never)(statement, ...args.slice(statement === first ? 1 : 2));
+  }
+}
+
 /**
  * A connection pool with this project's conventions: sessions in UTC, `bigint` as number, `timestamptz` as `Date`,
  * no transaction left idle for more than a minute. The caller ends it.
@@ -50,7 +81,8 @@ export function createPool(options: PoolOptions): pg.Pool {
     query_timeout: options.statementTimeoutMs === 0 ? 0 : (options.statementTimeoutMs ?? 60_000) + 15_000,
     keepAlive: true,
     idle_in_transaction_session_timeout: 60_000,
-    options: '-c TimeZone=UTC',
+    options: ['TimeZone=UTC', ...(options.byKey === true ? BY_KEY : [])].map((setting) => `-c ${setting}`).join(' '),
+    ...(options.byKey === true && { Client: PreparingClient }),
     types,
   });
   // Without a listener, the loss of an idle connection (a restart of the server) would end the whole process.

@@ -19,7 +19,8 @@ describe('nextPollSeconds', () => {
     ['an order waits for its permit', { ...quiet, holding: 1, idle: 1 }, 5],
     ['one waits, one works', { ...quiet, holding: 2, idle: 1 }, 3],
     ['a scan is wanted', { ...quiet, wantsScan: true }, 3],
-    ['a window opens soon', { ...quiet, untilWindow: 60_000 }, 30],
+    ['a window opens soon', { ...quiet, untilWindow: 60_000 }, 300],
+    ['a window is open, not wakeable', { ...quiet, wakeable: false, untilWindow: -60_000 }, 30],
     ['a window opens tomorrow', { ...quiet, untilWindow: 86_400_000 }, 900],
     ['an impatient installation', { ...quiet, holding: 1, idle: 1, idleSeconds: 1 }, 1],
   ])('%s', (_, pace, seconds) => {

@@ -1,5 +1,7 @@
 /** What the gateway needs of the orders' owner (db/orders), injected by the composition root. */
 import type { Pool } from 'pg';
+import type { OpenOrder } from '../../db/orders/open-orders.js';
+import type { OrderKind, OrderState } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
 import type { PollRequest } from '../../protocol/messages.js';
@@ -20,11 +22,14 @@ export interface OrdersPort {
         readonly heardAt: EpochMs;
       }[];
       readonly now: EpochMs;
+      /** Their endpoints' open orders, just read. */
+      readonly open: readonly OpenOrder[];
     },
   ) => Promise<
     readonly {
       readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
       readonly violations: readonly unknown[];
+      readonly moved: readonly { readonly orderId: string; readonly kind: OrderKind; readonly state: OrderState }[];
     }[]
   >;
   /** Hands out what these endpoints may have now; those that get nothing are left out. */
@@ -33,6 +38,7 @@ export interface OrdersPort {
     args: {
       readonly polls: readonly { readonly endpointId: string; readonly open: PollRequest['open'] }[];
       readonly now: EpochMs;
+      readonly open: readonly OpenOrder[];
     },
   ) => Promise<ReadonlyMap<string, readonly { readonly order: Envelope; readonly permit: Envelope | null }[]>>;
 }

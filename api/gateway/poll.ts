@@ -2,14 +2,16 @@ import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { quarantine } from '../../db/endpoints/identity.js';
 import { type PollView, readPollViews, storeObservationBatch, type Told } from '../../db/endpoints/presence.js';
+import type { OpenOrder } from '../../db/orders/open-orders.js';
 import { inTransaction } from '../../db/pool.js';
 import { type IdentityVerdict, judgeIdentity } from '../../domain/fleet/clone.js';
+import { isMutating, type OrderState, STATE_TRAITS } from '../../domain/order/index.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
 import type { PollReply, PollRequest } from '../../protocol/messages.js';
 import { forbidden, type Problem } from '../http/problem.js';
 import { createGatherer, type Gatherer, type Outcome } from './gather.js';
-import { nextPollSeconds } from './next-poll.js';
+import { IDLE_PACE, nextPollSeconds, paceOf } from './next-poll.js';
 import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
 import { foreignKey, type Signer } from './signed.js';
@@ -49,6 +51,14 @@ interface Known extends Polled {
   readonly verdict: IdentityVerdict;
   readonly active: boolean;
 }
+
+/** One whose reports have been taken in. */
+interface Heard extends Known {
+  readonly orders: readonly OpenOrder[];
+  readonly ended: boolean;
+}
+
+type Taken = Awaited<ReturnType<OrdersPort['takeReportBatch']>>[number];
 
 /** How many rounds of polls may be under way: one that waits for a ring's lock must not hold up the rest. */
 const ROUNDS_AT_ONCE = 3;
@@ -94,29 +104,26 @@ async function answerPolls(
       open,
       heardAt: Math.min(arrivedAt, signer.signedAt) - CLAIM_MARGIN_MS,
     })),
+    open: known.flatMap((one) => one.before.orders),
     now,
   });
   await storeObservationBatch(
     deps.pool,
     known.flatMap((one) => (isStale(one) ? [] : [told(one)])),
   );
-  const active = known.filter((one) => one.active);
+  const heard = known.map((one, i) => ({ ...one, ...afterReports(one.before.orders, taken[i]) }));
+  const active = heard.filter((one) => one.active);
   const offers = await deps.orders.takeOfferBatch(deps.pool, {
     polls: active.map(({ endpointId, request }) => ({ endpointId, open: request.open })),
+    open: active.flatMap((one) => one.orders),
     now,
   });
-  const moved = known.filter((one) => one.request.reports.length > 0 || offers.has(one.endpointId));
-  const after = await readPollViews(
-    deps.pool,
-    moved.map((one) => one.endpointId),
-  );
   const replies = new Map<string, PollReply>();
-  for (const [i, one] of known.entries()) {
+  for (const [i, one] of heard.entries()) {
     const { acks = [], violations = [] } = taken[i] ?? {};
     const { endpointId } = one;
     if (violations.length > 0) deps.logger.warn({ endpointId, violations }, 'reports refused');
-    const orders = offers.get(endpointId) ?? [];
-    replies.set(endpointId, await reply(deps, one, { acks, orders, after: after.get(endpointId) ?? one.before, now }));
+    replies.set(endpointId, await reply(deps, one, { acks, orders: offers.get(endpointId) ?? [], now }));
   }
   return polls.map(({ signer }) => {
     const value = replies.get(signer.endpointId);
@@ -149,25 +156,37 @@ async function identified(deps: PollDeps, poll: Polled, before: PollView): Promi
   return { ...poll, endpointId, before, identity, verdict, active };
 }
 
+/** An endpoint's orders once its reports are in, and whether it was at work on itself and has come to an end. */
+function afterReports(orders: readonly OpenOrder[], taken: Taken | undefined) {
+  const moved = new Map(taken?.moved.map((one) => [one.orderId, one]));
+  const now = orders.map((order) => {
+    const state = moved.get(order.id)?.state ?? order.state;
+    return { ...order, state, phase: STATE_TRAITS[state].phase };
+  });
+  return {
+    orders: now,
+    ended: [...moved.values()].some(({ kind, state }) => isMutating(kind) && WORKED.includes(state)),
+  };
+}
+
+/** Ends of an order after which the endpoint may have other packages than before. */
+const WORKED: readonly OrderState[] = ['succeeded', 'reverted', 'failed', 'revertFailed'];
+
 async function reply(
   deps: PollDeps,
-  known: Known,
+  known: Heard,
   given: {
     readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
     readonly orders: readonly { readonly order: Envelope; readonly permit: Envelope | null }[];
-    readonly after: PollView;
     readonly now: EpochMs;
   },
 ): Promise<PollReply> {
   const { endpointId, signer, request, before, identity, verdict, active } = known;
-  const { after, now } = given;
-  const scanNow = active && after.wantsScan;
+  const { now } = given;
   const seconds = nextPollSeconds({
-    holding: active ? after.holding : 0,
-    idle: active ? after.idle : 0,
-    wantsScan: scanNow,
+    ...(active ? paceOf(known.orders, now) : IDLE_PACE),
+    wantsScan: active && before.wantsScan,
     wakeable: deps.isWakeable(endpointId),
-    untilWindow: active && after.pending > 0 && after.nextOpen !== null ? after.nextOpen - now : null,
     idleSeconds: deps.idlePollSeconds,
     random: deps.random(),
   });
@@ -198,7 +217,8 @@ async function reply(
       permit: permit === null ? null : plain(permit),
     })),
     keySetVersion: before.keySetVersion,
-    scanNow,
+    // What it has just changed is looked at while it is awake and listening; whoever wants proof later finds it there.
+    scanNow: active && (before.wantsScan || known.ended),
   };
 }
 

@@ -34,6 +34,8 @@ import { createPolls, type PollDeps } from './poll.js';
 import { foreignKey, type Signer, type Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
+  /** Connections for polls alone: short statements by key. */
+  readonly polls: Pool;
   readonly verifier: Verifier;
   readonly clock: () => EpochMs;
   /** The content store's folder: `<aa>/<bb>/<sha256>`. */
@@ -45,7 +47,7 @@ const BODY_LIMIT = '16mb';
 const ENROL_LIMIT = '256kb';
 
 export function gatewayRoutes(deps: GatewayDeps): Router {
-  const polls = createPolls(deps);
+  const polls = createPolls({ ...deps, pool: deps.polls });
   const enrolments = createEnrolments(deps);
   const scans = createScans(deps);
   const router = Router();

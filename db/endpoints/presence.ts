@@ -1,6 +1,6 @@
 /** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
 import type { EpochMs } from '../../domain/time.js';
-import { prepared } from '../orders/rows.js';
+import { OPEN_ORDER, type OpenOrder, toOpenOrder } from '../orders/open-orders.js';
 import type { Queryable } from '../pool.js';
 import type { EndpointState } from './identity.js';
 
@@ -18,28 +18,19 @@ export interface PollView {
   readonly clockSkewMs: number;
   readonly wantsScan: boolean;
   readonly keySetVersion: number;
-  /** Orders out with the endpoint, and of those the ones that only wait (for a permit, for a reboot window, for a person). */
-  readonly holding: number;
-  readonly idle: number;
-  readonly pending: number;
-  /** The earliest window of an order still waiting. */
-  readonly nextOpen: EpochMs | null;
+  /** Its orders that are not done. */
+  readonly orders: readonly OpenOrder[];
 }
 
 const ms = (date: Date | null): EpochMs | null => date?.getTime() ?? null;
 
-const READ_VIEWS = prepared(`
+const READ_VIEWS = `
   SELECT e.id, e.public_key AS "publicKey", e.identity_since AS "identitySince", e.state, e.state_reason AS "stateReason",
          e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
          e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
-         e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion", o.*
-    FROM endpoint e,
-         LATERAL (SELECT count(*) FILTER (WHERE phase = 'holding') AS holding,
-                         count(*) FILTER (WHERE state IN ('staged', 'awaitingReboot', 'stalled')) AS idle,
-                         count(*) FILTER (WHERE phase = 'waiting') AS pending,
-                         min(next_open) FILTER (WHERE phase = 'waiting') AS "nextOpen"
-                    FROM order_state WHERE endpoint_id = e.id AND phase <> 'done') o
-   WHERE e.id = ANY ($1::uuid[])`);
+         e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion",
+         ARRAY(SELECT ${OPEN_ORDER} FROM order_state o WHERE o.endpoint_id = e.id AND o.phase <> 'done') AS orders
+    FROM endpoint e WHERE e.id = ANY ($1::uuid[])`;
 
 /** Everything polls need to know of their endpoints, in one round trip; unknown ones are left out. */
 export async function readPollViews(
@@ -47,11 +38,14 @@ export async function readPollViews(
   endpointIds: readonly string[],
 ): Promise<ReadonlyMap<string, PollView>> {
   if (endpointIds.length === 0) return new Map();
-  const { rows } = await db.query({ ...READ_VIEWS, values: [endpointIds] });
+  const { rows } = await db.query(READ_VIEWS, [endpointIds]);
   return new Map(
     rows.map(({ id, ...row }) => {
-      const { lastSignedAt, nextOpen, identitySince } = row;
-      return [id, { ...row, lastSignedAt: ms(lastSignedAt), nextOpen: ms(nextOpen), identitySince: ms(identitySince) }];
+      const { lastSignedAt, identitySince, orders } = row;
+      return [
+        id,
+        { ...row, lastSignedAt: ms(lastSignedAt), identitySince: ms(identitySince), orders: orders.map(toOpenOrder) },
+      ];
     }),
   );
 }
@@ -105,12 +99,12 @@ export async function flushSeen(db: Queryable, batch: readonly Seen[]): Promise<
   );
 }
 
-const STORE_OBSERVATIONS = prepared(`
+const STORE_OBSERVATIONS = `
   WITH told AS (SELECT * FROM jsonb_to_recordset($1::jsonb) AS t(id uuid, observations jsonb, limits jsonb, agent jsonb)),
   locked AS (SELECT e.id FROM endpoint e JOIN told t ON t.id = e.id ORDER BY e.id FOR NO KEY UPDATE OF e)
   UPDATE endpoint e SET observations = coalesce(t.observations, e.observations), local_limits = coalesce(t.limits, e.local_limits),
          agent = coalesce(t.agent, e.agent)
-    FROM told t, locked l WHERE e.id = t.id AND l.id = t.id`);
+    FROM told t, locked l WHERE e.id = t.id AND l.id = t.id`;
 
 export interface Told {
   readonly endpointId: string;
@@ -132,5 +126,5 @@ export async function storeObservationBatch(db: Queryable, batch: readonly Told[
     limits,
     agent,
   }));
-  await db.query({ ...STORE_OBSERVATIONS, values: [JSON.stringify(rows)] });
+  await db.query(STORE_OBSERVATIONS, [JSON.stringify(rows)]);
 }

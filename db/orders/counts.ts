@@ -4,7 +4,7 @@ import { BEFORE_APPLY, budgetClass, ORDER_STATES, type OrderState, STATE_TRAITS 
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 import { quoted } from './move-set.js';
-import { at, prepared, toEpoch } from './rows.js';
+import { at, toEpoch } from './rows.js';
 import type { OrderTarget } from './types.js';
 
 /** What a pump must know of its lane, counted from the rows. */
@@ -28,7 +28,7 @@ const working = ORDER_STATES.filter((state) => STATE_TRAITS[state].working);
 const PARKED = `(o.state IN (${quoted(handedOut)}) AND o.permit_until IS NULL AND NOT open.now
   OR o.state = 'awaitingReboot' AND NOT open.reboot)`;
 
-const COUNT = prepared(`
+const COUNT = `
   SELECT o.state, count(*)::int AS n,
          count(*) FILTER (WHERE o.straggler_reason LIKE 'offline%' AND o.phase <> 'done')::int AS offline,
          count(*) FILTER (WHERE o.straggler_reason LIKE 'windowless%' AND o.phase <> 'done')::int AS windowless,
@@ -48,14 +48,14 @@ const COUNT = prepared(`
    CROSS JOIN LATERAL (SELECT coalesce(o.next_open <= ${at('$5')} AND o.next_close > ${at('$5')}, false) AS now,
                               coalesce(o.next_open <= ${at('$5')} AND o.window_closes > ${at('$5')}, false) AS reboot) open
    WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND NOT o.retried
-   GROUP BY o.state`);
+   GROUP BY o.state`;
 
-const MOVED_ON = prepared(`
+const MOVED_ON = `
   SELECT count(*)::int AS stragglers,
          count(*) FILTER (WHERE o.straggler_reason LIKE 'offline%')::int AS offline,
          count(*) FILTER (WHERE o.straggler_reason LIKE 'windowless%')::int AS windowless
     FROM order_state o
-   WHERE o.change_id = $1 AND o.ring = ${STRAGGLERS} AND o.home_ring = $2 AND o.kind = $3 AND o.phase <> 'done'`);
+   WHERE o.change_id = $1 AND o.ring = ${STRAGGLERS} AND o.home_ring = $2 AND o.kind = $3 AND o.phase <> 'done'`;
 
 /**
  * Counts one lane: a ring's (or the stragglers') orders of one kind, the latest attempt of each.
@@ -74,7 +74,7 @@ export async function countLane(
 ): Promise<LaneCounts> {
   const { changeId, ring, target } = args;
   const inLane = ring === STRAGGLERS;
-  const { rows } = await client.query({ ...COUNT, values: [changeId, ring, target, inLane, args.now] });
+  const { rows } = await client.query(COUNT, [changeId, ring, target, inLane, args.now]);
   const sum = (column: string): number => rows.reduce((total, row) => total + row[column], 0);
   const latest = (column: string, pick: (...times: number[]) => number): EpochMs | null => {
     const times = rows.map((row) => toEpoch(row[column])).filter((time) => time !== null);
@@ -111,6 +111,6 @@ async function movedOn(
   client: Queryable,
   args: { readonly changeId: string; readonly ring: number; readonly target: OrderTarget },
 ): Promise<{ stragglers: number; offline: number; windowless: number }> {
-  const { rows } = await client.query({ ...MOVED_ON, values: [args.changeId, args.ring, args.target] });
+  const { rows } = await client.query(MOVED_ON, [args.changeId, args.ring, args.target]);
   return rows[0];
 }

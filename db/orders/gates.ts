@@ -5,7 +5,7 @@
  */
 import type { Pool, PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
-import { inTransaction } from '../pool.js';
+import { inTransaction, type Queryable } from '../pool.js';
 import { lockLane } from './lane.js';
 import { at } from './rows.js';
 import type { OrderTarget } from './types.js';
@@ -40,6 +40,11 @@ export const IN_WINDOW = (now: string) => `o.next_open <= ${at(now)} AND o.next_
 /** Of `order_state o`, its `ring r` and `change c`: nothing of it may begin. */
 export const STOPPED = `(r.halted OR c.closed_at IS NOT NULL OR c.halted AND o.kind <> 'revert' OR r.target_kind <> o.kind)`;
 
+/** Whether any order waits for hooks on the server: mostly nobody has such hooks, and this is asked whenever an order moves. */
+export async function anyGate(db: Queryable): Promise<boolean> {
+  return (await db.query(`SELECT FROM order_gate WHERE state <> 'done' LIMIT 1`)).rows.length > 0;
+}
+
 /**
  * Shuts gates again whose order was not permitted to begin in its window, or whose ring was stopped, and takes the permit back
  * that nobody was given. Under the lane's lock, as every permit is handed out.
@@ -49,6 +54,7 @@ export async function turnBack(pool: Pool, now: EpochMs): Promise<void> {
     AND (${STOPPED} OR coalesce(NOT (${IN_WINDOW('$1')}), true))`;
   const from = `order_gate g JOIN order_state o ON o.id = g.order_id
     JOIN ring r ON r.change_id = o.change_id AND r.ordinal = o.ring JOIN change c ON c.id = o.change_id`;
+  if (!(await anyGate(pool))) return;
   const { rows: lanes } = await pool.query<{ change_id: string; ring: number; kind: OrderTarget }>(
     `SELECT DISTINCT o.change_id, o.ring, o.kind FROM ${from} WHERE ${where} LIMIT 50`,
     [now],

@@ -1,11 +1,11 @@
 /** What polls do to orders: pure, so that it can be judged again after more locks were taken. */
-import type { OrderState } from '../../domain/order/index.js';
+import type { OrderKind, OrderState } from '../../domain/order/index.js';
 import { type OrderCore, reduceOrder, STATE_TRAITS } from '../../domain/order/index.js';
 import { PERMIT_VALID_MS } from '../../domain/order/permit.js';
 import { type EpochMs, MINUTE } from '../../domain/time.js';
 import type { AgentReport, PollRequest } from '../../protocol/messages.js';
 import { type Folded, foldReports, makesFailure, needsRing, type ViolationKind } from './fold-reports.js';
-import type { OrderRow } from './rows.js';
+import type { OpenOrder } from './open-orders.js';
 import type { OrderChange } from './write-reports.js';
 
 /** What one poll says of its endpoint's orders. */
@@ -32,6 +32,8 @@ export interface PollTaken {
   /** The last report held of each order reported or open: the agent sends on from the next one. */
   readonly acks: readonly { readonly orderId: string; readonly seq: number }[];
   readonly violations: readonly Violation[];
+  /** Where its orders are now that were somewhere else before. */
+  readonly moved: readonly { readonly orderId: string; readonly kind: OrderKind; readonly state: OrderState }[];
 }
 
 /**
@@ -44,11 +46,8 @@ const TOUCH_EVERY_MS = 5 * MINUTE;
 /** An order in an agent's journal that has not begun. */
 const NOT_BEGUN: readonly string[] = ['offered', 'accepted', 'staged'];
 
-export interface Row extends OrderRow {
-  readonly updatedAt: EpochMs;
-  /** Open when the installation was restored from a backup, and so perhaps further on its endpoint. */
-  readonly restoredAt: EpochMs | null;
-}
+/** What is known of an order that a poll may be about. */
+export type Row = Omit<OpenOrder, 'nextOpen'>;
 
 export interface Judged {
   readonly taken: readonly PollTaken[];
@@ -105,7 +104,12 @@ export function judgePolls(rows: ReadonlyMap<string, Row>, polls: readonly PollR
       const change = heard({ row, poll, now, change: changes.get(row.id) });
       if (change !== null) changes.set(row.id, change);
     }
-    return { endpointId: poll.endpointId, acks: [...acks].map(([orderId, seq]) => ({ orderId, seq })), violations };
+    const mine = [...(ofEndpoint.get(poll.endpointId) ?? [])].flatMap(({ id, kind, state }) => {
+      const now = changes.get(id)?.order.state ?? state;
+      return now === state ? [] : [{ orderId: id, kind, state: now }];
+    });
+    const { endpointId } = poll;
+    return { endpointId, acks: [...acks].map(([orderId, seq]) => ({ orderId, seq })), violations, moved: mine };
   });
   return { taken, changes: [...changes.values()], ringsOf: [...ringsOf], failed: [...failed] };
 }

@@ -12,7 +12,7 @@ import type { Envelope } from '../../protocol/envelope.js';
 import type { PollRequest } from '../../protocol/messages.js';
 import { inTransaction } from '../pool.js';
 import { quoted } from './move-set.js';
-import { at, ORDER_COLUMNS, type OrderRow, prepared, toEpoch, toOrderRow } from './rows.js';
+import { at, ORDER_COLUMNS, type OrderRow, toEpoch, toOrderRow } from './rows.js';
 
 export interface PollOpen {
   readonly endpointId: string;
@@ -25,18 +25,18 @@ export interface Offer {
   readonly permit: Envelope | null;
 }
 
-const GIVEABLE = [...BEFORE_APPLY.filter((state) => state !== 'pending'), 'awaitingReboot'];
+const GIVEABLE: readonly string[] = [...BEFORE_APPLY.filter((state) => state !== 'pending'), 'awaitingReboot'];
 
-const LOOK = prepared(`
-  SELECT o.id, o.change_id, o.ring, o.endpoint_id, o.state, o.seq FROM order_state o
-   WHERE o.endpoint_id = ANY ($1::uuid[]) AND o.phase = 'holding' AND o.state IN (${quoted(GIVEABLE)})`);
+const LOOK = `
+  SELECT ${ORDER_COLUMNS} FROM order_state o
+   WHERE o.endpoint_id = ANY ($1::uuid[]) AND o.phase = 'holding' AND o.state IN (${quoted(GIVEABLE)})`;
 
-const LOCK_RINGS = prepared(`
+const LOCK_RINGS = `
   SELECT r.change_id, r.ordinal, r.halted, r.target_kind FROM ring r
    WHERE (r.change_id, r.ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::smallint[]))
-   ORDER BY r.change_id, r.ordinal FOR SHARE`);
+   ORDER BY r.change_id, r.ordinal FOR SHARE`;
 
-const LOCK_ORDERS = prepared(`
+const LOCK_ORDERS = `
   SELECT ${ORDER_COLUMNS}, coalesce(o.next_open <= ${at('$2')} AND o.next_close > ${at('$2')}, o.change_id IS NULL) AS window_open,
          o.next_close, o.window_closes, v.envelope, p.envelope AS permit, p.start_by,
          e.state = 'active' AND NOT e.scan_only AND (e.hold_until IS NULL OR e.hold_until <= ${at('$2')}) AS may_change,
@@ -49,15 +49,15 @@ const LOCK_ORDERS = prepared(`
     LEFT JOIN change c ON c.id = o.change_id
     LEFT JOIN ring h ON h.change_id = o.change_id AND h.ordinal = o.home_ring
    WHERE o.id = ANY ($1::uuid[]) AND o.state IN (${quoted(GIVEABLE)})
-   ORDER BY o.id FOR NO KEY UPDATE OF o`);
+   ORDER BY o.id FOR NO KEY UPDATE OF o`;
 
-const WRITE = prepared(`
+const WRITE = `
   WITH moved AS (
     UPDATE order_state o SET state = i.state, phase = i.phase, permit_until = ${at('i.permit_until')}, updated_at = ${at('$2')}
       FROM jsonb_to_recordset($1::jsonb) AS i (id uuid, state text, phase text, permit_until bigint) WHERE o.id = i.id)
   INSERT INTO order_event (order_id, at, actor, event, from_state, to_state, detail)
   SELECT e.order_id, ${at('$2')}, 'server', e.event, e.from_state, e.to_state, e.detail
-    FROM jsonb_to_recordset($3::jsonb) AS e (order_id uuid, event text, from_state text, to_state text, detail jsonb)`);
+    FROM jsonb_to_recordset($3::jsonb) AS e (order_id uuid, event text, from_state text, to_state text, detail jsonb)`;
 
 /** {@link takeOfferBatch} for one endpoint. */
 export async function takeOffers(pool: Pool, args: PollOpen & { readonly now: EpochMs }): Promise<readonly Offer[]> {
@@ -75,17 +75,31 @@ export async function takeOffers(pool: Pool, args: PollOpen & { readonly now: Ep
  */
 export async function takeOfferBatch(
   pool: Pool,
-  args: { readonly polls: readonly PollOpen[]; readonly now: EpochMs },
+  args: {
+    readonly polls: readonly PollOpen[];
+    readonly now: EpochMs;
+    /** Their endpoints' open orders, where the caller has just read them; default: they are read here. */
+    readonly open?: readonly Giveable[];
+  },
 ): Promise<ReadonlyMap<string, readonly Offer[]>> {
   const polls = new Map(args.polls.map((poll) => [poll.endpointId, poll]));
-  const { rows } = await pool.query({ ...LOOK, values: [[...polls.keys()]] });
+  const rows = args.open ?? (await readGiveable(pool, [...polls.keys()]));
   // An order in the endpoint's journal needs nothing more from us unless it waits for a permit.
   const wanted = rows.filter((row) => {
-    const listed = polls.get(row.endpoint_id)?.open.find((entry) => entry.orderId === row.id);
-    return listed === undefined || WAITS_FOR_PERMIT.includes(listed.state);
+    const poll = polls.get(row.endpointId);
+    const listed = poll?.open.find((entry) => entry.orderId === row.id);
+    const needs = listed === undefined || WAITS_FOR_PERMIT.includes(listed.state);
+    return poll !== undefined && needs && GIVEABLE.includes(row.state);
   });
   if (wanted.length === 0) return new Map();
   return inTransaction(pool, (client) => handOut(client, { polls, wanted, now: args.now }));
+}
+
+type Giveable = Pick<OrderRow, 'id' | 'changeId' | 'ring' | 'endpointId' | 'state'>;
+
+async function readGiveable(pool: Pool, endpointIds: readonly string[]): Promise<readonly Giveable[]> {
+  const { rows } = await pool.query(LOOK, [endpointIds]);
+  return rows.map(toOrderRow);
 }
 
 const WAITS_FOR_PERMIT: readonly string[] = ['offered', 'accepted', 'staged', 'awaitingReboot'];
@@ -108,19 +122,19 @@ async function handOut(
   client: PoolClient,
   args: {
     readonly polls: ReadonlyMap<string, PollOpen>;
-    readonly wanted: readonly Record<string, unknown>[];
+    readonly wanted: readonly Giveable[];
     readonly now: EpochMs;
   },
 ): Promise<ReadonlyMap<string, readonly Offer[]>> {
   const { polls, wanted, now } = args;
-  const ofChanges = wanted.filter((row) => row.change_id !== null);
-  const { rows: rings } = await client.query({
-    ...LOCK_RINGS,
-    values: [ofChanges.map((row) => row.change_id), ofChanges.map((row) => row.ring)],
-  });
+  const ofChanges = wanted.filter((row) => row.changeId !== null);
+  const { rows: rings } = await client.query(LOCK_RINGS, [
+    ofChanges.map((row) => row.changeId),
+    ofChanges.map((row) => row.ring),
+  ]);
   const ringOf = new Map(rings.map((row) => [`${row.change_id}/${row.ordinal}`, row]));
   // A later statement than the rings' locks: it sees every stop that committed before they were granted.
-  const { rows } = await client.query({ ...LOCK_ORDERS, values: [wanted.map((row) => row.id), now] });
+  const { rows } = await client.query(LOCK_ORDERS, [wanted.map((row) => row.id), now]);
 
   const offers = new Map<string, Offer[]>();
   const moves: {
@@ -141,31 +155,28 @@ async function handOut(
     if (given.events.length > 0) moves.push({ before: order, after: given.after, events: given.events });
   }
   if (moves.length > 0) {
-    await client.query({
-      ...WRITE,
-      values: [
-        JSON.stringify(
-          moves.map(({ before, after }) => ({
-            id: before.id,
-            state: after.state,
-            phase: STATE_TRAITS[after.state].phase,
-            permit_until: after.permitUntil,
+    await client.query(WRITE, [
+      JSON.stringify(
+        moves.map(({ before, after }) => ({
+          id: before.id,
+          state: after.state,
+          phase: STATE_TRAITS[after.state].phase,
+          permit_until: after.permitUntil,
+        })),
+      ),
+      now,
+      JSON.stringify(
+        moves.flatMap(({ before, after, events }) =>
+          events.map((event) => ({
+            order_id: before.id,
+            event: event.type,
+            from_state: event.type === 'offer' ? before.state : after.state,
+            to_state: after.state,
+            detail: event.type === 'permit' ? { until: event.until } : {},
           })),
         ),
-        now,
-        JSON.stringify(
-          moves.flatMap(({ before, after, events }) =>
-            events.map((event) => ({
-              order_id: before.id,
-              event: event.type,
-              from_state: event.type === 'offer' ? before.state : after.state,
-              to_state: after.state,
-              detail: event.type === 'permit' ? { until: event.until } : {},
-            })),
-          ),
-        ),
-      ],
-    });
+      ),
+    ]);
   }
   return offers;
 }

@@ -6,7 +6,7 @@ import type { PermitDocument } from '../../protocol/messages.js';
 import { GATE_OPEN } from './gates.js';
 import { type Lane, withLane } from './lane.js';
 import { quoted } from './move-set.js';
-import { at, prepared, toEpoch, wakeEndpoints } from './rows.js';
+import { at, toEpoch, wakeEndpoints } from './rows.js';
 import type { OrderSigner } from './types.js';
 
 /** A permit with less left than this is made anew. */
@@ -45,14 +45,14 @@ export async function writePermits(
   );
 }
 
-const STALE = prepared(`
+const STALE = `
   SELECT o.id, o.endpoint_id, o.next_close, o.window_closes, p.start_by IS NULL AS awaited
     FROM order_state o LEFT JOIN order_permit p ON p.order_id = o.id
    WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND o.phase = 'holding'
      AND o.state IN (${quoted(BEFORE_APPLY)}) AND o.next_open <= ${at('$4')} AND o.next_close > ${at('$4')}
      AND ${GATE_OPEN}
      AND (p.start_by IS NULL OR p.start_by < least(${at('$5')}, o.next_close, ${at('$6')}) OR p.start_by > o.next_close)
-   ORDER BY p.start_by NULLS FIRST LIMIT ${BATCH}`);
+   ORDER BY p.start_by NULLS FIRST LIMIT ${BATCH}`;
 
 /**
  * Makes new permits for orders that are out, have not begun, are in their window and hold one that is about to end. The
@@ -65,10 +65,14 @@ export async function refreshPermits(
 ): Promise<void> {
   if (lane.target === 'stage') return;
   const end = lane.target === 'revert' ? Number.MAX_SAFE_INTEGER / 1_000 : lane.changeDeadline;
-  const { rows } = await client.query({
-    ...STALE,
-    values: [lane.changeId, lane.ring, lane.target, args.now, args.now + REFRESH_BELOW_MS, Math.trunc(end)],
-  });
+  const { rows } = await client.query(STALE, [
+    lane.changeId,
+    lane.ring,
+    lane.target,
+    args.now,
+    args.now + REFRESH_BELOW_MS,
+    Math.trunc(end),
+  ]);
   if (rows.length === 0) return;
   await writePermits(client, lane, { ...args, orders: rows.map(toPermitFor) });
   // An order that had none may have been waiting at its endpoint for a gate to open.
@@ -78,13 +82,13 @@ export async function refreshPermits(
   );
 }
 
-const WAITING_FOR_REBOOT = prepared(`
+const WAITING_FOR_REBOOT = `
   SELECT o.id, o.endpoint_id, o.next_close, o.window_closes
     FROM order_state o LEFT JOIN order_permit p ON p.order_id = o.id
    WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND o.phase = 'holding' AND o.state = 'awaitingReboot'
      AND o.next_open <= ${at('$4')} AND o.window_closes > ${at('$4')}
      AND (p.start_by IS NULL OR p.start_by < o.window_closes)
-   ORDER BY o.id LIMIT ${BATCH}`);
+   ORDER BY o.id LIMIT ${BATCH}`;
 
 /**
  * Permits the reboot of orders that had to wait for another window. They have begun, so a stop does not hold them: only the
@@ -96,10 +100,7 @@ export async function permitReboots(
   args: { readonly signer: OrderSigner; readonly now: EpochMs },
 ): Promise<void> {
   if (lane.target !== 'change') return;
-  const { rows } = await client.query({
-    ...WAITING_FOR_REBOOT,
-    values: [lane.changeId, lane.ring, lane.target, args.now],
-  });
+  const { rows } = await client.query(WAITING_FOR_REBOOT, [lane.changeId, lane.ring, lane.target, args.now]);
   const permits = rows.map(toPermitFor).map((order) => ({
     orderId: order.orderId,
     until: order.windowCloses,

@@ -6,7 +6,7 @@ import { type EpochMs, MINUTE } from '../../domain/time.js';
 import { failedStates } from './budget-halt.js';
 import type { Lane } from './lane.js';
 import { quoted } from './move-set.js';
-import { at, prepared } from './rows.js';
+import { at } from './rows.js';
 
 /** A mutating order that gives way: of another change, of lower priority, not begun, no permit out. */
 const GIVES_WAY = `(h.change_id IS DISTINCT FROM o.change_id AND h.priority < o.priority
@@ -47,18 +47,18 @@ const PICK = `
        SELECT FROM quorum_member m WHERE m.endpoint_id = o.endpoint_id AND m.quorum_id IN (SELECT id FROM full_groups)))
    ORDER BY o.change_id, o.ring, o.kind, o.wave, o.id LIMIT $8`;
 
-const LOCK_GROUPS = prepared(`
+const LOCK_GROUPS = `
   SELECT q.id, q.max_unavailable FROM quorum_group q
    WHERE q.id IN (SELECT m.quorum_id FROM quorum_member m WHERE m.endpoint_id = ANY ($1::uuid[]))
-   ORDER BY q.id FOR UPDATE`);
+   ORDER BY q.id FOR UPDATE`;
 
 /** The second key space of our advisory locks: one holder decides what may hold an endpoint. */
 export const ENDPOINT_LOCK = 0x52_4d_65_70;
 
-const LOCK_ORDERS = prepared(`
+const LOCK_ORDERS = `
   SELECT o.id, o.endpoint_id, pg_try_advisory_xact_lock(${ENDPOINT_LOCK}, hashtext(o.endpoint_id::text)) AS mine
     FROM order_state o WHERE o.id = ANY ($1::uuid[]) AND o.state = 'pending'
-   ORDER BY o.wave, o.id FOR NO KEY UPDATE OF o SKIP LOCKED`);
+   ORDER BY o.wave, o.id FOR NO KEY UPDATE OF o SKIP LOCKED`;
 
 const HOLDERS = `
   SELECT o.id, h.id AS holder, h.gives_way
@@ -68,10 +68,10 @@ const HOLDERS = `
       WHERE h.endpoint_id = o.endpoint_id AND h.phase = 'holding' AND h.kind IN ('change', 'revert') OFFSET 0) h
    WHERE o.id = ANY ($1::uuid[])`;
 
-const MEMBERS = prepared(`
-  SELECT m.endpoint_id, m.quorum_id FROM quorum_member m WHERE m.endpoint_id = ANY ($1::uuid[])`);
+const MEMBERS = `
+  SELECT m.endpoint_id, m.quorum_id FROM quorum_member m WHERE m.endpoint_id = ANY ($1::uuid[])`;
 
-const AWAY_NOW = prepared(`SELECT a.quorum_id, a.endpoint_id FROM (${AWAY}) a WHERE a.quorum_id = ANY ($2::uuid[])`);
+const AWAY_NOW = `SELECT a.quorum_id, a.endpoint_id FROM (${AWAY}) a WHERE a.quorum_id = ANY ($2::uuid[])`;
 
 export interface Picked {
   readonly candidates: readonly Candidate[];
@@ -101,26 +101,21 @@ export async function pickCandidates(
 ): Promise<Picked> {
   const mutating = lane.target !== 'stage';
   const none: Picked = { candidates: [], room: new Map(), givingWay: new Map() };
-  const { rows: found } = await client.query({
-    text: PICK,
-    values: [
-      lane.changeId,
-      lane.ring,
-      lane.target,
-      args.now,
-      args.now - lane.offlineAfterMinutes * MINUTE,
-      args.homeRings,
-      JSON.stringify(args.gates),
-      args.limit,
-      mutating,
-      lane.isStragglers,
-    ],
-  });
+  const { rows: found } = await client.query(PICK, [
+    lane.changeId,
+    lane.ring,
+    lane.target,
+    args.now,
+    args.now - lane.offlineAfterMinutes * MINUTE,
+    args.homeRings,
+    JSON.stringify(args.gates),
+    args.limit,
+    mutating,
+    lane.isStragglers,
+  ]);
   if (found.length === 0) return none;
-  const groups = mutating
-    ? await client.query({ ...LOCK_GROUPS, values: [found.map((row) => row.endpoint_id)] })
-    : { rows: [] };
-  const { rows: locked } = await client.query({ ...LOCK_ORDERS, values: [found.map((row) => row.id)] });
+  const groups = mutating ? await client.query(LOCK_GROUPS, [found.map((row) => row.endpoint_id)]) : { rows: [] };
+  const { rows: locked } = await client.query(LOCK_ORDERS, [found.map((row) => row.id)]);
   const mine = locked.filter((row) => row.mine);
   if (mine.length === 0 || !mutating) {
     return { ...none, candidates: mine.map((row) => ({ orderId: row.id, endpointId: row.endpoint_id, groups: [] })) };
@@ -128,10 +123,9 @@ export async function pickCandidates(
 
   // Later statements than the locks, so that they see whatever committed before those were granted.
   const { rows: holders } = await client.query(HOLDERS, [mine.map((row) => row.id)]);
-  const { rows: members } = await client.query({ ...MEMBERS, values: [mine.map((row) => row.endpoint_id)] });
+  const { rows: members } = await client.query(MEMBERS, [mine.map((row) => row.endpoint_id)]);
   const groupIds = groups.rows.map((row) => row.id);
-  const { rows: away } =
-    groupIds.length === 0 ? { rows: [] } : await client.query({ ...AWAY_NOW, values: [lane.changeId, groupIds] });
+  const { rows: away } = groupIds.length === 0 ? { rows: [] } : await client.query(AWAY_NOW, [lane.changeId, groupIds]);
 
   const blocked = new Set(holders.filter((row) => !row.gives_way).map((row) => row.id));
   const awayFrom = new Set(away.map((row) => `${row.quorum_id}/${row.endpoint_id}`));

@@ -6,7 +6,7 @@ import { inTransaction } from '../pool.js';
 import { haltSpentRings, lockRings } from './budget-halt.js';
 import { judgePolls, type PollReports, type PollTaken, type Row, type Violation } from './judge-polls.js';
 import { ENDPOINT_LOCK } from './pick.js';
-import { ORDER_COLUMNS, prepared, toEpoch, toOrderRow } from './rows.js';
+import { ORDER_COLUMNS, toEpoch, toOrderRow } from './rows.js';
 import { type OrderChange, writeReports } from './write-reports.js';
 
 const MOST_TRIES = 10;
@@ -14,8 +14,8 @@ const MOST_TRIES = 10;
 const READ = `SELECT ${ORDER_COLUMNS}, o.updated_at, o.restored_at FROM order_state o
   WHERE (o.id = ANY ($1::uuid[]) AND o.endpoint_id = ANY ($2::uuid[]))
      OR (o.endpoint_id = ANY ($2::uuid[]) AND o.phase IN ('waiting', 'holding'))`;
-const LOOK = prepared(READ);
-const LOCK = prepared(`${READ} ORDER BY o.id FOR NO KEY UPDATE`);
+const LOOK = READ;
+const LOCK = `${READ} ORDER BY o.id FOR NO KEY UPDATE`;
 
 /** {@link takeReportBatch} for one endpoint. */
 export async function takeReports(
@@ -27,22 +27,40 @@ export async function takeReports(
 }
 
 /**
- * Takes in the reports of many endpoints' polls in one transaction: states, events, facts, violations, and, where a failure
+ * Takes in the reports of many endpoints' polls, at most one of each, in one transaction: states, events, facts, violations, and, where a failure
  * spends a ring's budget, the halt. Reports seen before are acknowledged again; a gap is acknowledged up to its edge; late
- * reports win. A poll that brings nothing costs one read.
+ * reports win. Polls that bring nothing take no lock.
  *
  * @returns one entry per poll, in order.
  */
 export async function takeReportBatch(
   pool: Pool,
+  args: {
+    readonly polls: readonly PollReports[];
+    readonly now: EpochMs;
+    /** Their endpoints' open orders, where the caller has just read them; default: they are read here. */
+    readonly open?: readonly Row[];
+  },
+): Promise<readonly PollTaken[]> {
+  const { polls, now } = args;
+  const silent = polls.filter((poll) => poll.reports.length === 0);
+  const rows = await openOrders(pool, silent, args.open);
+  const judged = judgePolls(rows, silent, now);
+  const changed = new Set(judged.changes.map(({ id }) => rows.get(id)?.endpointId));
+  const quiet = new Map(
+    judged.taken.flatMap((taken) => (changed.has(taken.endpointId) ? [] : [[taken.endpointId, taken] as const])),
+  );
+  const telling = polls.filter(({ endpointId }) => !quiet.has(endpointId));
+  const told = telling.length === 0 ? [] : await takeUnderLocks(pool, { polls: telling, now });
+  const taken = new Map([...quiet, ...told.map((one) => [one.endpointId, one] as const)]);
+  return polls.map(({ endpointId }) => taken.get(endpointId) as PollTaken);
+}
+
+async function takeUnderLocks(
+  pool: Pool,
   args: { readonly polls: readonly PollReports[]; readonly now: EpochMs },
 ): Promise<readonly PollTaken[]> {
   const { polls, now } = args;
-  if (polls.every((poll) => poll.reports.length === 0)) {
-    const rows = await readOrders(pool, polls, LOOK);
-    const judged = judgePolls(rows, polls, now);
-    if (judged.changes.length === 0) return judged.taken;
-  }
   // The rings to lock are known only once the orders are read, and rings come first: so at worst it begins again, knowing.
   let changeIds: readonly string[] = [];
   for (let tries = 0; tries < MOST_TRIES; tries++) {
@@ -85,13 +103,25 @@ async function tryBatch(
   return { kind: 'taken', taken: deferred.size === 0 ? judged.taken : holdBack(judged.taken, deferred) };
 }
 
+/** What polls without reports are about; read only where the caller's rows leave something out. */
+async function openOrders(
+  pool: Pool,
+  polls: readonly PollReports[],
+  known: readonly Row[] | undefined,
+): Promise<ReadonlyMap<string, Row>> {
+  if (polls.length === 0) return new Map();
+  const rows = new Map(known?.map((row) => [row.id, row]));
+  const complete = known !== undefined && polls.every(({ open }) => open.every(({ orderId }) => rows.has(orderId)));
+  return complete ? rows : readOrders(pool, polls, LOOK);
+}
+
 async function readOrders(
   client: Pick<Pool, 'query'> | PoolClient,
   polls: readonly PollReports[],
-  statement: { readonly name: string; readonly text: string },
+  statement: string,
 ): Promise<ReadonlyMap<string, Row>> {
   const ids = polls.flatMap((poll) => [...poll.reports, ...poll.open].map((entry) => entry.orderId));
-  const { rows } = await client.query({ ...statement, values: [ids, polls.map((poll) => poll.endpointId)] });
+  const { rows } = await client.query(statement, [ids, polls.map((poll) => poll.endpointId)]);
   return new Map(
     rows.map((row) => [
       row.id,
@@ -142,5 +172,6 @@ function holdBack(taken: readonly PollTaken[], deferred: ReadonlyMap<string, num
     ...poll,
     acks: poll.acks.map(({ orderId, seq }) => ({ orderId, seq: deferred.get(orderId) ?? seq })),
     violations: poll.violations.filter((violation) => !deferred.has(violation.orderId)),
+    moved: poll.moved.filter(({ orderId }) => !deferred.has(orderId)),
   }));
 }

@@ -1,5 +1,4 @@
 /** Reading `order_state` rows as the protocol's {@link OrderCore}, and small things every file here needs. */
-import { createHash } from 'node:crypto';
 import type { OrderCore, OrderKind, OrderPhase, OrderState } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
@@ -54,9 +53,4 @@ export async function wakeEndpoints(db: Queryable, endpointIds: readonly string[
   await db.query(`SELECT pg_notify('rm_wake', p) FROM unnest($1::text[]) AS p`, [
     endpointIds.length > MOST_WOKEN ? ['*'] : payloads,
   ]);
-}
-
-/** A prepared statement: named by its text, so that each connection parses and plans it once. */
-export function prepared(text: string): { readonly name: string; readonly text: string } {
-  return { name: `rm_${createHash('sha256').update(text).digest('hex').slice(0, 24)}`, text };
 }

@@ -5,7 +5,7 @@ import { isSettled, STATE_TRAITS } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { AgentReport } from '../../protocol/messages.js';
 import type { FoldStep } from './fold-reports.js';
-import { at, prepared } from './rows.js';
+import { at } from './rows.js';
 
 export interface OrderChange {
   readonly id: string;
@@ -47,10 +47,10 @@ const MOVE = `
 const WAKE = `
   SELECT pg_notify('rm_orders', c.change_id::text) FROM (SELECT DISTINCT change_id FROM moved WHERE change_id IS NOT NULL) c`;
 
-const WRITE = prepared(`${MOVE} ${WAKE}`);
+const WRITE = `${MOVE} ${WAKE}`;
 
 /** What reports will need (design §12): how each update of the order's set ended on its endpoint, and whether in its window. */
-const WRITE_SETTLED = prepared(`${MOVE},
+const WRITE_SETTLED = `${MOVE},
   facts AS (
     UPDATE update_fact f
        SET outcome = coalesce(m.outcome, m.state), change_id = m.change_id, order_id = m.id,
@@ -62,7 +62,7 @@ const WRITE_SETTLED = prepared(`${MOVE},
      CROSS JOIN LATERAL jsonb_array_elements(u.items) AS item
      WHERE m.kind IN ('change', 'revert') AND m.phase = 'done'
        AND f.endpoint_id = m.endpoint_id AND f.name = item ->> 'name' AND f.arch = item ->> 'arch' AND f.version = item ->> 'to')
-  ${WAKE}`);
+  ${WAKE}`;
 
 /** Writes the changes. The caller holds the locks of their rows. */
 export async function writeReports(
@@ -72,14 +72,11 @@ export async function writeReports(
   const { changes, now } = args;
   if (changes.length === 0) return;
   const ended = changes.some(({ order }) => STATE_TRAITS[order.state].phase === 'done');
-  await client.query({
-    ...(ended ? WRITE_SETTLED : WRITE),
-    values: [
-      JSON.stringify(changes.map((change) => stateOf(change, now))),
-      JSON.stringify(changes.flatMap(eventsOf)),
-      now,
-    ],
-  });
+  await client.query(ended ? WRITE_SETTLED : WRITE, [
+    JSON.stringify(changes.map((change) => stateOf(change, now))),
+    JSON.stringify(changes.flatMap(eventsOf)),
+    now,
+  ]);
 }
 
 function stateOf({ id, order, steps }: OrderChange, now: EpochMs) {

@@ -90,6 +90,7 @@ export async function startApi(args: {
         return {
           acks: reports.map(({ orderId, events }) => ({ orderId, seq: events.at(-1)?.seq ?? 0 })),
           violations: [],
+          moved: [],
         };
       }),
     takeOfferBatch: async (_pool, { polls }) => new Map(polls.map(({ endpointId }) => [endpointId, orders.offers])),
@@ -98,6 +99,7 @@ export async function startApi(args: {
     api: { pool, reserved: pool, clock, stops: { haltChange, haltAll }, retireEndpoint, parseParameters },
     gateway: {
       pool,
+      polls: pool,
       clock,
       logger,
       verifier,
