@@ -45,6 +45,7 @@ const FAILING = `FROM assessment_target t JOIN assessment m USING (endpoint_id, 
                      WHERE f.checklist_id = t.checklist_id AND f.position = r.position AND f.endpoint_id = t.endpoint_id)`;
 
 async function hasWork(client: PoolClient, assignmentId: string, now: EpochMs): Promise<boolean> {
+  if (!(await mayHaveWork(client, assignmentId))) return false;
   const exceptions = (await loadExceptions(client, now)).filter(({ target }) => 'rule' in target);
   if (exceptions.length === 0) return (await client.query(`SELECT ${FAILING} LIMIT 1`, [assignmentId])).rowCount === 1;
   const { rows } = await client.query<{ endpointId: string; rules: { ruleId: string; name: string }[] }>(
@@ -59,4 +60,19 @@ async function hasWork(client: PoolClient, assignmentId: string, now: EpochMs): 
   return rows.some(({ endpointId, rules }) =>
     rules.some((rule) => exceptionForRule(namesOfRule(rule), byEndpoint.get(endpointId) ?? []) === null),
   );
+}
+
+/** A cheap look first, for most rules that go on failing are ones without a fix: texts of results that are alike are read once. */
+async function mayHaveWork(client: PoolClient, assignmentId: string): Promise<boolean> {
+  const { rows } = await client.query<{ results: string }>(
+    `SELECT DISTINCT m.results FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id)
+      WHERE t.assignment_id = $1 AND t.mode = 'enforce' AND m.failed > 0 AND t.checklist_id = (SELECT checklist_id FROM baseline_assignment WHERE id = $1)`,
+    [assignmentId],
+  );
+  if (rows.length === 0) return false;
+  const fixable = await client.query<{ position: number }>(
+    'SELECT r.position FROM baseline_assignment a JOIN checklist_rule r USING (checklist_id) WHERE a.id = $1 AND r.fix_sha256 IS NOT NULL',
+    [assignmentId],
+  );
+  return rows.some(({ results }) => fixable.rows.some(({ position }) => results[position] === 'f'));
 }

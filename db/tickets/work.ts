@@ -191,10 +191,14 @@ export async function loadOverdueClaims(
     readonly endpointId: string;
     readonly claimedBy: string;
     readonly lastSeen: Date | null;
+    /** Why it could not be measured by a baseline since the claim. */
+    readonly problem: string | null;
   }[]
 > {
   const { rows } = await db.query(
-    `SELECT w.id, w.endpoint_id AS "endpointId", w.claimed_by AS "claimedBy", e.last_seen AS "lastSeen"
+    `SELECT w.id, w.endpoint_id AS "endpointId", w.claimed_by AS "claimedBy", e.last_seen AS "lastSeen",
+            (SELECT m.problem FROM assessment m WHERE m.endpoint_id = w.endpoint_id AND m.problem_at >= w.claimed_at
+              ORDER BY m.problem_at DESC LIMIT 1) AS problem
        FROM work_item w JOIN endpoint e ON e.id = w.endpoint_id
       WHERE w.closed_at IS NULL AND w.state = 'claimed' AND w.rescan_due_at <= to_timestamp($1 / 1000.0) ORDER BY w.rescan_due_at LIMIT $2`,
     [args.now, args.limit],

@@ -72,6 +72,9 @@ describe('a critical rule that drifts', () => {
       },
     ]);
     expect(fake.standing()).toHaveLength(1);
+    expect((await ticketOf(id))?.history[0]?.text).toMatch(
+      /Rule: xccdf_org\.example_rule_one\nIt was: pass, it is: fail/,
+    );
 
     await claim(id);
     expect(await rig.work(id)).toMatchObject([{ state: 'claimed', claimedBy: 'alice' }]);
@@ -279,9 +282,11 @@ it('a claim without an answer in the policy’s minutes comes back', async () =>
   await rig.tickets.handle();
   await claim(id);
   await rig.duty('assessments');
-  expect(await rig.order(id)).not.toBeNull();
+  await rig.answer(id, 'the scanner was killed 3 times');
   rig.tickets.skip(21 * MINUTE);
   await rig.tickets.handle();
   expect(await rig.work(id)).toMatchObject([{ state: 'open' }]);
-  expect((await said(id))?.at(-1)).toContain('No scan came in time');
+  expect((await said(id))?.at(-1)).toMatch(
+    /^No scan came in time .*its assessment failed: the scanner was killed 3 times/,
+  );
 });

@@ -60,12 +60,13 @@ export async function tendWork(deps: WorkDeps): Promise<boolean> {
         }),
       );
   for (const claim of await loadOverdueClaims(pool, { now: deps.clock(), limit: BATCH })) {
+    const tried = claim.problem === null ? '' : `; its assessment failed: ${claim.problem}`;
     const heard = claim.lastSeen === null ? 'never' : `last on ${utc(claim.lastSeen.getTime())}`;
     await inTransaction(pool, (client) =>
       reopen(client, {
         id: claim.id,
         mark: `overdue/${deps.clock()}`,
-        text: `No scan came in time to prove it (the endpoint was heard ${heard}): open again.`,
+        text: `No scan came in time to prove it (the endpoint was heard ${heard}${tried}): open again.`,
       }),
     );
   }
