@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { PACKAGE_FIXES } from '../domain/baseline/rule-name.js';
 import { PROTOCOL_VERSION } from '../protocol/messages.js';
 import type { AgentConfig } from './config.js';
 import { enrol } from './enrol.js';
@@ -103,7 +104,15 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
         });
   const orderDir = (orderId: string) => join(config.stateDir, 'orders', orderId);
   const assessmentsDir = join(config.stateDir, 'assessments');
-  const openscap = createOpenscapProvider({ run, content, orderDir, log });
+  const largeDir = join(config.stateDir, 'large');
+  const openscap = createOpenscapProvider({
+    run,
+    content,
+    orderDir,
+    largeDir,
+    log,
+    packages: provider?.name === 'apt' ? { apt: provider, limits, moved: () => scanner.soon() } : null,
+  });
   /** Beside the package manager's; the scanner may be installed and removed while we run. */
   const further = () => [
     ...(self === null ? [] : [self.name]),
@@ -184,7 +193,11 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     agent: () => ({
       version: AGENT_VERSION,
       slot: place?.slot ?? 'unmanaged',
-      providers: [...(provider === null ? [] : [provider.name]), ...further()],
+      providers: [
+        ...(provider === null ? [] : [provider.name]),
+        ...further(),
+        ...(provider?.name === 'apt' && further().includes(openscap.name) ? [PACKAGE_FIXES] : []),
+      ],
     }),
     scanNow: scanner.soon,
     polled: () => {
@@ -243,7 +256,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
 
   if (opened.damage !== null) ledger.quarantine(`the journal was damaged: ${opened.damage}`);
   const ordersDir = join(config.stateDir, 'orders');
-  const clean = () => tidy({ ordersDir, content, book: ledger.book, now: Date.now() });
+  const clean = () => tidy({ ordersDir, largeDir, content, book: ledger.book, now: Date.now() });
   clean();
   setInterval(clean, DAY_MS);
   if (!machine.simulated) {

@@ -1,7 +1,7 @@
 /** `staged` → `applying` → applied; and the same run for the way back. */
 import { mkdirSync } from 'node:fs';
 import { stoppedBy } from '../hooks/hooks.js';
-import type { Direction, RunOutcome, Transaction } from '../providers/provider.js';
+import { type Direction, KEPT, type RunOutcome, type Transaction } from '../providers/provider.js';
 import { clockObjection } from '../transport/clock.js';
 import { startObjection } from './admission.js';
 import {
@@ -47,7 +47,11 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
 
   mkdirSync(tx.dir, { recursive: true, mode: 0o755 });
   // A revert order goes back to a package's own old configuration; there is nothing of now to come back to.
-  if (doc.kind === 'change') await deps.provider.snapshot(tx);
+  const taken = doc.kind === 'change' ? await deps.provider.snapshot(tx) : KEPT;
+  if (!taken.ok) {
+    deps.ledger.report(orderId, { type: 'decline', reason: taken.reason.slice(0, 1_900) });
+    return GO;
+  }
   deps.ledger.step(orderId, STEP.transaction, { changes: tx.changes });
   const baseline = (await deps.runChecks(doc.healthChecks)).filter((result) => result.problem !== '');
   deps.ledger.step(orderId, STEP.baseline, baseline);
@@ -68,9 +72,12 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
     noteOnce(deps, orderId, `not started: ${late} while the start was being prepared`);
     return waitFor(late);
   }
+  const also = deps.provider.alsoMoves?.(tx) ?? [];
   const detail = {
     packages: tx.changes.map(({ name, arch, from, to }) => ({ name, arch, from, to })),
     ...(baseline.length > 0 ? { failingBefore: baseline } : {}),
+    ...(also.length > 0 ? { alsoPackages: also } : {}),
+    ...(taken.notKept.length > 0 ? { notKept: taken.notKept } : {}),
   };
   deps.ledger.report(
     orderId,

@@ -12,6 +12,7 @@ import {
 } from '../../test/helpers/agent-rig.js';
 import { createFakeHost, ORDER, orderDoc, update } from '../../test/helpers/fake-host.js';
 import { NO_LIMITS } from '../limits/limits.js';
+import { KEPT } from '../providers/provider.js';
 import { ContentDiffers } from '../transport/content.js';
 import { TransportError } from '../transport/http.js';
 
@@ -57,6 +58,7 @@ describe('what keeps an order from starting', () => {
     Object.assign(w.host.provider, {
       snapshot: async () => {
         w.time += 1_000;
+        return KEPT;
       },
     });
     await agent.executor.work();
@@ -66,6 +68,25 @@ describe('what keeps an order from starting', () => {
     await agent.executor.work();
     agent.close();
     expect(agent.ledger.entry(ORDER).core.state).toBe('succeeded');
+  });
+
+  test('no snapshot, no start: declined with the reason, before hooks and anything else', async () => {
+    const w = world();
+    Object.assign(w.host.provider, { snapshot: async () => ({ ok: false, reason: 'no snapshot: the disk is full' }) });
+    const hook = { name: 'drain', when: 'before' as const, onFailure: 'fail' as const, timeoutSeconds: 5 };
+    const { core, reports } = await worked(w, orderDoc({ hooks: [hook] }), permit());
+    expect([core.state, reports.at(-1)]).toEqual([
+      'skipped',
+      expect.objectContaining({ type: 'decline', reason: 'no snapshot: the disk is full' }),
+    ]);
+    expect([w.hooksRun, w.host.runs]).toEqual([[], []]);
+  });
+
+  test('what a snapshot could not keep is said when it begins', async () => {
+    const w = world();
+    Object.assign(w.host.provider, { snapshot: async () => ({ ok: true, notKept: ['a pipe'] }) });
+    const { reports } = await worked(w, orderDoc(), permit());
+    expect(reports.find((report) => report.type === 'apply')?.detail).toMatchObject({ notKept: ['a pipe'] });
   });
 
   const ended: [string, (w: World) => OrderDocument, object][] = [

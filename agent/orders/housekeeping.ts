@@ -11,11 +11,13 @@ const SCRATCH = ['debs', 'lists', 'archives'];
 /** Scratch folders of orders that are over go at once, the rest of them and unused packages after 30 days. */
 export function tidy(args: {
   readonly ordersDir: string;
+  /** Large files of snapshots, linked from there. */
+  readonly largeDir: string;
   readonly content: Pick<ContentCache, 'clean'>;
   readonly book: Book;
   readonly now: number;
 }): void {
-  const { book, content, now, ordersDir } = args;
+  const { book, content, now, ordersDir, largeDir } = args;
   const files = openOrders(book).flatMap((entry) =>
     entry.doc === null ? [] : [...entry.doc.updates, ...entry.doc.previous],
   );
@@ -28,4 +30,7 @@ export function tidy(args: {
     if (now - statSync(dir).mtimeMs > KEEP_MS) rmSync(dir, { recursive: true, force: true });
     else for (const name of SCRATCH) rmSync(join(dir, name), { recursive: true, force: true });
   }
+  // No snapshot has it any more.
+  for (const name of existsSync(largeDir) ? readdirSync(largeDir) : [])
+    if (statSync(join(largeDir, name)).nlink === 1) rmSync(join(largeDir, name));
 }

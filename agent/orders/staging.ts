@@ -90,10 +90,13 @@ async function prepareChange(deps: StepDeps, orderId: string): Promise<Prepared>
   if (room !== null) return fail(deps, orderId, room);
   const simulated = await deps.provider.simulate(tx, 'forward');
   if (!simulated.ok) {
-    deps.ledger.report(orderId, {
-      type: 'refuse',
-      reason: `the simulation differs from the plan: ${simulated.reason}`,
-    });
+    const { reason, decline } = simulated;
+    deps.ledger.report(
+      orderId,
+      decline === true
+        ? { type: 'decline', reason: reason.slice(0, 1_900) }
+        : { type: 'refuse', reason: `the simulation differs from the plan: ${reason}` },
+    );
     return { kind: 'ended' };
   }
   return { kind: 'transaction', tx, notes };

@@ -31,6 +31,13 @@ export interface Transaction {
   readonly changes: readonly PackageChange[];
 }
 
+export interface AlsoMoved {
+  readonly name: string;
+  readonly arch: string;
+  readonly from: string | null;
+  readonly to: string | null;
+}
+
 export interface InstalledPackage {
   readonly version: string;
   /** Properly installed: unpacked and configured. */
@@ -39,7 +46,14 @@ export interface InstalledPackage {
   readonly held: boolean;
 }
 
-export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: string };
+/** `decline`: not a contradiction to the plan, only nothing this host may do. */
+export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly decline?: true };
+
+/** `notKept`: what of it would not come back, for people. */
+export type SnapshotTaken =
+  | { readonly ok: true; readonly notKept: readonly string[] }
+  | { readonly ok: false; readonly reason: string };
+export const KEPT: SnapshotTaken = { ok: true, notKept: [] };
 
 export interface RunOutcome {
   /** The package manager or its runner died before it was done: repair, then run again. */
@@ -80,10 +94,12 @@ export interface Provider {
     old: { readonly name: string; readonly arch: string; readonly version: string },
     dir: string,
   ): Promise<string | null>;
+  /** Packages that move with it though the transaction does not name them; `to` null: removed. Known once it has been simulated. */
+  alsoMoves?(tx: Transaction): readonly AlsoMoved[];
   /** What unpacking will write where; left out by providers that can't tell. The transaction's files are there. */
   footprint?(tx: Transaction, direction: Direction): Promise<readonly Write[]>;
-  /** Keeps what `back` needs besides the old files (configuration). On disk when it returns. */
-  snapshot(tx: Transaction): Promise<void>;
+  /** Keeps what `back` needs besides the old files (configuration). On disk when it returns. Where it can't, nothing is begun. */
+  snapshot(tx: Transaction): Promise<SnapshotTaken>;
   /**
    * Starts the package manager so that it outlives us, or joins the run of this transaction that is there already, and
    * resolves when it has ended. A run that has ended is not repeated: its outcome is returned again, unless `again`.

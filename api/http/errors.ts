@@ -80,7 +80,7 @@ export function errorHandler(options: ErrorOptions): ErrorRequestHandler {
     // What an earlier handler meant for its own reply is none of this one's.
     for (const name of ['etag', 'location', 'content-length']) res.removeHeader(name);
     res
-      .set('cache-control', 'no-store')
+      .set({ 'cache-control': 'no-store', 'x-request-id': instance })
       .status(problem.status)
       .set(problem.options.headers ?? {});
     res.type('application/problem+json');

@@ -2,6 +2,7 @@
 import type { PoolClient } from 'pg';
 import { type Checklist, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
+import { packageFixOf } from '../../domain/baseline/package-fix.js';
 import { ruleNames } from '../../domain/baseline/rule-name.js';
 import type { Tailoring } from '../../domain/baseline/tailoring.js';
 import { sha256Hex } from '../../domain/content/canonical.js';
@@ -106,7 +107,20 @@ async function insertRules(
     const sha256 = text === null ? null : sha256Hex(text);
     if (text !== null && sha256 !== null) fixes.set(sha256, text);
     const { id, title, severity } = rule;
-    return [{ position, rule_id: id, name: names[number], title, severity, fix_sha256: sha256, no_fix_reason: reason }];
+    const moves = text === null ? null : packageFixOf(text);
+    const package_fix = moves === null ? null : { action: moves.action, name: moves.name };
+    return [
+      {
+        position,
+        rule_id: id,
+        name: names[number],
+        title,
+        severity,
+        fix_sha256: sha256,
+        no_fix_reason: reason,
+        package_fix,
+      },
+    ];
   });
   await client.query(
     `INSERT INTO baseline_fix (sha256, size, body) SELECT f.sha256, octet_length(f.body), f.body
@@ -114,9 +128,9 @@ async function insertRules(
     [[...fixes.keys()], [...fixes.values()]],
   );
   await client.query(
-    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason)
+    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason, package_fix)
      SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r (position smallint, rule_id text, name text, title text, severity text,
-                                                             fix_sha256 text, no_fix_reason text)`,
+                                                             fix_sha256 text, no_fix_reason text, package_fix jsonb)`,
     [args.id, JSON.stringify(rules)],
   );
 }

@@ -1,7 +1,7 @@
 /** What planning and proving a remediation reads and asks; set-based, grouped by the database. */
 import type { Mode } from '../../domain/baseline/assignment.js';
 import type { RemediableRule, RemediationGroup } from '../../domain/baseline/plan-remediation.js';
-import { OPENSCAP } from '../../domain/baseline/rule-name.js';
+import { OPENSCAP, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
 import { exceptionsByEndpoint, splitByExceptions } from '../../domain/exception/exception.js';
 import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
@@ -31,13 +31,14 @@ export async function loadRemediationGroups(
     problem: string | null;
     able: boolean;
     falsePositives: Record<string, string> | null;
+    movesPackages: boolean;
   }>(
     `WITH wrong AS (
        SELECT f.endpoint_id, f.checklist_id, jsonb_object_agg(r.rule_id, 'by ' || f.marked_by || ': ' || f.reason) AS by_rule
          FROM false_positive f JOIN checklist_rule r USING (checklist_id, position) GROUP BY 1, 2),
      held AS (
        SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, t.mode, nullif(m.results, '') AS results, m.problem,
-              coalesce(e.agent -> 'providers' ? $3, false) AS able,
+              coalesce(e.agent -> 'providers' ? $3, false) AS able, coalesce(e.agent -> 'providers' ? $4, false) AS moves,
               w.by_rule AS wrong, row_number() OVER (PARTITION BY t.endpoint_id
                 ORDER BY (t.mode <> 'observe' AND m.failed > coalesce(n.failed, 0)) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
@@ -47,9 +48,9 @@ export async function loadRemediationGroups(
          LEFT JOIN ${WRONG} n ON n.endpoint_id = t.endpoint_id AND n.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
      SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, mode, results, problem, able,
-            wrong AS "falsePositives"
-       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, wrong ORDER BY min(endpoint_id::text)`,
-    [args.endpointIds, args.assignments, OPENSCAP],
+            moves AS "movesPackages", wrong AS "falsePositives"
+       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, moves, wrong ORDER BY min(endpoint_id::text)`,
+    [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
   return divideByExceptions(db, groups, args.now);
@@ -80,7 +81,7 @@ export async function loadRemediableRules(
 ): Promise<Map<string, RemediableRule[]>> {
   const { rows } = await db.query(
     `SELECT c.name AS checklist, r.rule_id AS "ruleId", r.name, r.severity, r.fix_sha256 AS "fixSha256", f.size AS "fixSize",
-            r.no_fix_reason AS "noFixReason"
+            r.no_fix_reason AS "noFixReason", r.package_fix AS "packageFix"
        FROM checklist c JOIN checklist_rule r ON r.checklist_id = c.id LEFT JOIN baseline_fix f ON f.sha256 = r.fix_sha256
       WHERE c.name = ANY ($1) ORDER BY c.name, r.position`,
     [checklists],

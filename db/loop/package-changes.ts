@@ -3,8 +3,8 @@ import type { Queryable } from '../pool.js';
 
 /**
  * Judges package changes that nobody has looked at yet. One is explained when an order of a change was at work on the endpoint
- * between the two scans, and its update set names exactly that version to be installed, or to go back to. What is explained is
- * on record with its order, and thrown away here.
+ * between the two scans, and its update set names exactly that version to be installed, or to go back to; or, where a rule's fix
+ * moved packages, the order said so when it began. What is explained is on record with its order, and thrown away here.
  * @returns how many were judged
  */
 export async function judgePackageChanges(db: Queryable, limit: number): Promise<number> {
@@ -18,7 +18,7 @@ export async function judgePackageChanges(db: Queryable, limit: number): Promise
          LEFT JOIN LATERAL (SELECT p.received_at FROM scan p WHERE p.endpoint_id = s.endpoint_id AND p.complete AND p.received_at < s.received_at
                              ORDER BY p.received_at DESC LIMIT 1) before ON true),
      work AS MATERIALIZED (
-       SELECT s.scan_id, coalesce(d.content_digest, o.content_digest) AS digest
+       SELECT s.scan_id, coalesce(d.content_digest, o.content_digest) AS digest, coalesce(d.id, o.id) AS order_id
          FROM scans s JOIN order_state o ON o.endpoint_id = s.endpoint_id AND o.kind IN ('change', 'revert') AND o.change_id IS NOT NULL
          LEFT JOIN order_state d ON d.id = o.reverts
         WHERE o.phase <> 'waiting' AND coalesce(o.started_at, o.released_at, '-infinity') <= s.received_at
@@ -26,10 +26,14 @@ export async function judgePackageChanges(db: Queryable, limit: number): Promise
      items AS MATERIALIZED (
        SELECT w.scan_id, i.name, i.arch, i."from", i."to"
          FROM (SELECT DISTINCT scan_id, digest FROM work) w JOIN update_set u ON u.digest = w.digest
-        CROSS JOIN LATERAL jsonb_to_recordset(u.items) AS i (name text, arch text, "from" text, "to" text)),
+        CROSS JOIN LATERAL jsonb_to_recordset(u.items) AS i (name text, arch text, "from" text, "to" text)
+       UNION ALL
+       SELECT w.scan_id, i.name, i.arch, i."from", i."to"
+         FROM (SELECT DISTINCT scan_id, order_id FROM work) w JOIN order_event v ON v.order_id = w.order_id AND v.event = 'apply'
+        CROSS JOIN LATERAL jsonb_to_recordset(v.detail -> 'alsoPackages') AS i (name text, arch text, "from" text, "to" text)),
      explained AS (
        SELECT DISTINCT b.id FROM batch b JOIN items i ON i.scan_id = b.scan_id AND i.name = b.name AND i.arch = b.arch
-        WHERE i."to" = b.to_version OR i."from" IS NOT DISTINCT FROM b.to_version),
+        WHERE i."to" IS NOT DISTINCT FROM b.to_version OR i."from" IS NOT DISTINCT FROM b.to_version),
      gone AS (DELETE FROM package_change p USING explained x WHERE p.id = x.id),
      kept AS (
        UPDATE package_change p SET at = coalesce(s.received_at, now()), since = s.since

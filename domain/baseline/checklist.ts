@@ -5,6 +5,7 @@
  */
 import { isSha256, sha256Hex } from '../content/canonical.js';
 import type { BaselineProfile, BaselineRule, BaselineValue, Benchmark, ProfileStep } from './model.js';
+import { movesPackages, packageFixOf } from './package-fix.js';
 import { BaselineRefused } from './refusal.js';
 import { checkTailoring, TAILORED_PROFILE, type Tailoring, tailoringDocument } from './tailoring.js';
 
@@ -94,12 +95,8 @@ export function whyNoFix(rule: Pick<BaselineRule, 'fix' | 'automated'>): string 
   if (rule.fix.reboot) return 'its fix takes effect with a reboot only';
   const text = rule.fix.parts.map((part) => (typeof part === 'string' ? part : '')).join('');
   if (text.trim() === '') return 'the baseline has no fix for it';
-  if (
-    /\b(?:apt-get|apt|aptitude)\b[^\n#]*\b(?:install|remove|purge)\b|\bdpkg\s+(?:-i|--install|-r|-P|--purge)\b/.test(
-      text,
-    )
-  )
-    return 'its fix installs or removes packages, which no snapshot takes back: use a patch cycle';
+  if (movesPackages(text) && packageFixOf(text) === null)
+    return 'its fix moves packages among other things: only one that does nothing else can be undone';
   return null;
 }
 

@@ -9,6 +9,7 @@ const rule = (name: string, over: object = {}) => ({
   fixSha256: 'a'.repeat(64),
   fixSize: 10,
   noFixReason: null,
+  packageFix: null,
   ...over,
 });
 const RULES = [
@@ -26,18 +27,20 @@ const group = (over: Partial<RemediationGroup> = {}): RemediationGroup => ({
   results: 'fpfef',
   problem: null,
   able: true,
+  movesPackages: true,
   exceptions: [],
   ...over,
 });
-const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}) => {
+const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}, of = RULES) => {
   const parsed = parseRemediationParameters(parameters);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
-  const rules = new Map([['small.v1.all.0123abcd', RULES]]);
+  const rules = new Map([['small.v1.all.0123abcd', of]]);
   const [work] = planRemediation({ groups: [group(over)], rules, parameters: parsed.value, unassigned: [] }).works;
   return {
     updates: work?.set.updates.map((update) => `${update.name} ${update.from}→${update.to}`),
     triage: work?.triage.map(({ name, outcome, reason }) => `${name} ${outcome}: ${reason}`),
     idle: work?.idle,
+    reversibility: work?.reversibility,
     source: work?.set.updates[0]?.source,
   };
 };
@@ -47,7 +50,26 @@ test('what fails and can be put right is in; what can not is declined with the r
     updates: ['fails 0-fail→1-pass', 'fails-too 0-fail→1-pass'],
     triage: ['no-fix declined: the baseline has no fix for it'],
     idle: null,
+    reversibility: 'reversible',
     source: 'small.v1.all.0123abcd',
+  });
+});
+
+test('a fix that moves a package is in where the agent can, with what approvers should know; elsewhere it is declined', () => {
+  const of = [rule('telnet-removed', { packageFix: { action: 'remove', name: 'telnet' } }), rule('fails')];
+  expect(plan({ results: 'ff' }, {}, of)).toMatchObject({
+    updates: ['fails 0-fail→1-pass', 'telnet-removed 0-fail→1-pass'],
+    triage: [
+      'telnet-removed included: removes telnet, if nothing depends on it; undone by installing the same version again',
+    ],
+    reversibility: 'reversibleButData',
+  });
+  expect(plan({ results: 'ff', movesPackages: false }, {}, of)).toMatchObject({
+    updates: ['fails 0-fail→1-pass'],
+    triage: [
+      'telnet-removed declined: its fix moves a package, and the agent there is too old for that, or has no apt',
+    ],
+    reversibility: 'reversible',
   });
 });
 

@@ -4,6 +4,7 @@ import type { RemediationParameters } from '../change/remediation-parameters.js'
 import { namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
 import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
 import type { Mode } from './assignment.js';
+import type { PackageFix } from './package-fix.js';
 import { resultOf } from './results.js';
 import { FAILS, namesOfRule, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
 
@@ -14,6 +15,8 @@ export interface RemediableRule {
   readonly fixSha256: string | null;
   readonly fixSize: number | null;
   readonly noFixReason: string | null;
+  /** Set where the fix moves a package and does nothing else. */
+  readonly packageFix: Pick<PackageFix, 'action' | 'name'> | null;
 }
 
 /** Endpoints with the same checklist, results and exceptions. */
@@ -28,6 +31,8 @@ export interface RemediationGroup {
   readonly problem: string | null;
   /** Has the scanner. */
   readonly able: boolean;
+  /** Carries out fixes that move packages. */
+  readonly movesPackages: boolean;
   /** In force on these endpoints. */
   readonly exceptions: readonly Exception[];
   /** Findings that people say are wrong there: who and why, by rule id. Left out: none. */
@@ -76,7 +81,17 @@ function workOf(
     else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
     else if (rule.fixSha256 === null || rule.fixSize === null)
       declined('noFix', 'its fix is not at hand', 'declined', null);
-    else updates.push({ ...asUpdate(rule, group), sha256: rule.fixSha256, size: rule.fixSize });
+    else if (rule.packageFix !== null && !group.movesPackages)
+      declined(
+        'noFix',
+        'its fix moves a package, and the agent there is too old for that, or has no apt',
+        'declined',
+        null,
+      );
+    else {
+      updates.push({ ...asUpdate(rule, group), sha256: rule.fixSha256, size: rule.fixSize });
+      if (rule.packageFix !== null) triage.push({ ...asUpdate(rule, group), ...aboutPackage(rule.packageFix) });
+    }
   }
   if (updates.length === 0) {
     return nothing(
@@ -92,11 +107,27 @@ function workOf(
     // The way back is the snapshot on the endpoint; a revert order names the same script, to say which rules it is about.
     previous: updates.map(({ name, arch, sha256, size }) => ({ name, arch, version: FAILS, sha256, size })),
     provider: OPENSCAP,
-    reversibility: 'reversible',
+    reversibility: triage.some((note) => note.reversibility !== undefined) ? 'reversibleButData' : 'reversible',
     triage,
     endpointIds: group.endpointIds,
     idle: null,
   };
+}
+
+/** The endpoint keeps what it needs for the way back before it begins, or declines; what a package's scripts threw away it can't keep. */
+function aboutPackage({ action, name }: Pick<PackageFix, 'action' | 'name'>) {
+  const reason =
+    action === 'install'
+      ? `installs ${name} as the endpoint's own repositories have it; undone by removing what came`
+      : `removes ${name}, if nothing depends on it; undone by installing the same version again`;
+  return {
+    pocket: null,
+    outcome: 'included',
+    rule: 'package',
+    reason,
+    until: null,
+    reversibility: 'reversibleButData',
+  } as const;
 }
 
 function whyIdle(group: RemediationGroup, parameters: RemediationParameters): string | null {

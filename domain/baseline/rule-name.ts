@@ -7,6 +7,8 @@ export const FAILS = '0-fail';
 export const PASSES = '1-pass';
 /** The provider that carries it out. */
 export const OPENSCAP = 'openscap';
+/** What an agent says it has when it carries out fixes that move packages by itself, instead of running their scripts. */
+export const PACKAGE_FIXES = 'openscap-packages';
 
 /** Short names of a benchmark's rules, in their order: what comes after `_rule_`, made a package name; alike ones get their number. */
 export function ruleNames(ids: readonly string[]): string[] {

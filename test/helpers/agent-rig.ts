@@ -13,6 +13,8 @@ import { createFakeHost, ENDPOINT, type FakeHost, ORDER, PLAN } from './fake-hos
 export interface World {
   /** The agent's own disk. */
   readonly dir: string;
+  /** Where files that orders name are, by digest. */
+  contentDir: string;
   host: FakeHost;
   time: number;
   skew: number;
@@ -27,6 +29,7 @@ export interface World {
 export function world(host = createFakeHost()): World {
   return {
     dir: newDir(),
+    contentDir: '/content',
     host,
     time: 1_000_000,
     skew: 0,
@@ -83,7 +86,7 @@ export function boot(w: World, kill?: { at: number; when: 'before' | 'after' }) 
       clean: () => undefined,
       ensure: async (file) => {
         if (w.fetchFails !== null) throw w.fetchFails;
-        return `/content/${file.sha256}`;
+        return join(w.contentDir, file.sha256);
       },
     },
     clock: { latest: () => w.time, skewMs: () => w.skew },
@@ -120,7 +123,16 @@ export function boot(w: World, kill?: { at: number; when: 'before' | 'after' }) 
     log: () => undefined,
     settled: () => undefined,
   };
-  return { ledger, executor: createExecutor(deps), appends: () => appends, close: () => opened.journal.close() };
+  return {
+    ledger,
+    executor: createExecutor(deps),
+    appends: () => appends,
+    /** From here on nothing is written any more, whatever still goes on. */
+    die: () => {
+      dead = true;
+    },
+    close: () => opened.journal.close(),
+  };
 }
 
 export const permit = (over: Partial<PermitDocument> = {}): PermitDocument => ({

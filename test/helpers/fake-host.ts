@@ -1,5 +1,11 @@
 /** A host and its package manager in memory, for tests of the agent's executor: it outlives any number of agents. */
-import type { Direction, Provider, RunOutcome, Transaction } from '../../agent/providers/provider.js';
+import {
+  type Direction,
+  KEPT,
+  type Provider,
+  type RunOutcome,
+  type Transaction,
+} from '../../agent/providers/provider.js';
 import type { OrderDocument } from '../../protocol/messages.js';
 
 export const ENDPOINT = '00000000-0000-4000-8000-00000000e001';
@@ -84,7 +90,7 @@ export function createFakeHost(start: Record<string, string> = { app: '1', lib: 
       audit: async () => host.auditText,
       simulate: async () => (host.simulation === null ? { ok: true } : { ok: false, reason: host.simulation }),
       findOldFile: async () => null,
-      snapshot: async () => undefined,
+      snapshot: async () => KEPT,
       async run(tx, direction, { again }) {
         const id = `${direction} ${tx.orderId}`;
         const before = finished.get(id);

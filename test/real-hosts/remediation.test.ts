@@ -32,14 +32,18 @@ const RULES = [
   'accounts_umask_etc_bashrc',
   'accounts_umask_etc_login_defs',
   'accounts_umask_etc_profile',
+  'package_pam_pwquality_installed',
+  'package_telnet_removed',
 ];
+/** Watched between scans. */
+const CRITICAL = 'directory_permissions_etc_sudoersd';
 /** Its fix ends with exit status 0 and changes nothing where there is no such partition. */
 const USELESS = 'mount_option_nodev_nonroot_local_partitions';
 const BREAKS_SSHD = {
   name: 'sshd_strict',
   file: '/etc/ssh/sshd_config',
   line: 'StrictestOfAll yes',
-  fix: "echo 'StrictestOfAll yes' >>/etc/ssh/sshd_config\nmkdir -p /etc/ssh/made && echo made >/etc/ssh/made/by-fix\nsystemctl restart ssh.service\nexit 0\n",
+  fix: "echo 'StrictestOfAll yes' >>/etc/ssh/sshd_config\nsed -i s/begins/BEGINS/ /root/large\nmkdir -p /etc/ssh/made && echo made >/etc/ssh/made/by-fix\nsystemctl restart ssh.service\nexit 0\n",
 };
 
 /** Helps on the first host only, so that the second ring halts with the first one done. */
@@ -49,6 +53,15 @@ const ONLY_FIRST = {
   line: 'first come',
   fix: 'mkdir -p /etc/house\nif [ "$(hostname)" = host1 ]; then echo \'first come\' >/etc/house/motto; fi\n',
 };
+
+/** Its fix installs a package, which goes away again with everything else. */
+const TREE = {
+  name: 'tree_installed',
+  file: '/var/lib/dpkg/info/tree.list',
+  line: '/usr/bin/tree',
+  fix: 'DEBIAN_FRONTEND=noninteractive apt-get install -y "tree"\n',
+};
+const LARGE = 17 * 1024 * 1024;
 
 describeRealHosts('remediation on three real hosts', () => {
   let fleet: RealFleet;
@@ -110,7 +123,7 @@ describeRealHosts('remediation on three real hosts', () => {
     fleet = await startRealFleet({
       hosts: ['test', 'rest', 'rest'].map((ring) => ({
         labels: { ring },
-        before: (host) => host.install('openscap-scanner'),
+        before: (host) => host.install('openscap-scanner', 'acl', 'attr', 'telnet', 'talk'),
       })),
       policies: {
         open: { precedence: 1, document: openPolicy({ healthChecks: [{ type: 'unit', unit: 'ssh.service' }] }) },
@@ -118,13 +131,14 @@ describeRealHosts('remediation on three real hosts', () => {
     });
     await Promise.all([1, 2, 3].map((index) => fleet.host(index).configure({ healthGraceSeconds: 4 })));
     await upload('debian12', readFileSync(await scapDataStream()));
-    await upload('house', testDataStream({ rules: [BREAKS_SSHD, ONLY_FIRST] }));
+    await upload('house', testDataStream({ rules: [BREAKS_SSHD, ONLY_FIRST, TREE] }));
     await fleet.api('PUT', '/v1/baseline-assignments/debian12', {
       baseline: 'debian12',
       profile: PROFILE,
       appliesTo: { all: true },
       precedence: 10,
       mode: 'propose',
+      critical: [idOf(CRITICAL)],
     });
     await fleet.api('PUT', '/v1/baseline-assignments/house', {
       baseline: 'house',
@@ -140,7 +154,7 @@ describeRealHosts('remediation on three real hosts', () => {
   afterAll(() => fleet?.end(), LIMIT);
 
   test(
-    '19 rules go from fail to pass on three hosts through two rings, each proven by a rescan of exactly these rules',
+    '21 rules, two of them about packages, go from fail to pass on three hosts through two rings, each proven by a rescan of exactly these rules',
     async () => {
       for (const index of [1, 2, 3]) {
         const before = await resultsOf(index, 'debian12');
@@ -171,6 +185,18 @@ describeRealHosts('remediation on three real hosts', () => {
       expect(unexplained).toEqual([]);
       expect(await fleet.host(3).run(['stat', '-c', '%a', '/etc/sudoers.d'])).toBe('750\n');
 
+      // What moved because of it is told from what somebody else moved, once an inventory shows it.
+      for (const index of [1, 2, 3]) await fleet.api('POST', `/v1/endpoints/${await fleet.endpointId(index)}/scan`);
+      await fleet.waitFor('packages judged', async () => {
+        const [{ left }] = await fleet.rows(
+          `SELECT (SELECT count(*) FROM installed_package WHERE name = 'telnet') + (SELECT count(*) FROM package_change WHERE at IS NULL) AS left`,
+        );
+        return Number(left) === 0;
+      });
+      expect(await fleet.rows('SELECT name, from_version, to_version FROM package_change')).toEqual([]);
+      expect([await fleet.host(3).version('telnet'), await fleet.host(3).audit()]).toEqual([undefined, '']);
+      expect(await fleet.host(3).run(['apt-mark', 'showmanual', 'libpam-pwquality'])).toBe('libpam-pwquality\n');
+
       // The full results stay where they were made, and come when somebody asks.
       const endpoint = await fleet.endpointId(3);
       const checklist = (await assessments(3)).find((one) => one.assignment === 'debian12')?.checklist;
@@ -188,34 +214,57 @@ describeRealHosts('remediation on three real hosts', () => {
   );
 
   test(
-    'a rule whose fix exits 0 and fixes nothing is reported failed',
+    'a rule whose fix exits 0 and fixes nothing is reported failed, and the package that another one removed is back',
     async () => {
-      const id = await remediation({ name: 'useless', assignment: 'debian12', rules: [USELESS], hosts: [1] });
+      const host = fleet.host(1);
+      const talk = () => Promise.all([host.version('talk'), host.run(['apt-mark', 'showmanual', 'talk'])]);
+      const before = await talk();
+      const id = await remediation({
+        name: 'useless',
+        assignment: 'debian12',
+        rules: [USELESS, 'package_talk_removed'],
+        hosts: [1],
+      });
       const order = await failed(id);
       expect(order?.state).toBe('reverted');
       expect(order?.reason).toMatch(
         /the scanner says mount-option-nodev-nonroot-local-partitions: fail .*exit status of the fixes: 0/,
       );
+      expect(await host.run(['cat', '/var/log/apt/history.log'])).toMatch(/^Remove: talk:/m);
+      expect([await talk(), await host.audit()]).toEqual([before, '']);
     },
     LIMIT,
   );
 
   test(
-    'a fix that breaks sshd is restored: files, folders and the running service',
+    'a fix that breaks sshd is restored: files with their ACLs and times, folders, large files, packages and the running service',
     async () => {
       const host = fleet.host(2);
+      await host.run(['setfacl', '-m', 'u:games:r', '/etc/ssh/sshd_config']);
+      await host.run(['setfattr', '-n', 'user.origin', '-v', 'by hand', '/etc/ssh/sshd_config']);
+      await host.run(['sh', '-c', `echo begins >/root/large; truncate -s ${LARGE} /root/large`]);
       const look = async () => [
-        await host.run(['sha256sum', '/etc/ssh/sshd_config']),
-        await host.run(['find', '/etc/ssh', '-printf', '%p %m %u %g\\n']),
+        await host.run(['sha256sum', '/etc/ssh/sshd_config', '/root/large']),
+        await host.run(['find', '/etc/ssh', '/root/large', '-printf', '%p %m %u %g %Tc\\n']),
+        await host.run(['getfacl', '-pn', '/etc/ssh/sshd_config']),
+        await host.run(['getfattr', '--absolute-names', '-d', '/etc/ssh/sshd_config']),
+        await host.version('tree'),
+        await host.audit(),
         await host.run(['systemctl', 'is-active', 'ssh.service']),
       ];
       const before = await look();
-      const id = await remediation({ name: 'breaks sshd', assignment: 'house', rules: [BREAKS_SSHD.name], hosts: [2] });
+      const id = await remediation({
+        name: 'breaks sshd',
+        assignment: 'house',
+        rules: [BREAKS_SSHD.name, TREE.name],
+        hosts: [2],
+      });
       const order = await failed(id);
       expect([order?.state, order?.reason]).toEqual([
         'reverted',
         expect.stringContaining('not healthy: unit ssh.service'),
       ]);
+      expect(await host.run(['cat', '/var/log/apt/history.log'])).toMatch(/^Install: tree:/m);
       expect(await look()).toEqual(before);
       expect((await resultsOf(2, 'house')).get(testRuleId(BREAKS_SSHD.name))).toBe('fail');
     },
@@ -227,17 +276,21 @@ describeRealHosts('remediation on three real hosts', () => {
     async () => {
       const host = fleet.host(1);
       const there = () => host.run(['sh', '-c', 'cat /etc/house/motto 2>/dev/null || echo nothing']);
-      const id = await remediation({ name: 'only the first', assignment: 'house', rules: [ONLY_FIRST.name] });
+      const id = await remediation({
+        name: 'only the first',
+        assignment: 'house',
+        rules: [ONLY_FIRST.name, TREE.name],
+      });
       await fleet.waitFor('the second ring halted', async () => {
         const [row] = await fleet.rows('SELECT halted FROM ring WHERE change_id = $1 AND ordinal = 1', [id]);
         return row?.halted === true;
       });
-      expect(await there()).toBe('first come\n');
+      expect([await there(), typeof (await host.version('tree'))]).toEqual(['first come\n', 'string']);
       await fleet.api('POST', `/v1/changes/${id}/rollback`, { reason: 'as tested' });
       await fleet.closed(id);
       const reverts = await fleet.orders(id, 'revert');
       expect(reverts.map((order) => [order.host, order.state])).toEqual([[1, 'reverted']]);
-      expect(await there()).toBe('nothing\n');
+      expect([await there(), await host.version('tree')]).toEqual(['nothing\n', undefined]);
       expect(await host.run(['sh', '-c', 'ls -d /etc/house 2>/dev/null || echo gone'])).toBe('gone\n');
     },
     LIMIT,
@@ -279,6 +332,62 @@ describeRealHosts('remediation on three real hosts', () => {
         [host.name],
       );
       expect(passed).toBeGreaterThan(RULES.length);
+    },
+    LIMIT,
+  );
+
+  test(
+    'a new listener, service, privileged user and package, and drift of a critical rule, are incidents within a minute',
+    async () => {
+      const host = fleet.host(2);
+      const rules = {
+        roots: { kinds: ['privilegedUser'], respond: 'incident', severity: 'critical' },
+        doors: { kinds: ['listener', 'service'], respond: 'ticket', name: '*4242*', severity: 'high' },
+        services: { kinds: ['service'], respond: 'alert', name: 'house-*' },
+        packages: { kinds: ['package'], respond: 'alert', name: 'tree:*' },
+        drift: { kinds: ['rule'], respond: 'ticket', severity: 'high' },
+      };
+      for (const [name, rule] of Object.entries(rules))
+        await fleet.api('PUT', `/v1/notice-rules/${name}`, {
+          precedence: 1,
+          appliesTo: { names: [host.name] },
+          explainedToo: true,
+          recipients: { role: 'Administrator' },
+          ...rule,
+        });
+      const listen =
+        'use IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 1, LocalPort => 4242) or die; sleep 600';
+      const unit = `[Service]\nExecStart=/usr/bin/perl -e '${listen}'\n`;
+      await fleet.lab.push(2, Buffer.from(unit), '/etc/systemd/system/house-door.service', 0o644);
+      await host.run(['systemctl', 'start', 'house-door.service']);
+      await host.run(['useradd', '--non-unique', '--uid', '0', 'toor']);
+      await host.run(['usermod', '--append', '--groups', 'adm', 'games']);
+      await host.run(['apt-get', '-qy', 'install', 'tree']);
+      await host.run(['chmod', '755', '/etc/sudoers.d']);
+      const expected = [
+        'alert package added tree:amd64',
+        'alert service added house-door.service',
+        'incident privilegedUser added games in adm',
+        'incident privilegedUser added toor',
+        'ticket listener added tcp 0.0.0.0:4242',
+        `ticket rule changed ${idOf(CRITICAL)}`,
+      ];
+      const found = async () =>
+        (
+          await fleet.rows(
+            `SELECT i.respond || ' ' || n.kind || ' ' || n.action || ' ' || n.name AS words FROM incident i
+               JOIN noticed n ON n.id = i.noticed_id JOIN endpoint e ON e.id = i.endpoint_id WHERE e.name = $1 ORDER BY 1`,
+            [host.name],
+          )
+        ).map(({ words }) => words as string);
+      await fleet.waitFor(
+        'all of it noticed',
+        async () => {
+          const now = await found();
+          return expected.every((one) => now.includes(one));
+        },
+        60,
+      );
     },
     LIMIT,
   );

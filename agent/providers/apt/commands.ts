@@ -51,6 +51,72 @@ export function aptInstall(args: {
   ];
 }
 
+const NEW_PACKAGES = ['--no-remove', '--no-install-recommends', '-o', 'APT::Get::AutomaticRemove=false'];
+
+/** What the host's own repositories would install for these names. Reads only. */
+export const aptResolve = (names: readonly string[]): string[] => [
+  'apt-get',
+  '-s',
+  '-o',
+  'Debug::NoLocking=true',
+  ...NEW_PACKAGES,
+  'install',
+  ...names,
+];
+
+/** Fetches the files of exactly these (`name=version`) from the host's own repositories, checked by their signed indexes. */
+export const aptFetch = (args: {
+  readonly tx: Transaction;
+  readonly specs: readonly string[];
+  readonly bytesPerSecond: number | null;
+}): string[] => [
+  'apt-get',
+  '-y',
+  '--download-only',
+  ...NEW_PACKAGES,
+  ...fetching(args.tx, args.bytesPerSecond),
+  'install',
+  ...args.specs,
+];
+
+/** The same for one that is installed, into the current folder. */
+export const aptFetchInstalled = (args: {
+  readonly tx: Transaction;
+  readonly spec: string;
+  readonly bytesPerSecond: number | null;
+}): string[] => ['apt-get', '-y', ...fetching(args.tx, args.bytesPerSecond), 'download', args.spec];
+
+function fetching(tx: Transaction, bytesPerSecond: number | null): string[] {
+  const limit = bytesPerSecond === null ? [] : [`Dl-Limit=${Math.max(1, Math.floor(bytesPerSecond / 1024))}`];
+  return [
+    `Dir::Cache::archives=${workFolders(tx).archives}`,
+    'APT::Sandbox::User=root',
+    'APT::Get::AllowUnauthenticated=false',
+    `DPkg::Lock::Timeout=${LOCK_SECONDS}`,
+    'quiet=1',
+    ...['http', 'https'].flatMap((method) => [
+      `Acquire::${method}::Timeout=30`,
+      ...limit.map((option) => `Acquire::${method}::${option}`),
+    ]),
+  ].flatMap((option) => ['-o', option]);
+}
+
+/** Takes exactly these away, and keeps their configuration. What it would take along is for the caller to look at first. */
+export const aptRemove = (args: {
+  readonly tx: Transaction;
+  readonly names: readonly string[];
+  readonly simulate: boolean;
+}): string[] => [
+  'apt-get',
+  ...(args.simulate ? ['-s', '-o', 'Debug::NoLocking=true'] : ['-y']),
+  ...isolated(args.tx),
+  'remove',
+  ...args.names,
+];
+
+/** Of packages that are removed already: their configuration too. */
+export const dpkgPurge = (names: readonly string[]): string[] => ['dpkg', '--purge', ...names];
+
 /** Past apt: for a database so broken that apt does not want to touch it. dpkg removes nothing by itself. */
 export const dpkgInstall = (files: readonly string[]): string[] => ['dpkg', ...KEEP_CONFIG, '-i', ...files];
 export const dpkgUnpack = (files: readonly string[]): string[] => ['dpkg', ...KEEP_CONFIG, '--unpack', ...files];

@@ -16,7 +16,7 @@ import type {
   Transaction,
   Verdict,
 } from '../provider.js';
-import { packageKey } from '../provider.js';
+import { KEPT, packageKey } from '../provider.js';
 import { aptInstall, dpkgAudit, dpkgInstall, workFolders } from './commands.js';
 import { configDifferences, hasConfigSnapshot, restoreConfig, saveConfig } from './config-snapshot.js';
 import { footprint } from './footprint.js';
@@ -167,6 +167,7 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
       // Taken anew at each try to start: what an earlier one saved may be hours old.
       await rememberAutomatic(deps.run, tx, { anew: true });
       await saveConfig({ run: deps.run, txDir: tx.dir, names: await installedNames(tx, byKey, native) });
+      return KEPT;
     },
     hasBegun: async (tx, direction) => latestRun(tx.dir, direction) !== null,
     async run(tx, direction, { again }) {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { FAILS, OPENSCAP, PASSES } from '../../../domain/baseline/rule-name.js';
 import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
 import type { OrderDocument } from '../../../protocol/messages.js';
+import { attributeAccess } from '../../system/attributes.js';
 import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import { type Run, tail } from '../../system/run.js';
@@ -14,8 +15,30 @@ import type { ContentCache } from '../../transport/content.js';
 import { noProvider } from '../none.js';
 import type { Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
 import { evaluate, type RuleResults } from './oscap.js';
+import { type PackageDeps, packageFixesOf } from './package-plan.js';
+import {
+  backObjection,
+  judgePackagesBack,
+  type PackageWork,
+  packageMoves,
+  packagesBack,
+  packagesBegun,
+  preparePackages,
+  readPackagePlan,
+  repairPackages,
+  runPackages,
+} from './packages.js';
 import { putRunningStateBack, type RunningState, readRunningState } from './running-state.js';
-import { copyTree, differences, type Listing, listTree, putBack } from './tree.js';
+import {
+  asFixesLeftThem,
+  goBackTo,
+  hasSnapshot,
+  noteAfter,
+  type SnapshotDeps,
+  takeSnapshot,
+  wayBack,
+} from './snapshot.js';
+import { HOST_ROOTS, type Roots } from './tree.js';
 
 /** Fixed text; the scripts are arguments. Each gets ten minutes, and its end is written down: it proves nothing, but tells people. */
 const FIXES = 'for fix in "$@"; do echo "== $fix"; timeout -k 10 600 /bin/bash "$fix" </dev/null; echo "exit $?"; done';
@@ -26,7 +49,27 @@ export interface OpenscapDeps {
   readonly content: Pick<ContentCache, 'ensure'>;
   /** The folder of an order. */
   readonly orderDir: (orderId: string) => string;
+  /** For fixes that move packages. Null: this host has no apt. */
+  readonly packages:
+    | (Omit<PackageDeps, 'run'> & {
+        /** What is installed is no longer what the last inventory says. */
+        readonly moved: () => void;
+      })
+    | null;
+  /** A folder of ours on the same filesystem as the orders', for snapshots of large files. */
+  readonly largeDir: string;
+  /** What fixes may touch; default: this host's own. */
+  readonly roots?: Roots;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** What was put back, as it is written down once it is done. */
+interface Restored {
+  readonly paths: number;
+  readonly foreign: readonly string[];
+  /** Still not as before; left out by agents before this one. */
+  readonly wrong?: readonly string[];
+  readonly notes: readonly string[];
 }
 
 export function createOpenscapProvider(deps: OpenscapDeps): Provider {
@@ -76,8 +119,13 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     );
   };
 
-  const snapshotDir = (tx: Transaction) =>
-    join(doc.kind === 'revert' && doc.reverts !== null ? deps.orderDir(doc.reverts) : tx.dir, 'snapshot');
+  const snapshots: SnapshotDeps = {
+    run,
+    attributes: attributeAccess(run),
+    roots: deps.roots ?? HOST_ROOTS,
+    large: deps.largeDir,
+  };
+  const snapshotDir = (tx: Transaction) => join(home(tx), 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
     const text = readTextIfThere(join(snapshotDir(tx), file));
     return text === null ? null : (JSON.parse(text) as T);
@@ -85,30 +133,21 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const write = (tx: Transaction, file: string, value: unknown) =>
     writeFileDurably(join(snapshotDir(tx), file), JSON.stringify(value));
 
-  /** What the fixes changed here, and of that what has been changed by others since. */
-  const touched = (
-    tx: Transaction,
-  ): { readonly ours: string[]; readonly foreign: string[]; readonly before: Listing } => {
-    const before = read<Listing>(tx, 'before.json');
-    if (before === null) throw new Error('there is no snapshot to go back to');
-    const now = listTree();
-    const after = read<Listing>(tx, 'after.json');
-    const still = differences(before, now);
-    if (after === null) return { ours: still, foreign: [], before };
-    const made = new Set(differences(before, after));
-    const mine = still.filter((path) => made.has(path));
-    return {
-      ours: mine.filter((path) => now[path] === after[path]),
-      foreign: mine.filter((path) => now[path] !== after[path]),
-      before,
-    };
-  };
+  const packages = deps.packages === null ? null : { run, ...deps.packages };
+  /** A revert takes back what the change it names has done. */
+  const home = (tx: Transaction) =>
+    doc.kind === 'revert' && doc.reverts !== null ? deps.orderDir(doc.reverts) : tx.dir;
+  const workOf = (tx: Transaction): PackageWork => ({ home: home(tx), tx });
 
   const judge = async (tx: Transaction, direction: Direction): Promise<Verdict> => {
     if (direction === 'back') {
-      if (read(tx, 'restored.json') === null) return { ok: false, reason: 'nothing has been put back' };
-      const { ours } = touched(tx);
-      return ours.length === 0 ? { ok: true } : { ok: false, reason: `not as before: ${ours.slice(0, 10).join(', ')}` };
+      const restored = read<Restored>(tx, 'restored.json');
+      if (restored === null) return { ok: false, reason: 'nothing has been put back' };
+      const { ours } = await wayBack(snapshots, { dir: snapshotDir(tx), at: tx.dir });
+      const again = await asFixesLeftThem(snapshots, { dir: snapshotDir(tx), paths: ours });
+      const wrong = [...(restored.wrong ?? []), ...again];
+      if (wrong.length > 0) return { ok: false, reason: `not as before: ${wrong.slice(0, 10).join(', ')}` };
+      return packages === null ? { ok: true } : judgePackagesBack(packages, workOf(tx));
     }
     const names = tx.changes.map((change) => change.name);
     const results = await test(names);
@@ -123,29 +162,42 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   };
 
   const runFixes = async (tx: Transaction, again: boolean): Promise<RunOutcome> => {
+    // First what other fixes may configure. If it does not end as planned, they have nothing to go by, and everything goes back.
+    const moved = packages === null ? null : await runPackages(packages, workOf(tx), again);
+    if (moved?.interrupted === true) return moved;
+    if (moved !== null) deps.packages?.moved();
+    if (moved?.whole === false) {
+      await noteAfter(snapshots, snapshotDir(tx));
+      return moved;
+    }
     const earlier = latestRun(tx.dir, 'forward');
     let outcome: RunOutcome;
     if (earlier !== null && !again) outcome = await joinRun(tx.dir, earlier);
     else {
       await waitForNobody(tx.dir);
-      const argv = ['/bin/sh', '-c', FIXES, 'ringmaster-fix', ...tx.changes.map((change) => linked(tx, change))];
+      const scripts = tx.changes.filter((change) => packageFixesOf([change]).length === 0);
+      const argv = ['/bin/sh', '-c', FIXES, 'ringmaster-fix', ...scripts.map((change) => linked(tx, change))];
       outcome = await startRun({ txDir: tx.dir, name: 'forward', argv });
     }
     if (!outcome.interrupted) {
-      write(tx, 'after.json', listTree());
+      await noteAfter(snapshots, snapshotDir(tx));
       const exits = [...outcome.output.matchAll(/^exit (\d+)$/gm)].map((match) => match[1]);
       writeFileDurably(join(tx.dir, 'fix-exits.txt'), `exit status of the fixes: ${tail(exits.join(' '), 200)}`);
     }
-    return outcome;
+    return moved === null ? outcome : { ...outcome, output: tail(`${moved.output}\n${outcome.output}`) };
   };
   const goBack = async (tx: Transaction): Promise<RunOutcome> => {
     // What is cut short in the middle is noticed and done again: putting back twice is putting back once.
     await waitForNobody(tx.dir);
-    const { ours, foreign, before } = touched(tx);
-    putBack({ paths: ours, before, copies: join(snapshotDir(tx), 'files') });
+    const place = { dir: snapshotDir(tx), at: tx.dir };
+    const { ours, foreign } = await wayBack(snapshots, place);
+    const went = packages === null ? { interrupted: false, problems: [] } : await packagesBack(packages, workOf(tx));
+    if (packagesBegun(home(tx))) deps.packages?.moved();
+    if (went.interrupted) return { interrupted: true, output: went.problems.join('; ') };
+    const wrong = [...went.problems, ...(await goBackTo(snapshots, place))];
     const state = read<RunningState>(tx, 'running.json');
     const notes = state === null ? [] : await putRunningStateBack(run, state, OURS);
-    write(tx, 'restored.json', { paths: ours.length, foreign, notes });
+    write(tx, 'restored.json', { paths: ours.length, foreign, wrong, notes } satisfies Restored);
     const left =
       foreign.length === 0 ? [] : [`changed by others since and left alone: ${foreign.slice(0, 10).join(', ')}`];
     return { interrupted: false, output: [`${ours.length} paths put back`, ...notes, ...left].join('; ') };
@@ -166,33 +218,36 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     },
     audit: async () => '',
     async simulate(tx, direction) {
-      if (direction === 'back')
-        return read(tx, 'before.json') === null
-          ? { ok: false, reason: 'there is no snapshot to go back to' }
-          : { ok: true };
+      if (direction === 'back') {
+        if (!hasSnapshot(snapshotDir(tx))) return { ok: false, reason: 'there is no snapshot to go back to' };
+        const objection = packages === null ? null : await backObjection(packages, workOf(tx));
+        return objection === null ? { ok: true } : { ok: false, reason: objection };
+      }
       for (const change of tx.changes) {
         const parsed = await run(['/bin/bash', '-n', change.file], { timeoutMs: 10_000 });
         if (parsed.code !== 0)
           return { ok: false, reason: `the fix of ${change.name} is no script: ${tail(parsed.stderr, 200)}` };
       }
-      return { ok: true };
+      if (packages === null)
+        return packageFixesOf(tx.changes).length === 0
+          ? { ok: true }
+          : { ok: false, reason: 'a fix moves packages, and this host has no apt', decline: true };
+      const prepared = await preparePackages(packages, workOf(tx), doc.rateLimit);
+      return prepared.ok ? prepared : { ...prepared, decline: true };
     },
     findOldFile: async () => null,
     async snapshot(tx) {
-      const dir = snapshotDir(tx);
-      rmSync(dir, { recursive: true, force: true });
-      mkdirSync(dir, { recursive: true, mode: 0o700 });
-      const before = listTree();
-      copyTree(before, join(dir, 'files'));
-      write(tx, 'running.json', await readRunningState(run));
-      write(tx, 'before.json', before);
+      const taken = await takeSnapshot(snapshots, snapshotDir(tx));
+      if (taken.ok) write(tx, 'running.json', await readRunningState(run));
+      return taken;
     },
     run: (tx, direction, { again }) => (direction === 'forward' ? runFixes(tx, again) : goBack(tx)),
     hasBegun: async (tx, direction) =>
       direction === 'forward'
-        ? latestRun(tx.dir, 'forward') !== null
+        ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir)
         : existsSync(join(snapshotDir(tx), 'restored.json')),
-    repair: async () => [],
+    repair: async (tx) => (packages === null ? [] : repairPackages(packages, workOf(tx))),
+    alsoMoves: (tx) => packageMoves(readPackagePlan(home(tx))),
     judge,
     rebootNeed: async () => ({ required: false, reasons: [], onOldCode: [] }),
     inventory: noProvider.inventory,

@@ -1,125 +1,173 @@
 /**
- * What fixes may touch, as it was: a copy of the folders' files and a list of every path with its content's digest, mode and owner.
- * What a fix did is the difference of two lists, and only that is ever put back.
+ * What fixes may touch, as it is: a list of every path with its content's digest, mode and owner, and beside it when a file was last
+ * written and which extended attributes it carries. What a fix did is the difference of two lists, and only that is ever put back.
  */
 import { createHash } from 'node:crypto';
-import {
-  chmodSync,
-  chownSync,
-  copyFileSync,
-  lchownSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs';
-import { dirname, join } from 'node:path';
+import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, realpathSync, type Stats } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import type { AttributeAccess, Attributes } from '../../system/attributes.js';
 
 /** Where configuration lives on Debian; fixes of baselines write nowhere else but there and to file modes. */
 export const ROOTS = ['/etc', '/boot/grub', '/root', '/usr/lib/sysctl.d', '/var/spool/cron'] as const;
-/** Only modes and owners are kept of what is below. */
+/**
+ * Only modes, owners and attributes are kept of files and folders below. What comes and goes there is other people's (logs, homes), so it is
+ * neither taken away nor missed.
+ */
 export const MODE_ROOTS = ['/var/log', '/home', '/boot', '/usr/bin', '/usr/sbin', '/usr/local/bin'] as const;
-const LARGEST_FILE = 16 * 1024 * 1024;
 const MOST_PATHS = 200_000;
+/** Read in pieces of this size. */
+const PIECE = 1024 * 1024;
 
-/** `kind digest-or-target mode uid gid`, in one text so that lists compare quickly. */
+export interface Roots {
+  readonly content: readonly string[];
+  readonly modes: readonly string[];
+}
+export const HOST_ROOTS: Roots = { content: ROOTS, modes: MODE_ROOTS };
+
+/**
+ * `kind digest-or-target mode uid gid`, in one text so that lists compare quickly. Kinds: `f`ile, `d`irectory, `l`ink, `o`ther
+ * (socket, pipe, device); a digest of `*`: what is in it is not kept.
+ */
 export type Listing = Readonly<Record<string, string>>;
 
-export function listTree(roots: readonly string[] = ROOTS, modeRoots: readonly string[] = MODE_ROOTS): Listing {
-  const found: Record<string, string> = {};
+export interface Tree {
+  readonly entries: Listing;
+  /** When it was last written, ms; of paths whose content is kept. */
+  readonly times: Readonly<Record<string, number>>;
+  /** Of paths that carry any. Null: this host has nothing to look with. */
+  readonly attributes: Readonly<Record<string, Attributes>> | null;
+}
+
+/** The digest of a file's content, in hex; a snapshot copies the file while it is at it. */
+export type Digest = (path: string, stat: Stats) => Promise<string>;
+
+/** @throws Error when there is too much to look at */
+export async function listTree(args: {
+  readonly roots: Roots;
+  readonly attributes: AttributeAccess;
+  readonly digest?: Digest;
+}): Promise<Tree> {
+  const digest = args.digest ?? digestOf;
+  const entries: Record<string, string> = {};
+  const times: Record<string, number> = {};
+  const note = async (path: string, entry: Stats, content: boolean): Promise<void> => {
+    const owner = `${(entry.mode & 0o7777).toString(8)} ${entry.uid} ${entry.gid}`;
+    if (content) times[path] = Math.floor(entry.mtimeMs);
+    if (entry.isDirectory()) entries[path] = `d ${content ? '-' : '*'} ${owner}`;
+    else if (entry.isFile()) entries[path] = `f ${content ? await digest(path, entry) : '*'} ${owner}`;
+    else if (content) entries[path] = entry.isSymbolicLink() ? `l ${readlinkSync(path)} ${owner}` : `o - ${owner}`;
+  };
+  for (const [roots, content] of [
+    [args.roots.modes, false],
+    [args.roots.content, true],
+  ] as const)
+    for (const [path, entry] of walk(roots)) {
+      try {
+        await note(path, entry, content);
+      } catch (error) {
+        // Gone while we looked. Anything else would leave a gap where there must be none.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      }
+    }
+  return { entries, times, attributes: await args.attributes.read(Object.keys(entries)) };
+}
+
+/** Every path below, folders before what is in them. @throws Error when there are too many */
+export function* walk(roots: readonly string[]): Generator<readonly [string, Stats]> {
   let count = 0;
-  const visit = (path: string, content: boolean): void => {
+  const stack = roots.map(realPlace).reverse();
+  for (let path = stack.pop(); path !== undefined; path = stack.pop()) {
     const entry = lstatOr(path);
-    if (entry === null) return;
+    if (entry === null) continue;
     count += 1;
     if (count > MOST_PATHS) throw new Error(`there are more than ${MOST_PATHS} files to take a snapshot of`);
-    const owner = `${(entry.mode & 0o7777).toString(8)} ${entry.uid} ${entry.gid}`;
-    if (entry.isSymbolicLink()) found[path] = `l ${readlinkSync(path)} ${owner}`;
-    else if (entry.isDirectory()) {
-      found[path] = `d - ${owner}`;
-      for (const name of readdirSync(path)) visit(join(path, name), content);
-    } else if (entry.isFile()) {
-      const digest = !content ? '*' : entry.size > LARGEST_FILE ? `size-${entry.size}` : digestOf(path);
-      found[path] = `f ${digest} ${owner}`;
+    yield [path, entry];
+    if (entry.isDirectory()) for (const name of namesIn(path)) stack.push(join(path, name));
+  }
+}
+
+/**
+ * Paths that differ, whichever of the two has them. Times do not count unless asked: a file that was written anew with what it had before
+ * is the same to everybody but us.
+ */
+export function differences(a: Tree, b: Tree, options: { readonly times?: boolean } = {}): string[] {
+  const attributes = a.attributes !== null && b.attributes !== null;
+  const paths = new Set([...Object.keys(a.entries), ...Object.keys(b.entries)]);
+  return [...paths]
+    .filter(
+      (path) =>
+        entriesDiffer(a.entries[path], b.entries[path]) ||
+        (attributes &&
+          a.entries[path] !== undefined &&
+          b.entries[path] !== undefined &&
+          !sameAttributes(a.attributes?.[path], b.attributes?.[path])) ||
+        (options.times === true && (a.times[path] ?? b.times[path]) !== (b.times[path] ?? a.times[path])),
+    )
+    .sort();
+}
+
+function entriesDiffer(a: string | undefined, b: string | undefined): boolean {
+  if (a !== undefined && b !== undefined) return a !== b;
+  return a !== b && !/^[fd] \* /.test(a ?? b ?? '');
+}
+
+export function sameAttributes(a: Attributes = {}, b: Attributes = {}): boolean {
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
+}
+
+/** Digests of large files that have not been written since (another inode, size or change time says so) are not made twice. */
+const known = new Map<string, { readonly stamp: string; readonly digest: string }>();
+
+export async function digestOf(path: string, stat: Stats): Promise<string> {
+  const stamp = `${stat.dev} ${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
+  const before = known.get(path);
+  if (before?.stamp === stamp) return before.digest;
+  const hash = createHash('sha256');
+  for await (const piece of piecesOf(path)) hash.update(piece);
+  const digest = hash.digest('hex');
+  if (stat.size > PIECE) known.set(path, { stamp, digest });
+  return digest;
+}
+
+/** A file's content as it is read; lets others work in between. */
+export async function* piecesOf(path: string): AsyncGenerator<Buffer> {
+  const fd = openSync(path, 'r');
+  try {
+    const piece = Buffer.alloc(Math.min(PIECE, Math.max(4_096, lstatSync(path).size)));
+    for (let read = readSync(fd, piece); read > 0; read = readSync(fd, piece)) {
+      yield piece.subarray(0, read);
+      if (read === PIECE) await setImmediate();
     }
-  };
-  for (const root of modeRoots) visit(root, false);
-  for (const root of roots) visit(root, true);
-  return found;
-}
-
-/** Copies every file of the listing whose content is kept. */
-export function copyTree(listing: Listing, into: string): void {
-  for (const [path, what] of Object.entries(listing)) {
-    if (!what.startsWith('f ') || what.startsWith('f * ') || what.startsWith('f size-')) continue;
-    const target = join(into, path);
-    mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
-    copyFileSync(path, target);
-    chmodSync(target, 0o600);
+  } finally {
+    closeSync(fd);
   }
 }
 
-/** Paths that differ, whichever of the two lists has them. */
-export function differences(a: Listing, b: Listing): string[] {
-  return [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((path) => a[path] !== b[path]).sort();
-}
-
-/** Puts these paths back as the listing has them, contents from `copies`. What was not there goes first, deepest first; then folders before what is in them. */
-export function putBack(args: {
-  readonly paths: readonly string[];
-  readonly before: Listing;
-  readonly copies: string;
-}): void {
-  const sorted = [...args.paths].sort();
-  for (const path of [...sorted].reverse()) {
-    if (args.before[path] === undefined) rmSync(path, { recursive: true, force: true });
-  }
-  for (const path of sorted) {
-    const was = args.before[path];
-    if (was !== undefined) putOne(path, was, args.copies);
+/** With the links on the way followed, but not the root itself: what is below is then named as the kernel names it. */
+function realPlace(root: string): string {
+  try {
+    return join(realpathSync(dirname(root)), basename(root));
+  } catch {
+    return root;
   }
 }
 
-function putOne(path: string, was: string, copies: string): void {
-  const match = /^([lfd]) (.*) (\d+) (\d+) (\d+)$/s.exec(was);
-  if (match === null) return;
-  const [, kind, what = '', mode = '0', uid = '0', gid = '0'] = match;
-  const now = lstatOr(path);
-  if (kind === 'l') {
-    rmSync(path, { recursive: true, force: true });
-    symlinkSync(what, path);
-    lchownSync(path, Number(uid), Number(gid));
-    return;
-  }
-  if (kind === 'd') {
-    if (now !== null && !now.isDirectory()) rmSync(path, { force: true });
-    mkdirSync(path, { recursive: true });
-  } else if (what !== '*' && !what.startsWith('size-')) {
-    if (now !== null && !now.isFile()) rmSync(path, { recursive: true, force: true });
-    // A new file in its place: whoever has the present one open keeps that, and nobody ever reads half of it.
-    const fresh = `${path}.ringmaster-new`;
-    copyFileSync(join(copies, path), fresh);
-    chownSync(fresh, Number(uid), Number(gid));
-    chmodSync(fresh, Number.parseInt(mode, 8));
-    renameSync(fresh, path);
-    return;
-  } else if (now === null) return;
-  chownSync(path, Number(uid), Number(gid));
-  chmodSync(path, Number.parseInt(mode, 8));
-}
-
-function digestOf(path: string): string {
-  return createHash('sha256').update(readFileSync(path)).digest('hex');
-}
-
-function lstatOr(path: string) {
+export function lstatOr(path: string): Stats | null {
   try {
     return lstatSync(path);
   } catch {
     return null;
+  }
+}
+
+function namesIn(path: string): string[] {
+  try {
+    return readdirSync(path).sort().reverse();
+  } catch (error) {
+    // Gone while we looked, or somebody's own mount that not even root may look into.
+    if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return [];
+    throw error;
   }
 }

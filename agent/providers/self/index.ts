@@ -19,7 +19,15 @@ import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
 import { SELF_PACKAGE } from '../../../protocol/messages.js';
 import { BUNDLE_NAME } from '../../self/launcher.js';
 import { readTextIfThere, syncPath, writeFileDurably } from '../../system/files.js';
-import type { Direction, PackageChange, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
+import {
+  type Direction,
+  KEPT,
+  type PackageChange,
+  type Provider,
+  type RunOutcome,
+  type Transaction,
+  type Verdict,
+} from '../provider.js';
 
 export const SELF = 'self';
 const LOOK_MS = 200;
@@ -140,7 +148,7 @@ export function createSelfProvider(deps: {
       syncPath(kept);
       return kept;
     },
-    snapshot: async () => undefined,
+    snapshot: async () => KEPT,
     async run(tx, direction, { again }) {
       if (judge(tx, direction).ok) return { interrupted: false, output: `agent ${version} runs` };
       return again || !existsSync(markerOf(tx, direction)) ? switchTo(tx, direction) : joinRun(tx, direction);

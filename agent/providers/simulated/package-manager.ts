@@ -4,15 +4,16 @@
  * process of its own. A fragile run is carried on by the process that began it alone, and found cut short by the next.
  */
 import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
-import type {
-  Direction,
-  InstalledPackage,
-  PackageChange,
-  PackageInventory,
-  Provider,
-  RunOutcome,
-  Transaction,
-  Verdict,
+import {
+  type Direction,
+  type InstalledPackage,
+  KEPT,
+  type PackageChange,
+  type PackageInventory,
+  type Provider,
+  type RunOutcome,
+  type Transaction,
+  type Verdict,
 } from '../provider.js';
 import { type Disk, type MachineState, runKey, stateOf } from './state.js';
 
@@ -69,7 +70,7 @@ export function createSimulatedProvider(deps: {
         : { ok: false, reason: `${odd.name} is ${versions.get(odd.name) ?? 'not installed'}` };
     },
     findOldFile: async () => null,
-    snapshot: async () => undefined,
+    snapshot: async () => KEPT,
     async run(tx, direction, { again }) {
       const key = runKey({ orderId: tx.orderId, direction });
       const earlier = look().runs.get(key);

@@ -1,0 +1,249 @@
+// What fixes may move on a host, decided by what apt says it would do: exactly that, or nothing.
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from '@jest/globals';
+import type { PackageFix } from '../../../domain/baseline/package-fix.js';
+import { NO_LIMITS } from '../../limits/limits.js';
+import type { Run } from '../../system/run.js';
+import { noProvider } from '../none.js';
+import type { InstalledPackage, Provider } from '../provider.js';
+import { type PackageDeps, planPackages } from './package-plan.js';
+
+let orders: string;
+let dir: string;
+let installed: Record<string, string>;
+let says: {
+  install: string;
+  remove: string;
+  marks: string;
+  installCode: number;
+  fetch: 'works' | 'fails';
+  audit: string;
+};
+let held: string[];
+let commands: string[];
+let deps: PackageDeps;
+
+beforeEach(() => {
+  orders = mkdtempSync(join(tmpdir(), 'ringmaster-packages-'));
+  dir = join(orders, 'this-order', 'packages');
+  mkdirSync(dir, { recursive: true });
+  installed = { telnet: '0.17', 'linux-base': '4.9' };
+  commands = [];
+  says = {
+    install: 'Inst libaio (0.3 Debian:12 [amd64])\nInst aide (0.18 Debian:12 [amd64])\n',
+    remove: 'Remv telnet [0.17]\n',
+    marks: 'telnet no no\n',
+    installCode: 0,
+    fetch: 'works',
+    audit: '',
+  };
+  held = [];
+  const apt: Provider = {
+    ...noProvider,
+    installed: async (packages) =>
+      new Map(
+        packages.flatMap(({ name, arch }) =>
+          installed[name] === undefined ? [] : [[`${name}:${arch}`, present(name, installed[name])] as const],
+        ),
+      ),
+    audit: async () => says.audit,
+    findOldFile: async () => null,
+    footprint: async () => [],
+  };
+  deps = { run: scripted, apt, limits: () => NO_LIMITS };
+});
+afterEach(() => rmSync(orders, { recursive: true, force: true }));
+
+const present = (name: string, version: string): InstalledPackage => ({
+  version,
+  whole: true,
+  held: held.includes(name),
+});
+
+/** apt and dpkg as far as they are asked. */
+const scripted: Run = async (argv, options) => {
+  commands.push(argv.join(' '));
+  const answer = (stdout: string, code = 0) => ({
+    code,
+    stdout: code === 0 ? stdout : '',
+    stderr: code === 0 ? '' : stdout,
+    timedOut: false,
+  });
+  const has = (word: string) => argv.includes(word);
+  if (argv[0] === 'dpkg-query') {
+    const format = argv[3] ?? '';
+    if (format.includes('Essential')) return answer(says.marks);
+    return format.includes('Status-Status') ? answer('not found', 1) : answer('0.17 amd64\n');
+  }
+  if (argv[0] === 'dpkg-deb') {
+    const [name, version] = basename(argv[2] ?? '').split('_');
+    return answer(`Package: ${name}\nVersion: ${version}\nArchitecture: amd64\n`);
+  }
+  if (argv[0] === 'apt-mark') return answer('');
+  if (has('update')) return answer('');
+  if (has('remove')) return answer(says.remove);
+  if (has('download') || has('--download-only')) {
+    if (says.fetch === 'fails') return answer('E: Failed to fetch it  404', 100);
+    const files = has('download') ? ['telnet_0.17_amd64.deb'] : ['aide_0.18_amd64.deb', 'libaio_0.3_amd64.deb'];
+    for (const file of files) writeFileSync(join(options?.cwd ?? join(dir, 'archives'), file), '');
+    return answer('');
+  }
+  return answer(says.install, says.installCode);
+};
+
+const AIDE: PackageFix = { action: 'install', name: 'aide', onlyIf: null };
+const TELNET: PackageFix = { action: 'remove', name: 'telnet', onlyIf: null };
+const plan = (...fixes: PackageFix[]) => {
+  mkdirSync(join(dir, 'archives'), { recursive: true });
+  return planPackages(deps, { tx: { orderId: 'o', dir, changes: [] }, fixes, bytesPerSecond: 4096 });
+};
+
+test('what comes with its files and what goes with its own, all at hand before anything is begun', async () => {
+  const planned = await plan(AIDE, TELNET);
+  expect(planned).toMatchObject({
+    ok: true,
+    plan: {
+      asked: ['aide'],
+      installs: [
+        { name: 'libaio', from: null, to: '0.3', file: join(dir, 'archives/libaio_0.3_amd64.deb'), leftovers: false },
+        { name: 'aide', from: null, to: '0.18', file: join(dir, 'archives/aide_0.18_amd64.deb'), leftovers: false },
+      ],
+      removals: [
+        { name: 'telnet', arch: 'amd64', version: '0.17', file: join(dir, 'kept-telnet/telnet_0.17_amd64.deb') },
+      ],
+    },
+  });
+  const [fetched] = commands.filter((command) => command.includes('--download-only'));
+  expect(fetched).toMatch(/--no-remove --no-install-recommends .*Dl-Limit=4 .*install libaio=0\.3 aide=0\.18$/);
+  // Nothing but looks and fetches.
+  const changing = commands.filter((c) => /^apt-get|^dpkg /.test(c) && !/ -s |--download-only|download telnet/.test(c));
+  expect(changing).toEqual([]);
+});
+
+test.each<[string, PackageFix[], () => void, string]>([
+  [
+    'an install that would also upgrade',
+    [AIDE],
+    () => {
+      says.install += 'Inst libc6 [2.35] (2.36 Debian:12 [amd64])\n';
+    },
+    'installing aide would also move libc6 from 2.35 to 2.36: a patch cycle may do that, a remediation does not',
+  ],
+  [
+    'an install that would also remove',
+    [AIDE],
+    () => {
+      says.install += 'Remv tripwire [2.4]\n';
+    },
+    'installing aide would also remove tripwire: a patch cycle may do that, a remediation does not',
+  ],
+  [
+    'a package nobody has',
+    [AIDE],
+    () => Object.assign(says, { install: 'Reading lists\nE: Unable to locate package aide\n', installCode: 100 }),
+    'can not install aide: E: Unable to locate package aide',
+  ],
+  [
+    'anything while dpkg itself complains',
+    [TELNET],
+    () => {
+      says.audit = 'openssl is half configured';
+    },
+    'the package database has complaints of its own: openssl is half configured',
+  ],
+  [
+    'a removal that others depend on',
+    [TELNET],
+    () => {
+      says.remove += 'Remv legacy-suite [1.0]\n';
+    },
+    'removing telnet would also remove legacy-suite, which depend on it',
+  ],
+  [
+    'a removal that would bring something in',
+    [TELNET],
+    () => {
+      says.remove += 'Inst telnet-ssl (0.17 Debian:12 [amd64])\n';
+    },
+    'removing telnet would also install telnet-ssl',
+  ],
+  [
+    'a removal of what is essential',
+    [TELNET],
+    () => {
+      says.marks = 'telnet yes no\n';
+    },
+    'telnet is essential: it is never removed',
+  ],
+  [
+    'a removal of what its owner holds',
+    [TELNET],
+    () => {
+      held = ['telnet'];
+    },
+    'telnet is held on this endpoint',
+  ],
+  [
+    'a removal that could not be undone',
+    [TELNET],
+    () => {
+      says.fetch = 'fails';
+    },
+    "telnet 0.17 could not be put back: neither apt's cache nor the configured repositories have its file",
+  ],
+  [
+    'what the owner never wants touched, also as a dependency',
+    [AIDE],
+    () => {
+      deps = { ...deps, limits: () => ({ ...NO_LIMITS, neverTouch: ['libaio*'] }) };
+    },
+    'libaio is never to be touched (libaio*)',
+  ],
+  [
+    'two rules that want the opposite',
+    [AIDE, { ...AIDE, action: 'remove' }],
+    () => undefined,
+    'one rule wants aide installed, another one wants it removed',
+  ],
+])('declined: %s', async (_, fixes, given, reason) => {
+  given();
+  const planned = await plan(...fixes);
+  expect(planned).toEqual({ ok: false, reason });
+});
+
+test('what is so already, or does not apply here, is nothing to do', async () => {
+  installed = { aide: '0.18' };
+  const elsewhere: PackageFix = { ...AIDE, name: 'chrony', onlyIf: { kind: 'installed', name: 'linux-base' } };
+  const container: PackageFix = { ...AIDE, name: 'apparmor', onlyIf: { kind: 'noneOf', paths: [dir] } };
+  expect(await plan(AIDE, TELNET, elsewhere, container)).toEqual({
+    ok: true,
+    plan: { asked: [], installs: [], removals: [] },
+  });
+});
+
+test('what an order that only staged has fetched is not fetched again', async () => {
+  const staged = (folder: string) => join(orders, 'staging-order', 'packages', folder);
+  for (const folder of ['archives', 'kept-telnet']) mkdirSync(staged(folder), { recursive: true });
+  writeFileSync(join(staged('archives'), 'aide_0.18_amd64.deb'), 'staged');
+  writeFileSync(join(staged('kept-telnet'), 'telnet_0.17_amd64.deb'), 'staged');
+  let there: string[] = [];
+  deps = {
+    ...deps,
+    run: async (argv, options) => {
+      if (argv.includes('--download-only')) there = readdirSync(join(dir, 'archives'));
+      return scripted(argv, options);
+    },
+  };
+  expect(await plan(AIDE, TELNET)).toMatchObject({ ok: true });
+  expect(there).toContain('aide_0.18_amd64.deb');
+  expect(commands.filter((command) => command.includes(' download '))).toEqual([]);
+});
+
+test('what can not be fetched now is tried again, with fresh indexes', async () => {
+  says.fetch = 'fails';
+  await expect(plan(AIDE)).rejects.toThrow('apt could not fetch what the fixes install: E: Failed to fetch it  404');
+  expect(commands.at(-1)).toMatch(/^apt-get -q update/);
+  expect(existsSync(join(dir, 'plan.json'))).toBe(false);
+});

@@ -1,0 +1,279 @@
+/** Which packages an order's fixes move here, and the files for there and back, all on this host before anything is begun. */
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { type PackageFix, packageFixOf } from '../../../domain/baseline/package-fix.js';
+import { type LocalLimits, neverTouchPattern } from '../../limits/limits.js';
+import { spaceObjection } from '../../system/mounts.js';
+import { type Run, tail } from '../../system/run.js';
+import { aptFetch, aptFetchInstalled, aptRemove, aptResolve, aptUpdate, workFolders } from '../apt/commands.js';
+import { parseSimulation, type SimulatedInstall } from '../apt/parse.js';
+import type { PackageChange, Provider, Transaction } from '../provider.js';
+
+export interface PackageDeps {
+  readonly run: Run;
+  /** The host's package manager. */
+  readonly apt: Provider;
+  readonly limits: () => LocalLimits;
+}
+
+export interface PlannedInstall extends PackageChange {
+  /** Its configuration was there already, from an earlier time, and stays. */
+  readonly leftovers: boolean;
+}
+
+export interface PlannedRemoval {
+  readonly name: string;
+  readonly arch: string;
+  readonly version: string;
+  /** The package's own file, to install it again. */
+  readonly file: string;
+  /** It came as a dependency of others. */
+  readonly automatic: boolean;
+}
+
+export interface PackagePlan {
+  /** Names the fixes ask for; the rest of `installs` are their dependencies. */
+  readonly asked: readonly string[];
+  readonly installs: readonly PlannedInstall[];
+  readonly removals: readonly PlannedRemoval[];
+}
+
+export type Planned =
+  | { readonly ok: true; readonly plan: PackagePlan }
+  | { readonly ok: false; readonly reason: string };
+
+const FETCH_TIMEOUT_MS = 30 * 60_000;
+const no = (reason: string): Planned => ({ ok: false, reason });
+
+/** The fixes of a transaction that move packages and do nothing else, by the script that would be run. */
+export const packageFixesOf = (changes: readonly PackageChange[]): PackageFix[] =>
+  changes.flatMap((change) => packageFixOf(readFileSync(change.file, 'utf8')) ?? []);
+
+/**
+ * Decides, and fetches what is missing. @param tx the packages' own transaction, still without changes
+ * @throws Error when something could not be fetched: perhaps it can be, later
+ */
+export async function planPackages(
+  deps: PackageDeps,
+  args: { readonly tx: Transaction; readonly fixes: readonly PackageFix[]; readonly bytesPerSecond: number | null },
+): Promise<Planned> {
+  const { installs, removals, both } = await due(deps, args.fixes);
+  if (both !== undefined) return no(`one rule wants ${both} installed, another one wants it removed`);
+  const complaints = installs.length + removals.length === 0 ? '' : await deps.apt.audit();
+  if (complaints !== '') return no(`the package database has complaints of its own: ${complaints.slice(0, 500)}`);
+  const resolved = await resolveInstalls(deps, installs);
+  if (!resolved.ok) return no(resolved.reason);
+  const objection =
+    (await removalObjection(deps, args.tx, removals)) ??
+    touchObjection(deps.limits(), [...resolved.installs.map(({ name }) => name), ...removals]);
+  if (objection !== null) return no(objection);
+  const { archives, lists } = workFolders(args.tx);
+  for (const dir of [archives, lists]) mkdirSync(join(dir, 'partial'), { recursive: true, mode: 0o755 });
+  const fetched = await fetchInstalls(deps, { ...args, installs: resolved.installs });
+  if (!fetched.ok) return no(fetched.reason);
+  const kept: PlannedRemoval[] = [];
+  for (const name of removals) {
+    const removal = await keepRemoved(deps, { ...args, name });
+    if (!removal.ok) return no(removal.reason);
+    kept.push(removal.removal);
+  }
+  return { ok: true, plan: { asked: installs, installs: fetched.installs, removals: kept } };
+}
+
+/** What of it is still to be done here. */
+async function due(deps: PackageDeps, fixes: readonly PackageFix[]) {
+  const names = fixes.flatMap(({ name, onlyIf }) => [name, ...(onlyIf?.kind === 'installed' ? [onlyIf.name] : [])]);
+  const installed = await deps.apt.installed(names.map((name) => ({ name, arch: 'all' })));
+  const has = (name: string) => installed.has(`${name}:all`);
+  const applies = ({ onlyIf }: PackageFix) =>
+    onlyIf === null ||
+    (onlyIf.kind === 'installed' ? has(onlyIf.name) : !onlyIf.paths.some((path) => existsSync(path)));
+  const asked = fixes.filter(applies);
+  const of = (action: PackageFix['action'], there: boolean) =>
+    [
+      ...new Set(asked.filter((fix) => fix.action === action && has(fix.name) === there).map(({ name }) => name)),
+    ].sort();
+  const both = asked.find((fix) => asked.some((other) => other.name === fix.name && other.action !== fix.action))?.name;
+  return { installs: of('install', false), removals: of('remove', true), both };
+}
+
+type Resolved =
+  | { readonly ok: true; readonly installs: readonly SimulatedInstall[] }
+  | { readonly ok: false; readonly reason: string };
+
+async function resolveInstalls(deps: PackageDeps, names: readonly string[]): Promise<Resolved> {
+  if (names.length === 0) return { ok: true, installs: [] };
+  const result = await deps.run(aptResolve(names), { timeoutMs: FETCH_TIMEOUT_MS });
+  if (result.code !== 0)
+    return { ok: false, reason: `can not install ${names.join(', ')}: ${aptWords(result.stderr || result.stdout)}` };
+  const { installs, removes } = parseSimulation(result.stdout);
+  const missing = names.find((name) => !installs.some((install) => install.name === name));
+  if (missing !== undefined) return { ok: false, reason: `apt would not install ${missing} itself` };
+  const moved = installs.filter(({ from }) => from !== null);
+  if (removes.length > 0 || moved.length > 0) {
+    const words = [
+      ...removes.map((name) => `remove ${name}`),
+      ...moved.map(({ name, from, to }) => `move ${name} from ${from} to ${to}`),
+    ];
+    return {
+      ok: false,
+      reason: `installing ${names.join(', ')} would also ${words.slice(0, 5).join(', ')}: a patch cycle may do that, a remediation does not`,
+    };
+  }
+  return { ok: true, installs };
+}
+
+/** Only exactly the named packages, which nothing depends on, and never what the system can't be without. */
+async function removalObjection(deps: PackageDeps, tx: Transaction, names: readonly string[]): Promise<string | null> {
+  if (names.length === 0) return null;
+  const now = await deps.apt.installed(names.map((name) => ({ name, arch: 'all' })));
+  const held = names.find((name) => now.get(`${name}:all`)?.held === true);
+  if (held !== undefined) return `${held} is held on this endpoint`;
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
+  const format = '${Package} ${Essential} ${Protected}\\n';
+  const marks = await deps.run(['dpkg-query', '-W', '-f', format, ...names]);
+  if (marks.code !== 0) return `can not look at ${names.join(', ')}: ${tail(marks.stderr, 200)}`;
+  const vital = marks.stdout.split('\n').find((line) => / yes\b/.test(line));
+  if (vital !== undefined) return `${vital.split(' ')[0]} is essential: it is never removed`;
+  mkdirSync(join(workFolders(tx).lists, 'partial'), { recursive: true, mode: 0o755 });
+  const simulated = await deps.run(aptRemove({ tx, names, simulate: true }), { timeoutMs: FETCH_TIMEOUT_MS });
+  if (simulated.code !== 0)
+    return `can not remove ${names.join(', ')}: ${aptWords(simulated.stderr || simulated.stdout)}`;
+  const { installs, removes } = parseSimulation(simulated.stdout);
+  const others = removes.filter((name) => !names.includes(name));
+  if (others.length > 0)
+    return `removing ${names.join(', ')} would also remove ${others.slice(0, 8).join(', ')}, which depend on it`;
+  if (installs.length > 0) return `removing ${names.join(', ')} would also install ${installs[0]?.name}`;
+  const left = names.find((name) => !removes.includes(name));
+  return left === undefined ? null : `apt would not remove ${left}`;
+}
+
+function touchObjection(limits: LocalLimits, names: readonly string[]): string | null {
+  for (const name of names) {
+    const pattern = neverTouchPattern(limits, name);
+    if (pattern !== null) return `${name} is never to be touched (${pattern})`;
+  }
+  return null;
+}
+
+type Fetched =
+  | { readonly ok: true; readonly installs: readonly PlannedInstall[] }
+  | { readonly ok: false; readonly reason: string };
+
+async function fetchInstalls(
+  deps: PackageDeps,
+  args: {
+    readonly tx: Transaction;
+    readonly installs: readonly SimulatedInstall[];
+    readonly bytesPerSecond: number | null;
+  },
+): Promise<Fetched> {
+  if (args.installs.length === 0) return { ok: true, installs: [] };
+  const specs = args.installs.map(({ name, to }) => `${name}=${to}`);
+  takeEarlier(args.tx, 'archives');
+  await fetchOr(deps, aptFetch({ ...args, specs }), {});
+  const { archives } = workFolders(args.tx);
+  const files = new Map<string, PlannedInstall>();
+  for (const name of readdirSync(archives).filter((entry) => entry.endsWith('.deb'))) {
+    const file = join(archives, name);
+    const fields = await fieldsOf(deps.run, file);
+    if (fields !== null)
+      files.set(`${fields.name}=${fields.version}`, {
+        ...fields,
+        from: null,
+        to: fields.version,
+        file,
+        previousFile: null,
+        leftovers: await hasLeftovers(deps.run, fields.name),
+      });
+  }
+  const missing = specs.find((spec) => !files.has(spec));
+  if (missing !== undefined) return { ok: false, reason: `apt did not fetch ${missing}` };
+  const installs = specs.flatMap((spec) => files.get(spec) ?? []);
+  const room = spaceObjection((await deps.apt.footprint?.({ ...args.tx, changes: installs }, 'forward')) ?? []);
+  return room === null ? { ok: true, installs } : { ok: false, reason: room };
+}
+
+async function keepRemoved(
+  deps: PackageDeps,
+  args: { readonly tx: Transaction; readonly name: string; readonly bytesPerSecond: number | null },
+): Promise<{ readonly ok: true; readonly removal: PlannedRemoval } | { readonly ok: false; readonly reason: string }> {
+  const { tx, name } = args;
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
+  const shown = await deps.run(['dpkg-query', '-W', '-f', '${Version} ${Architecture}\\n', name]);
+  const [version, arch] = shown.stdout.split('\n')[0]?.split(' ') ?? [];
+  if (shown.code !== 0 || version === undefined || arch === undefined || arch === '')
+    return { ok: false, reason: `can not tell which ${name} is installed` };
+  const dir = join(tx.dir, `kept-${name}`);
+  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  takeEarlier(tx, `kept-${name}`);
+  let file = await keptFile(deps.run, { dir, name, version });
+  file ??= await deps.apt.findOldFile({ name, arch, version }, dir);
+  if (file === null) {
+    const spec = `${name}:${arch}=${version}`.replace(':all=', '=');
+    await deps.run(aptFetchInstalled({ ...args, spec }), { cwd: dir, timeoutMs: FETCH_TIMEOUT_MS });
+    file = await keptFile(deps.run, { dir, name, version });
+    if (file === null) {
+      return {
+        ok: false,
+        reason: `${name} ${version} could not be put back: neither apt's cache nor the configured repositories have its file`,
+      };
+    }
+  }
+  const automatic = (await deps.run(['apt-mark', 'showauto', name])).stdout.trim() !== '';
+  return { ok: true, removal: { name, arch, version, file, automatic } };
+}
+
+async function keptFile(
+  run: Run,
+  args: { readonly dir: string; readonly name: string; readonly version: string },
+): Promise<string | null> {
+  for (const entry of readdirSync(args.dir).filter((one) => one.endsWith('.deb'))) {
+    const fields = await fieldsOf(run, join(args.dir, entry));
+    if (fields?.name === args.name && fields.version === args.version) return join(args.dir, entry);
+  }
+  return null;
+}
+
+/** What an earlier order fetched for the same (one that only stages) is not fetched again, and not in other hours than those for staging. */
+function takeEarlier(tx: Transaction, folder: string): void {
+  const orders = dirname(dirname(tx.dir));
+  const into = join(tx.dir, folder);
+  for (const order of readdirSync(orders)) {
+    const from = join(orders, order, basename(tx.dir), folder);
+    if (from === into || !existsSync(from)) continue;
+    for (const name of readdirSync(from).filter((one) => one.endsWith('.deb')))
+      if (!existsSync(join(into, name))) linkSync(join(from, name), join(into, name));
+  }
+}
+
+/** @throws Error when apt can't fetch it; the indexes have been fetched anew then, for the next try */
+async function fetchOr(deps: PackageDeps, argv: readonly string[], options: { readonly cwd?: string }): Promise<void> {
+  const result = await deps.run(argv, { ...options, timeoutMs: FETCH_TIMEOUT_MS });
+  if (result.code === 0) return;
+  await deps.run(aptUpdate(), { timeoutMs: FETCH_TIMEOUT_MS });
+  throw new Error(`apt could not fetch what the fixes install: ${aptWords(result.stderr || result.stdout)}`);
+}
+
+async function fieldsOf(
+  run: Run,
+  file: string,
+): Promise<{ name: string; version: string; arch: string; source: string } | null> {
+  const shown = await run(['dpkg-deb', '-f', file, 'Package', 'Version', 'Architecture', 'Source']);
+  const field = (name: string) => new RegExp(`^${name}: (\\S+)`, 'm').exec(shown.stdout)?.[1];
+  const [name, version, arch] = [field('Package'), field('Version'), field('Architecture')];
+  if (shown.code !== 0 || name === undefined || version === undefined || arch === undefined) return null;
+  return { name, version, arch, source: field('Source') ?? name };
+}
+
+async function hasLeftovers(run: Run, name: string): Promise<boolean> {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
+  const shown = await run(['dpkg-query', '-W', '-f', '${db:Status-Status}\\n', name]);
+  return shown.code === 0 && shown.stdout.includes('config-files');
+}
+
+/** apt's errors without its talk. */
+function aptWords(text: string): string {
+  const errors = text.split('\n').filter((line) => /^(?:E|Err|Failed)/.test(line));
+  return tail((errors.length > 0 ? errors : text.split('\n')).join(' '), 400);
+}
