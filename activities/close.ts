@@ -36,7 +36,7 @@ export async function closeChange(
     const counts = outcomeCounts(ends, proof);
     const outcome = decideOutcome(args.outcome, counts);
     await db.recordOutcomes(client, { changeId, now });
-    await db.noteWork(client, unprovenWork(changeId, proof));
+    await db.noteWork(client, { works: unprovenWork(changeId, proof), now });
     const summary = {
       outcome,
       reason: args.reason,

@@ -3,6 +3,7 @@ export { loadAgentGroups, loadAgentReleases } from './agents/releases.js';
 export { appendAudit } from './audit/append.js';
 export { loadFixes } from './baseline/pending-content.js';
 export * from './baseline/remediation.js';
+export { askForAssessments, loadPlannedRuleWork, loadUnmeasuredClaims } from './baseline/rule-work.js';
 export * from './catalogue/content.js';
 export * from './catalogue/fixes.js';
 export * from './catalogue/lookup.js';

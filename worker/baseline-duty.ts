@@ -7,15 +7,15 @@ import { listAssignments } from '../db/baseline/assignments.js';
 import { takeDueEnforcements } from '../db/baseline/enforcement.js';
 import { markStored, nextPendingFile } from '../db/baseline/pending-content.js';
 import { expireScans, orderDueScans, orderHandOvers, orderProofs } from '../db/baseline/scan-orders.js';
-import { isAnyWanted, replaceTargets } from '../db/baseline/targets.js';
+import { replaceTargets } from '../db/baseline/targets.js';
 import { recordStored } from '../db/catalogue/content.js';
 import { createChange } from '../db/change/create.js';
 import { loadSelectables } from '../db/endpoints/selectable.js';
 import type { OrderSigner } from '../db/orders/types.js';
 import { loadGroups, loadPolicies } from '../db/policy/load.js';
 import { inTransaction } from '../db/pool.js';
-import { resolveAssignments } from '../domain/baseline/assignment.js';
-import { enforcementSpec } from '../domain/baseline/enforcement.js';
+import { type Held, resolveAssignments } from '../domain/baseline/assignment.js';
+import { enforcementActor, enforcementSpec } from '../domain/baseline/enforcement.js';
 import { DEFAULT_REVISIT_MINUTES, revisitMinutes } from '../domain/baseline/revisit.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
 import { changeWorkflowId } from '../workflows/ids.js';
@@ -24,8 +24,8 @@ import type { Duty } from './loops.js';
 /** A data stream has at most 128 MB (api/baselines/import.ts); one that claims to unpack to more is not one of ours. */
 const LARGEST = 128 * 1024 * 1024;
 const RESOLVE_EVERY_MS = 20 * SECOND;
-/** Who is due by the calendar or after a change; who was asked for waits no longer than a second. */
-const LOOK_EVERY_MS = 5 * SECOND;
+/** It goes over all endpoints: with so many that it takes long, it is done so much more rarely. */
+const RESOLVE_SHARE = 1 / 50;
 
 export function baselineDuties(deps: {
   readonly pool: Pool;
@@ -35,7 +35,7 @@ export function baselineDuties(deps: {
 }): readonly Duty[] {
   const { pool, clock } = deps;
   let resolved = 0;
-  let looked = 0;
+  let pause = RESOLVE_EVERY_MS;
   let seen = '';
   return [
     {
@@ -63,7 +63,7 @@ export function baselineDuties(deps: {
           for (const due of await takeDueEnforcements(client, now)) {
             await createChange(client, {
               spec: enforcementSpec(due),
-              requestedBy: `baseline-assignment/${due.assignment}`,
+              requestedBy: enforcementActor(due.assignment),
               now,
               workflowId: changeWorkflowId,
             });
@@ -78,17 +78,16 @@ export function baselineDuties(deps: {
         const now = clock();
         // Resolved again when an assignment was edited, and in between because endpoints come, go and change labels.
         const edited = await newestEdit(pool);
-        if (edited !== seen || now - resolved >= RESOLVE_EVERY_MS) {
-          await resolveTargets(pool);
+        if (edited !== seen || now - resolved >= pause) {
+          await resolveTargets(pool, now);
           seen = edited;
           resolved = now;
+          pause = Math.max(RESOLVE_EVERY_MS, (clock() - now) / RESOLVE_SHARE);
         }
         return inTransaction(pool, async (client) => {
           if (now - resolved < SECOND) await expireScans(client, now);
           const proofs = await orderProofs(client, { signer: deps.signer, now });
-          const look = now - looked >= LOOK_EVERY_MS || (await isAnyWanted(client));
-          const scans = look && (await orderDueScans(client, { signer: deps.signer, now }));
-          if (look && !scans) looked = now;
+          const scans = await orderDueScans(client, { signer: deps.signer, now });
           const handOvers = await orderHandOvers(client, { signer: deps.signer, now });
           return proofs || scans || handOvers;
         });
@@ -105,7 +104,7 @@ async function newestEdit(pool: Pool): Promise<string> {
   return rows[0].edit;
 }
 
-async function resolveTargets(pool: Pool): Promise<void> {
+async function resolveTargets(pool: Pool, now: EpochMs): Promise<void> {
   const assignments = await listAssignments(pool);
   const [endpoints, groups, policies] =
     assignments.length === 0
@@ -117,9 +116,7 @@ async function resolveTargets(pool: Pool): Promise<void> {
     // One worker at a time: two would undo each other's rows.
     const { rows } = await client.query(`SELECT pg_try_advisory_xact_lock(hashtext('baseline targets')) AS mine`);
     if (rows[0].mine !== true) return;
-    await replaceTargets(
-      client,
-      held.map((one) => ({ ...one, everyMinutes: minutes.get(one.endpointId) ?? DEFAULT_REVISIT_MINUTES })),
-    );
+    const everyMinutes = ({ endpointId }: Held) => minutes.get(endpointId) ?? DEFAULT_REVISIT_MINUTES;
+    await replaceTargets(client, { targets: held.map((one) => ({ ...one, everyMinutes: everyMinutes(one) })), now });
   });
 }

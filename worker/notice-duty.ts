@@ -1,5 +1,6 @@
-/** Judges what agents noticed: opens incidents, tells people, tells others when nobody answers, asks for an expedited change. */
+/** Judges what agents noticed: opens incidents, notes work, tells people, tells others when nobody answers, asks for an expedited change. */
 import type { Pool, PoolClient } from 'pg';
+import { askForRecovered, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
 import {
   loadNoticeRules,
   noteExpedited,
@@ -14,8 +15,11 @@ import { loadSelectables } from '../db/endpoints/selectable.js';
 import { queueMail } from '../db/mail/outbox.js';
 import { loadGroups } from '../db/policy/load.js';
 import { inTransaction } from '../db/pool.js';
+import { noteWork, type Work } from '../db/tickets/work.js';
 import { loadExpeditePolicy } from '../db/zero-day/policy.js';
 import { type NamedNoticeRule, noticeRuleFor } from '../domain/baseline/notice-rule.js';
+import { isDrift } from '../domain/baseline/results.js';
+import { shortRuleId } from '../domain/baseline/rule-name.js';
 import { EXPEDITED_PRIORITY } from '../domain/change/spec.js';
 import { type EpochMs, MINUTE, SECOND } from '../domain/time.js';
 import { changeWorkflowId } from '../workflows/ids.js';
@@ -77,29 +81,82 @@ async function judgeAll(
     loadGroups(client),
   ]);
   const endpoints = new Map(found.map((endpoint) => [endpoint.id, endpoint]));
-  for (const notice of notices) {
+  const isRecovery = (notice: UnjudgedRow) => notice.kind === 'rule' && !isDrift(notice.detail.after);
+  const quiet = await loadQuietRules(client, { rules: rulesOf(notices), endpoints: found, groups, now });
+  const works: Work[] = [];
+  // Taken by id: what came first is judged first.
+  for (const notice of notices.toSorted((a, b) => a.id - b.id)) {
     const endpoint = endpoints.get(notice.endpointId);
-    const rule = endpoint === undefined ? null : noticeRuleFor({ notice, endpoint, rules, groups });
-    if (endpoint === undefined || rule === null || rule.respond === 'ignore') continue;
-    const summary = `${endpoint.name}: ${WORDS[notice.kind]} ${notice.name} (${notice.action}${detailOf(notice)})`;
-    const escalateAt = rule.escalate === undefined ? null : now + rule.escalate.afterMinutes * MINUTE;
-    const id = await openIncident(client, { notice, rule, summary, escalateAt, now });
-    if (id === null) continue;
-    if (rule.expedite && notice.action !== 'removed') {
-      const changeId = await expedite(client, { notice, rule, endpoint: endpoint.name, now });
-      await noteExpedited(client, { id, changeId });
-    }
-    if (rule.recipients !== undefined) {
-      const incident = { id, severity: rule.severity, summary };
-      await tell(client, {
-        key: `incident ${id}`,
-        to: rule.recipients,
-        incident,
-        text: summary,
-        publicUrl: args.publicUrl,
-      });
-    }
+    if (endpoint === undefined || notice.repeated || isRecovery(notice)) continue;
+    const rule = noticeRuleFor({ notice, endpoint, rules, groups });
+    if (rule?.respond === 'ignore') continue;
+    const incident = rule === null ? null : await respond(client, { ...args, notice, rule, endpoint: endpoint.name });
+    const work = workOf({ notice, rule, incident });
+    if (work !== null && !quiet.has(`${notice.endpointId}/${notice.name}`)) works.push(work);
   }
+  await noteWork(client, { works, now });
+  await askForRecovered(client, { rules: rulesOf(notices.filter(isRecovery)), now });
+}
+
+const rulesOf = (notices: readonly UnjudgedRow[]): RuleOn[] =>
+  notices.flatMap(({ kind, endpointId, name }) => (kind === 'rule' ? [{ endpointId, ruleId: name }] : []));
+
+/**
+ * What somebody must do about it: drift of a critical rule always, unless a change of ours explains it; anything else, and what is
+ * explained, where a notice rule says `ticket`. The one way from what is noticed to a work ticket.
+ */
+function workOf(args: {
+  readonly notice: UnjudgedRow;
+  readonly rule: NamedNoticeRule | null;
+  readonly incident: string | null;
+}): Work | null {
+  const { notice, rule, incident } = args;
+  const { endpointId, kind, name, action } = notice;
+  if (rule?.respond !== 'ticket' && (kind !== 'rule' || notice.explained)) return null;
+  const about = kind === 'rule' ? { rule: name } : { what: `${kind} ${name}` };
+  return {
+    kind: 'drift',
+    endpointId,
+    subject: kind === 'rule' ? name : `${kind} ${name}`,
+    changeId: null,
+    reason:
+      kind === 'rule'
+        ? `${shortRuleId(name)}${detailOf(notice)}`
+        : `${WORDS[kind]} ${name} (${action}${detailOf(notice)})`,
+    evidence: { ...about, noticed: notice.id, ...notice.detail, ...(incident === null ? {} : { incident }) },
+  };
+}
+
+/** Opens or counts the incident; of a new one people are told, and a remediation is requested where the rule wants it. @returns its id */
+async function respond(
+  client: PoolClient,
+  args: {
+    readonly notice: UnjudgedRow;
+    readonly rule: NamedNoticeRule;
+    readonly endpoint: string;
+    readonly now: EpochMs;
+    readonly publicUrl: string;
+  },
+): Promise<string> {
+  const { notice, rule, now } = args;
+  const summary = `${args.endpoint}: ${WORDS[notice.kind]} ${notice.name} (${notice.action}${detailOf(notice)})`;
+  const escalateAt = rule.escalate === undefined ? null : now + rule.escalate.afterMinutes * MINUTE;
+  const { id, fresh } = await openIncident(client, { notice, rule, summary, escalateAt, now });
+  if (!fresh) return id;
+  if (rule.expedite && notice.action !== 'removed') {
+    await noteExpedited(client, { id, changeId: await expedite(client, args) });
+  }
+  if (rule.recipients !== undefined) {
+    const incident = { id, severity: rule.severity, summary };
+    await tell(client, {
+      key: `incident ${id}`,
+      to: rule.recipients,
+      incident,
+      text: summary,
+      publicUrl: args.publicUrl,
+    });
+  }
+  return id;
 }
 
 const detailOf = ({ detail }: UnjudgedRow): string =>
@@ -120,7 +177,7 @@ async function expedite(
   return createChange(client, {
     spec: {
       kind: 'remediation',
-      name: `${notice.name.replace(/^xccdf_.*?_rule_/, '')} on ${args.endpoint}`,
+      name: `${shortRuleId(notice.name)} on ${args.endpoint}`.slice(0, 200),
       reason: `critical drift, by notice rule ${args.rule.ruleName}`,
       scope: { ids: [notice.endpointId] },
       rings: document.rings,

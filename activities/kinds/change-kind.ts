@@ -7,6 +7,7 @@
 import type { Claim, Finding } from '../../db/plan/proof.js';
 import type { Queryable } from '../../db/pool.js';
 import type * as StageDb from '../../db/stages.js';
+import type { Judgeable } from '../../db/tickets/work.js';
 import type { KindPlan, KindWork, UpdateFacts } from '../../domain/change/kind-plan.js';
 import type { PackageUpdate } from '../../domain/content/index.js';
 import type { Parsed } from '../../domain/schedule/model.js';
@@ -39,6 +40,20 @@ export interface KindEvidence<P> {
   prove(context: KindContext<P>, endpointIds: readonly string[]): Promise<void>;
   /** What the proof says, for `judge`. */
   findings(context: KindContext<P>): Promise<Finding[]>;
+  /** How work for people that came out of changes of this kind is settled. */
+  readonly work: WorkEvidence;
+}
+
+export type WorkContext = Pick<KindContext<unknown>, 'db' | 'client' | 'now'>;
+
+/** Evidence for open work, over all changes of a kind at once. */
+export interface WorkEvidence {
+  /** Asks for what claims wait for and is not on its way. Called every few seconds. */
+  ask(context: WorkContext): Promise<void>;
+  /** Work that there is evidence about which is newer than the work and the claim, and has not judged it yet. */
+  judgeable(context: WorkContext, limit: number): Promise<readonly Judgeable[]>;
+  /** Claims that no evidence will ever come for. */
+  unprovable(context: WorkContext): Promise<readonly string[]>;
 }
 
 export interface ChangeKind<P = unknown> {
@@ -66,6 +81,8 @@ export interface ChangeKind<P = unknown> {
   ): Promise<void>;
   /** Whether what a fresh scan found proves the update; null when it does, else why not. */
   judge(update: Pick<PackageUpdate, 'name' | 'arch' | 'to'>, installed: string | null): string | null;
+  /** The same of an update that is to be gone again. Left out: what was there before must be there. */
+  judgeBack?(update: Pick<PackageUpdate, 'name' | 'arch' | 'from'>, installed: string | null): string | null;
 }
 
 /** Kinds by name; the composition root fills it. */

@@ -10,6 +10,8 @@ import { loadChecklistRules } from '../../db/baseline/checklists.js';
 import { compareTrial } from '../../db/baseline/trial.js';
 import { findVersion } from '../../db/baseline/versions.js';
 import { inTransaction } from '../../db/pool.js';
+import { enforcementSpec } from '../../domain/baseline/enforcement.js';
+import { checkSpec } from '../changes/check-spec.js';
 import type { ApiDeps } from '../deps.js';
 import { requireGroups } from '../groups/check-selector.js';
 import { nameParams, pageSchema } from '../http/paging.js';
@@ -20,7 +22,8 @@ import { assignmentBody, assignmentReply, trialReply } from './schema.js';
 
 const shown = ({ id: _, checklistId: _checklist, ...row }: AssignmentRow) => row;
 
-export function assignmentRoutes({ pool }: ApiDeps): Route[] {
+export function assignmentRoutes(deps: ApiDeps): Route[] {
+  const { pool } = deps;
   return [
     route({
       method: 'get',
@@ -74,6 +77,14 @@ export function assignmentRoutes({ pool }: ApiDeps): Route[] {
           );
         await requireGroups(pool, body.appliesTo, 'appliesTo');
         if (body.trial !== undefined) await requireGroups(pool, body.trial.appliesTo, 'trial.appliesTo');
+        if (body.enforcement !== undefined) {
+          const made = enforcementSpec({
+            assignment: params.name,
+            scope: body.appliesTo,
+            enforcement: body.enforcement,
+          });
+          await checkSpec(deps, made, 'enforcement.');
+        }
         const checklist = await makeChecklist(pool, { ...body, version, by: person.actor });
         const known = new Set(
           (await loadChecklistRules(pool, [checklist.id])).get(checklist.id)?.map((rule) => rule.ruleId),

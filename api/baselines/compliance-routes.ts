@@ -8,8 +8,8 @@ import {
   listEndpointRules,
   tallyRules,
 } from '../../db/baseline/compliance.js';
+import { markFalsePositive, unmarkFalsePositive } from '../../db/baseline/false-positives.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
-import { markFalsePositive } from '../../db/baseline/trial.js';
 import { inTransaction } from '../../db/pool.js';
 import { readEndpoint } from '../../db/read/endpoints.js';
 import { RULE_RESULTS } from '../../domain/baseline/results.js';
@@ -19,7 +19,15 @@ import { conflict, invalidField, notFound, unavailable } from '../http/problem.j
 import { type Route, route } from '../http/route.js';
 import { falsePositiveBody } from './schema.js';
 
-const counts = { pass: z.int(), fail: z.int(), error: z.int(), notApplicable: z.int(), notChecked: z.int() };
+const counts = {
+  pass: z.int(),
+  fail: z.int(),
+  error: z.int(),
+  /** Findings that people say are wrong: in neither of the two before. */
+  falsePositives: z.int(),
+  notApplicable: z.int(),
+  notChecked: z.int(),
+};
 const of = { checklist: z.string(), baseline: z.string(), version: z.int(), profile: z.string() };
 const rule = { id: z.string(), name: z.string(), title: z.string(), severity: z.string() };
 const checklistName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{1,127}$/, 'must be the name of a checklist');
@@ -35,7 +43,12 @@ const assessment = z.object({
   wanted: z.boolean(),
   ...counts,
 });
-const endpointRule = z.object({ ...rule, result: z.enum(RULE_RESULTS), since: z.iso.datetime() });
+const endpointRule = z.object({
+  ...rule,
+  result: z.enum(RULE_RESULTS),
+  since: z.iso.datetime(),
+  falsePositive: z.object({ reason: z.string(), by: z.string(), at: z.iso.datetime() }).nullable(),
+});
 const fleet = z.object({
   ...of,
   endpoints: z.int(),
@@ -142,7 +155,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
     route({
       method: 'put',
       path: '/v1/endpoints/:id/assessments/:checklist/false-positives',
-      summary: 'Say that a finding is wrong here; it still counts as it is, and is shown where a trial is compared',
+      summary: 'Say that a finding is wrong here: it is shown as such, counts nowhere, and nothing puts it right',
       permission: 'baseline.edit',
       params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
       body: falsePositiveBody,
@@ -163,6 +176,26 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       },
     }),
     route({
+      method: 'delete',
+      path: '/v1/endpoints/:id/assessments/:checklist/false-positives/:rule',
+      summary: 'Take back that a finding is wrong; `rule` is its id',
+      permission: 'baseline.edit',
+      params: z.strictObject({ id: z.uuid(), checklist: checklistName, rule: z.string().min(1).max(300) }),
+      responses: { 204: { description: 'It counts again' } },
+      handler: async ({ params, person }) => {
+        const { id: checklistId } = await checklist(params.checklist);
+        await inTransaction(pool, async (client) => {
+          if (!(await unmarkFalsePositive(client, { endpointId: params.id, checklistId, ruleId: params.rule })))
+            throw notFound('false positive');
+          const detail = { rule: params.rule, checklist: params.checklist };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'rule.unmarkedFalsePositive', subject: `endpoint/${params.id}`, detail },
+          ]);
+        });
+        return { status: 204 };
+      },
+    }),
+    route({
       method: 'post',
       path: '/v1/endpoints/:id/assess',
       summary: 'Measure an endpoint now by everything that holds for it',
@@ -177,7 +210,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ params, person, now }) => {
         if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
         const checklists = await inTransaction(pool, async (client) => {
-          const wanted = await wantAssessment(client, { endpointIds: [params.id], by: person.actor, now });
+          const wanted = await wantAssessment(client, { endpointId: params.id, by: person.actor, now });
           if (wanted === 0) throw conflict('no baseline is assigned to this endpoint');
           const subject = `endpoint/${params.id}`;
           await appendAudit(client, [

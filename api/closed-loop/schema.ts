@@ -4,7 +4,9 @@ import { paging } from '../http/paging.js';
 
 const time = z.iso.datetime({ offset: true }).nullable();
 const verdict = z.object({ answer: z.enum(['yes', 'no', 'notYet']), why: z.string() });
-const scan = z.object({ id: z.uuid(), at: z.iso.datetime({ offset: true }) }).nullable();
+/** An inventory of packages, or an assessment of rules: then the id is that of its scan order. */
+const scanOf = z.enum(['packages', 'rules']);
+const scan = z.object({ id: z.uuid(), at: z.iso.datetime({ offset: true }), of: scanOf }).nullable();
 
 export const loopQuery = z.strictObject({
   ...paging,
@@ -78,6 +80,7 @@ export const confirmationReply = z.object({
   settledAt: time,
   windowKept: z.boolean().nullable(),
   scanId: z.uuid().nullable(),
+  scanOf: scanOf.nullable(),
   scannedAt: time,
   proven: z.boolean().nullable(),
 });

@@ -2,8 +2,14 @@
 import { type ResultCounts, type RuleResult, resultOf } from '../../domain/baseline/results.js';
 import type { Queryable } from '../pool.js';
 import { loadChecklistRules } from './checklists.js';
+import { WRONG } from './false-positives.js';
 
-export interface EndpointAssessment extends ResultCounts {
+/** Findings marked as wrong count as neither failing nor error. */
+export interface Counts extends ResultCounts {
+  readonly falsePositives: number;
+}
+
+export interface EndpointAssessment extends Counts {
   readonly checklist: string;
   readonly baseline: string;
   readonly version: number;
@@ -24,7 +30,8 @@ export async function listEndpointAssessments(db: Queryable, endpointId: string)
     `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, a.name AS assignment, t.mode,
             m.assessed_at AS "assessedAt", m.problem, m.problem_at AS "problemAt",
             coalesce(t.wanted_at IS NOT NULL OR t.order_id IS NOT NULL, false) AS wanted, coalesce(m.passed, 0) AS pass,
-            coalesce(m.failed, 0) AS fail, coalesce(m.errors, 0) AS error, coalesce(m.not_applicable, 0) AS "notApplicable",
+            coalesce(m.failed, 0) - coalesce(w.failed, 0) AS fail, coalesce(m.errors, 0) - coalesce(w.errors, 0) AS error,
+            coalesce(w.failed + w.errors, 0) AS "falsePositives", coalesce(m.not_applicable, 0) AS "notApplicable",
             coalesce(m.not_checked, 0) AS "notChecked"
        FROM (SELECT endpoint_id, checklist_id FROM assessment_target WHERE endpoint_id = $1
               UNION SELECT endpoint_id, checklist_id FROM assessment WHERE endpoint_id = $1) k
@@ -32,6 +39,7 @@ export async function listEndpointAssessments(db: Queryable, endpointId: string)
        LEFT JOIN assessment_target t ON t.endpoint_id = $1 AND t.checklist_id = k.checklist_id
        LEFT JOIN baseline_assignment a ON a.id = t.assignment_id
        LEFT JOIN assessment m ON m.endpoint_id = $1 AND m.checklist_id = k.checklist_id
+       LEFT JOIN ${WRONG} w ON w.endpoint_id = $1 AND w.checklist_id = k.checklist_id
       ORDER BY a.precedence DESC NULLS LAST, c.name`,
     [endpointId],
   );
@@ -45,6 +53,8 @@ export interface EndpointRule {
   readonly severity: string;
   readonly result: RuleResult;
   readonly since: Date;
+  /** Why the finding is wrong here, and who says so; null: nobody does. */
+  readonly falsePositive: { readonly reason: string; readonly by: string; readonly at: Date } | null;
 }
 
 /** Each rule's result and since when it has it; null when the endpoint was never measured by it. */
@@ -58,19 +68,34 @@ export async function listEndpointRules(
   );
   const [found] = rows;
   if (found === undefined) return null;
-  const [rules, since] = await Promise.all([
+  const [rules, since, wrong] = await Promise.all([
     loadChecklistRules(db, [args.checklistId]),
     db.query(
       `SELECT position, max(at) AS at FROM rule_change WHERE endpoint_id = $1 AND checklist_id = $2 GROUP BY position`,
       [args.endpointId, args.checklistId],
     ),
+    db.query(
+      'SELECT position, reason, marked_by AS by, marked_at AS at FROM false_positive WHERE endpoint_id = $1 AND checklist_id = $2',
+      [args.endpointId, args.checklistId],
+    ),
   ]);
+  const wrongOf = new Map(wrong.rows.map(({ position, ...mark }) => [position, mark]));
   const sinceOf = new Map(since.rows.map((row) => [row.position, row.at as Date]));
   return (rules.get(args.checklistId) ?? []).flatMap(({ position, ruleId: id, name, title, severity }) => {
     const result = resultOf(found.results[position] ?? '');
     return result === null
       ? []
-      : [{ id, name, title, severity, result, since: sinceOf.get(position) ?? found.first_at }];
+      : [
+          {
+            id,
+            name,
+            title,
+            severity,
+            result,
+            since: sinceOf.get(position) ?? found.first_at,
+            falsePositive: wrongOf.get(position) ?? null,
+          },
+        ];
   });
 }
 
@@ -83,7 +108,7 @@ export interface FleetCompliance {
   /** Endpoints on which no rule fails or ends in an error. */
   readonly compliant: number;
   readonly unanswered: number;
-  readonly results: ResultCounts;
+  readonly results: Counts;
 }
 
 /** Per checklist, over all endpoints it holds for. Rows hold their counts, so no results are read. */
@@ -91,12 +116,14 @@ export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]>
   const { rows } = await db.query(
     `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, n.*
        FROM (SELECT t.checklist_id, count(*)::int AS endpoints,
-                    count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = 0)::int AS compliant,
+                    count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = coalesce(w.failed + w.errors, 0))::int AS compliant,
                     count(*) FILTER (WHERE m.assessed_at IS NULL OR m.problem IS NOT NULL)::int AS unanswered,
-                    coalesce(sum(m.passed), 0)::int AS pass, coalesce(sum(m.failed), 0)::int AS fail, coalesce(sum(m.errors), 0)::int AS error,
+                    coalesce(sum(m.passed), 0)::int AS pass, coalesce(sum(m.failed - coalesce(w.failed, 0)), 0)::int AS fail,
+                    coalesce(sum(m.errors - coalesce(w.errors, 0)), 0)::int AS error, coalesce(sum(w.failed + w.errors), 0)::int AS wrong,
                     coalesce(sum(m.not_applicable), 0)::int AS not_applicable, coalesce(sum(m.not_checked), 0)::int AS not_checked
                FROM assessment_target t
-               LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id GROUP BY 1) n
+               LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
+               LEFT JOIN ${WRONG} w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id GROUP BY 1) n
        JOIN checklist c ON c.id = n.checklist_id JOIN baseline_version v ON v.id = c.version_id JOIN baseline b ON b.id = v.baseline_id
       ORDER BY c.name`,
   );
@@ -112,6 +139,7 @@ export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]>
       pass: row.pass,
       fail: row.fail,
       error: row.error,
+      falsePositives: row.wrong,
       notApplicable: row.not_applicable,
       notChecked: row.not_checked,
     },
@@ -128,14 +156,20 @@ export interface RuleTally {
   readonly error: number;
 }
 
-/** Per rule of a checklist, on how many endpoints it passes and fails. All results come as one text: 4 MB for 10,000 × 400. */
+/** Per rule of a checklist, on how many endpoints it passes and fails; findings marked as wrong don't count. All results come as one text: 4 MB for 10,000 × 400. */
 export async function tallyRules(db: Queryable, checklistId: number): Promise<RuleTally[]> {
-  const [rules, { rows }] = await Promise.all([
+  const [rules, { rows }, wrong] = await Promise.all([
     loadChecklistRules(db, [checklistId]),
     db.query<{ all: string | null }>(
       `SELECT string_agg(m.results, '') AS "all" FROM assessment_target t
          JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
         WHERE t.checklist_id = $1 AND m.results <> ''`,
+      [checklistId],
+    ),
+    db.query<{ position: number; code: string; n: number }>(
+      `SELECT f.position, substr(m.results, f.position + 1, 1) AS code, count(*)::int AS n FROM false_positive f
+         JOIN assessment m USING (endpoint_id, checklist_id) JOIN assessment_target t USING (endpoint_id, checklist_id)
+        WHERE f.checklist_id = $1 GROUP BY 1, 2`,
       [checklistId],
     ),
   ]);
@@ -148,6 +182,10 @@ export async function tallyRules(db: Queryable, checklistId: number): Promise<Ru
     if (code === 0x70 || code === 0x78) counts.p[position] = (counts.p[position] ?? 0) + 1;
     else if (code === 0x66) counts.f[position] = (counts.f[position] ?? 0) + 1;
     else if (code === 0x65 || code === 0x75) counts.e[position] = (counts.e[position] ?? 0) + 1;
+  }
+  for (const { position, code, n } of wrong.rows) {
+    if (code === 'f') counts.f[position] = (counts.f[position] ?? 0) - n;
+    else if (code === 'e' || code === 'u') counts.e[position] = (counts.e[position] ?? 0) - n;
   }
   return list.map(({ position, ruleId: id, name, title, severity }) => ({
     id,

@@ -1,8 +1,13 @@
 /** Which enforced baselines are due a change of their own. */
 import type { PoolClient } from 'pg';
-import { type Enforcement, enforcementName, enforcementSchema } from '../../domain/baseline/enforcement.js';
+import { type Enforcement, enforcementActor, enforcementSchema } from '../../domain/baseline/enforcement.js';
+import { namesOfRule } from '../../domain/baseline/rule-name.js';
+import { exceptionForRule, exceptionsByEndpoint } from '../../domain/exception/exception.js';
 import type { Selector } from '../../domain/fleet/selector.js';
 import type { EpochMs } from '../../domain/time.js';
+import { loadSelectables } from '../endpoints/selectable.js';
+import { loadExceptions } from '../exceptions/exceptions.js';
+import { loadGroups } from '../policy/load.js';
 
 export interface DueEnforcement {
   readonly assignment: string;
@@ -11,29 +16,63 @@ export interface DueEnforcement {
 }
 
 /**
- * Assignments with a failing rule that has a fix on an endpoint where they are enforced, no change of theirs open, and none begun
- * within their pause. Their rows stay locked, so that two workers make one change.
+ * Assignments with a failing rule on an endpoint where they are enforced that a change would put right: it has a fix, is not excepted and
+ * not marked as wrong. And no change of theirs open, and none begun within their pause. Their rows stay locked, so that two workers make one change.
  */
 export async function takeDueEnforcements(client: PoolClient, now: EpochMs): Promise<DueEnforcement[]> {
-  const { rows } = await client.query<{ name: string; applies_to: Selector; enforcement: unknown }>(
-    `SELECT a.name, a.applies_to, a.enforcement FROM baseline_assignment a
-      WHERE a.enforcement IS NOT NULL
-        AND EXISTS (SELECT FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id)
-                      JOIN checklist_rule r ON r.checklist_id = t.checklist_id
-                     WHERE t.assignment_id = a.id AND t.mode = 'enforce' AND m.failed > 0 AND r.fix_sha256 IS NOT NULL
-                       AND substr(m.results, r.position + 1, 1) = 'f')
-      ORDER BY a.name FOR UPDATE OF a SKIP LOCKED`,
+  const { rows } = await client.query<{ id: string; name: string; applies_to: Selector; enforcement: unknown }>(
+    'SELECT id, name, applies_to, enforcement FROM baseline_assignment WHERE enforcement IS NOT NULL ORDER BY name FOR UPDATE SKIP LOCKED',
   );
   const due: DueEnforcement[] = [];
   for (const row of rows) {
     const read = enforcementSchema.safeParse(row.enforcement);
     if (!read.success) continue;
     const { rowCount } = await client.query(
-      `SELECT FROM change WHERE kind = 'remediation' AND name = $1
+      `SELECT FROM change WHERE requested_by = $1
           AND (closed_at IS NULL OR requested_at > to_timestamp(($2::float8 - $3::float8 * 60000) / 1000.0)) LIMIT 1`,
-      [enforcementName(row.name), now, read.data.everyMinutes],
+      [enforcementActor(row.name), now, read.data.everyMinutes],
     );
-    if (rowCount === 0) due.push({ assignment: row.name, scope: row.applies_to, enforcement: read.data });
+    if (rowCount === 0 && (await hasWork(client, row.id, now)))
+      due.push({ assignment: row.name, scope: row.applies_to, enforcement: read.data });
   }
   return due;
+}
+
+/** Whether something fails there that can be put right. */
+const FAILING = `FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id) JOIN checklist_rule r ON r.checklist_id = t.checklist_id
+  WHERE t.assignment_id = $1 AND t.mode = 'enforce' AND m.failed > 0 AND r.fix_sha256 IS NOT NULL AND substr(m.results, r.position + 1, 1) = 'f'
+    AND NOT EXISTS (SELECT FROM false_positive f
+                     WHERE f.checklist_id = t.checklist_id AND f.position = r.position AND f.endpoint_id = t.endpoint_id)`;
+
+async function hasWork(client: PoolClient, assignmentId: string, now: EpochMs): Promise<boolean> {
+  if (!(await mayHaveWork(client, assignmentId))) return false;
+  const exceptions = (await loadExceptions(client, now)).filter(({ target }) => 'rule' in target);
+  if (exceptions.length === 0) return (await client.query(`SELECT ${FAILING} LIMIT 1`, [assignmentId])).rowCount === 1;
+  const { rows } = await client.query<{ endpointId: string; rules: { ruleId: string; name: string }[] }>(
+    `SELECT t.endpoint_id AS "endpointId", jsonb_agg(jsonb_build_object('ruleId', r.rule_id, 'name', r.name)) AS rules ${FAILING} GROUP BY 1`,
+    [assignmentId],
+  );
+  const [endpoints, groups] = await Promise.all([
+    loadSelectables(client, { endpointIds: rows.map((row) => row.endpointId) }),
+    loadGroups(client),
+  ]);
+  const byEndpoint = exceptionsByEndpoint({ exceptions, endpoints, groups, now });
+  return rows.some(({ endpointId, rules }) =>
+    rules.some((rule) => exceptionForRule(namesOfRule(rule), byEndpoint.get(endpointId) ?? []) === null),
+  );
+}
+
+/** A cheap look first, for most rules that go on failing are ones without a fix: texts of results that are alike are read once. */
+async function mayHaveWork(client: PoolClient, assignmentId: string): Promise<boolean> {
+  const { rows } = await client.query<{ results: string }>(
+    `SELECT DISTINCT m.results FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id)
+      WHERE t.assignment_id = $1 AND t.mode = 'enforce' AND m.failed > 0 AND t.checklist_id = (SELECT checklist_id FROM baseline_assignment WHERE id = $1)`,
+    [assignmentId],
+  );
+  if (rows.length === 0) return false;
+  const fixable = await client.query<{ position: number }>(
+    'SELECT r.position FROM baseline_assignment a JOIN checklist_rule r USING (checklist_id) WHERE a.id = $1 AND r.fix_sha256 IS NOT NULL',
+    [assignmentId],
+  );
+  return rows.some(({ results }) => fixable.rows.some(({ position }) => results[position] === 'f'));
 }

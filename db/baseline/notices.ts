@@ -33,6 +33,8 @@ export interface UnjudgedRow {
   readonly name: string;
   readonly detail: Readonly<Record<string, unknown>>;
   readonly explained: boolean;
+  /** Of a rule that is open work: what was noticed of it before says the same. An agent and an assessment may both find it. */
+  readonly repeated: boolean;
 }
 
 /** Takes what no rule has looked at; done with when the caller's transaction commits. */
@@ -43,7 +45,11 @@ export async function takeUnjudged(
   const { rows } = await client.query(
     `UPDATE noticed SET judged_at = to_timestamp($2 / 1000.0) WHERE id IN (
        SELECT id FROM noticed WHERE judged_at IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
-     RETURNING id, endpoint_id AS "endpointId", kind, action, name, detail, change_id IS NOT NULL AS explained`,
+     RETURNING id, endpoint_id AS "endpointId", kind, action, name, detail, change_id IS NOT NULL AS explained,
+       coalesce(kind = 'rule' AND detail -> 'after' = (SELECT b.detail -> 'after' FROM noticed b
+          WHERE b.endpoint_id = noticed.endpoint_id AND b.kind = 'rule' AND b.name = noticed.name AND b.id < noticed.id
+          ORDER BY b.id DESC LIMIT 1) AND EXISTS (SELECT FROM work_item w WHERE w.endpoint_id = noticed.endpoint_id AND w.closed_at IS NULL
+                                                    AND w.evidence ->> 'rule' = noticed.name), false) AS repeated`,
     [args.limit, args.now],
   );
   return rows;
@@ -58,7 +64,7 @@ export async function loadNoticeRules(db: Queryable): Promise<NamedNoticeRule[]>
   });
 }
 
-/** Opens an incident, or counts one more for the open one of the same endpoint and subject. @returns its id when it is new */
+/** Opens an incident, or counts one more for the open one of the same endpoint and subject. */
 export async function openIncident(
   client: PoolClient,
   args: {
@@ -68,7 +74,7 @@ export async function openIncident(
     readonly escalateAt: EpochMs | null;
     readonly now: EpochMs;
   },
-): Promise<string | null> {
+): Promise<{ readonly id: string; readonly fresh: boolean }> {
   const { notice, rule } = args;
   const id = randomUUID();
   const { rows } = await client.query(
@@ -88,7 +94,7 @@ export async function openIncident(
       args.escalateAt,
     ],
   );
-  return rows[0].id === id ? id : null;
+  return { id: rows[0].id, fresh: rows[0].id === id };
 }
 
 export async function noteExpedited(

@@ -10,6 +10,8 @@ import { wakeEndpoints } from '../orders/rows.js';
 import type { Claim, Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
+import { WRONG } from './false-positives.js';
+import { askedAt } from './targets.js';
 
 /** Endpoints by what holds for them with the highest precedence among the assignments asked for, and what was found. */
 export async function loadRemediationGroups(
@@ -28,20 +30,26 @@ export async function loadRemediationGroups(
     results: string | null;
     problem: string | null;
     able: boolean;
+    falsePositives: Record<string, string> | null;
     movesPackages: boolean;
   }>(
-    `WITH held AS (
+    `WITH wrong AS (
+       SELECT f.endpoint_id, f.checklist_id, jsonb_object_agg(r.rule_id, 'by ' || f.marked_by || ': ' || f.reason) AS by_rule
+         FROM false_positive f JOIN checklist_rule r USING (checklist_id, position) GROUP BY 1, 2),
+     held AS (
        SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, t.mode, nullif(m.results, '') AS results, m.problem,
               coalesce(e.agent -> 'providers' ? $3, false) AS able, coalesce(e.agent -> 'providers' ? $4, false) AS moves,
-              row_number() OVER (PARTITION BY t.endpoint_id
-                ORDER BY (t.mode <> 'observe' AND m.failed > 0) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
+              w.by_rule AS wrong, row_number() OVER (PARTITION BY t.endpoint_id
+                ORDER BY (t.mode <> 'observe' AND m.failed > coalesce(n.failed, 0)) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
          JOIN endpoint e ON e.id = t.endpoint_id
          LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
+         LEFT JOIN wrong w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id
+         LEFT JOIN ${WRONG} n ON n.endpoint_id = t.endpoint_id AND n.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
      SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, mode, results, problem, able,
-            moves AS "movesPackages"
-       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, moves ORDER BY min(endpoint_id::text)`,
+            moves AS "movesPackages", wrong AS "falsePositives"
+       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, moves, wrong ORDER BY min(endpoint_id::text)`,
     [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
@@ -101,9 +109,12 @@ export async function refreshAssessments(
          LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)) AND e.agent -> 'providers' ? $6
           AND greatest(m.assessed_at, m.problem_at, '-infinity') < to_timestamp($3 / 1000.0)),
+     idle AS MATERIALIZED (
+       SELECT t.endpoint_id, t.checklist_id FROM old JOIN assessment_target t USING (endpoint_id, checklist_id)
+        WHERE t.wanted_at IS NULL AND t.order_id IS NULL ORDER BY 1, 2 FOR UPDATE OF t),
      asked AS (
-       UPDATE assessment_target t SET wanted_at = to_timestamp($4 / 1000.0), wanted_by = $5 FROM old
-        WHERE t.endpoint_id = old.endpoint_id AND t.checklist_id = old.checklist_id AND t.wanted_at IS NULL AND t.order_id IS NULL)
+       UPDATE assessment_target t SET ${askedAt('to_timestamp($4 / 1000.0)')}, wanted_by = $5 FROM idle
+        WHERE t.endpoint_id = idle.endpoint_id AND t.checklist_id = idle.checklist_id)
      SELECT DISTINCT endpoint_id FROM old`,
     [args.endpointIds, args.assignments, args.olderThan, args.now, args.by, OPENSCAP],
   );

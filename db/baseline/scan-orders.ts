@@ -7,10 +7,11 @@ import type { OrderDocument } from '../../protocol/messages.js';
 import { wakeEndpoints } from '../orders/rows.js';
 import type { OrderSigner } from '../orders/types.js';
 import { loadScopes } from './scopes.js';
-import { type DueTarget, takeDueTargets } from './targets.js';
+import { type DueTarget, noteOrdered, takeDueTargets, takeNews } from './targets.js';
 
 /** Endpoints scanned at once are bounded by how fast orders are let out: so many at a time. */
 const AT_ONCE = 200;
+const NEWS_AT_ONCE = 1_000;
 const VALID_MS = DAY;
 
 interface Wanted {
@@ -21,20 +22,16 @@ interface Wanted {
   readonly changeId: string | null;
 }
 
-/** Lets out what is due. @returns whether there may be more */
+/** Lets out what is due, by news of now. @returns whether there may be more */
 export async function orderDueScans(
   client: PoolClient,
   args: { readonly signer: OrderSigner; readonly now: EpochMs },
 ): Promise<boolean> {
+  const more = await takeNews(client, { now: args.now, limit: NEWS_AT_ONCE });
   const due = await takeDueTargets(client, { now: args.now, limit: AT_ONCE });
   const made = await letOut(client, { ...args, wanted: due.map((one) => ({ ...one, rules: [], changeId: null })) });
-  await client.query(
-    `UPDATE assessment_target t SET order_id = i.order_id, ordered_at = to_timestamp($4 / 1000.0)
-       FROM unnest($1::uuid[], $2::int[], $3::uuid[]) AS i (endpoint_id, checklist_id, order_id)
-      WHERE t.endpoint_id = i.endpoint_id AND t.checklist_id = i.checklist_id`,
-    [made.map((one) => one.endpointId), made.map((one) => one.checklistId), made.map((one) => one.orderId), args.now],
-  );
-  return made.length === AT_ONCE;
+  await noteOrdered(client, { orders: made, now: args.now });
+  return more || made.length === AT_ONCE;
 }
 
 /** Lets out the scans of single rules that changes ask for as proof. @returns whether there may be more */

@@ -1,9 +1,10 @@
 /** Takes in what an endpoint found: compact, in one transaction, and only what changed. */
 import type { Pool, PoolClient } from 'pg';
-import { codeOf, countResults, whyNoAnswer } from '../../domain/baseline/results.js';
+import { codeOf, countResults, isDrift, resultOf, whyNoAnswer } from '../../domain/baseline/results.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { AssessmentRequest } from '../../protocol/messages.js';
 import { inTransaction } from '../pool.js';
+import { noteAnswered } from './targets.js';
 
 export type Stored =
   | { readonly kind: 'stored'; readonly revision: number | null }
@@ -86,11 +87,7 @@ async function store(
   const results = codes.join('');
   const counts = countResults(results);
   const problem = request.problem ?? whyNoAnswer(counts);
-  await client.query(
-    `UPDATE assessment_target SET order_id = NULL, wanted_at = CASE WHEN wanted_at > ordered_at THEN wanted_at END
-      WHERE endpoint_id = $1 AND checklist_id = $2 AND order_id = $3`,
-    [endpointId, checklist.id, request.orderId],
-  );
+  await noteAnswered(client, { endpointId, checklistId: checklist.id, orderId: request.orderId, now });
   if (problem !== null) {
     await client.query(
       `UPDATE assessment SET problem = $3, problem_at = to_timestamp($4 / 1000.0) WHERE endpoint_id = $1 AND checklist_id = $2`,
@@ -102,7 +99,7 @@ async function store(
   const revision = before.results === results ? before.revision : before.revision + 1;
   await client.query(
     `UPDATE assessment SET results = $3, revision = $4, passed = $5, failed = $6, errors = $7, not_applicable = $8, not_checked = $9,
-            assessed_at = to_timestamp($10 / 1000.0), arf_sha256 = $11, arf_size = $12, problem = NULL, problem_at = NULL,
+            assessed_at = to_timestamp($10 / 1000.0), arf_sha256 = $11, arf_size = $12, problem = NULL, problem_at = NULL, order_id = $13,
             first_at = CASE WHEN results = '' THEN to_timestamp($10 / 1000.0) ELSE first_at END
       WHERE endpoint_id = $1 AND checklist_id = $2`,
     [
@@ -118,6 +115,7 @@ async function store(
       now,
       request.arf?.sha256 ?? null,
       request.arf?.size ?? null,
+      request.orderId,
     ],
   );
   if (changes.length > 0) await recordChanges(client, { ...args, since: before.assessed_at, changes });
@@ -140,25 +138,45 @@ function changesBetween(before: string, after: string): RuleChange[] {
   return changes;
 }
 
-/** Explained by the last change that worked on the endpoint since the assessment before; by nothing if there was none. */
+/**
+ * Explained by the last change that worked on the endpoint since the assessment before; by nothing if there was none. Drift of a
+ * critical rule is noticed by this as well, unless the agent has told it since then: not every drift leaves a trace where it looks.
+ */
 async function recordChanges(
   client: PoolClient,
   args: {
     readonly endpointId: string;
+    readonly request: AssessmentRequest;
     readonly checklist: Known;
     readonly since: Date | null;
     readonly changes: readonly RuleChange[];
     readonly now: EpochMs;
   },
 ): Promise<void> {
+  const changes = args.changes.map((one) => {
+    const [was, is] = [resultOf(one.before), resultOf(one.after)];
+    return { ...one, was, is, drift: isDrift(is) };
+  });
   await client.query(
-    `INSERT INTO rule_change (endpoint_id, checklist_id, position, before, after, at, change_id)
-     SELECT $1, $2, c.position, c.before, c.after, to_timestamp($4 / 1000.0),
-            (SELECT o.change_id FROM order_state o WHERE o.endpoint_id = $1 AND o.kind IN ('change', 'revert')
-                AND o.started_at IS NOT NULL AND coalesce(o.settled_at, 'infinity') > coalesce($5::timestamptz, '-infinity')
-              ORDER BY o.started_at DESC LIMIT 1)
-       FROM jsonb_to_recordset($3::jsonb) AS c (position smallint, before text, after text)`,
-    [args.endpointId, args.checklist.id, JSON.stringify(args.changes), args.now, args.since],
+    `WITH c AS MATERIALIZED (
+       SELECT * FROM jsonb_to_recordset($3::jsonb) AS c (position smallint, before text, after text, was text, "is" text, drift boolean)),
+     at_work AS MATERIALIZED (
+       SELECT o.change_id FROM order_state o WHERE o.endpoint_id = $1 AND o.kind IN ('change', 'revert')
+          AND o.started_at IS NOT NULL AND coalesce(o.settled_at, 'infinity') > coalesce($5::timestamptz, '-infinity')
+        ORDER BY o.started_at DESC LIMIT 1),
+     recorded AS (
+       INSERT INTO rule_change (endpoint_id, checklist_id, position, before, after, at, change_id)
+       SELECT $1, $2, c.position, c.before, c.after, to_timestamp($4 / 1000.0), (SELECT change_id FROM at_work) FROM c)
+     INSERT INTO noticed (endpoint_id, key, kind, action, name, detail, noticed_at, received_at, change_id)
+     SELECT $1, 'assessment/' || $6::text || '/' || c.position, 'rule', 'changed', r.rule_id, jsonb_build_object('before', c.was, 'after', c."is"),
+            to_timestamp($4 / 1000.0), to_timestamp($4 / 1000.0), (SELECT change_id FROM at_work)
+       FROM c JOIN checklist_rule r ON r.checklist_id = $2 AND r.position = c.position
+       JOIN assessment_target t ON t.endpoint_id = $1 AND t.checklist_id = $2
+       JOIN baseline_assignment a ON a.id = t.assignment_id AND r.rule_id = ANY (a.critical)
+      WHERE c.drift AND NOT EXISTS (SELECT FROM noticed n WHERE n.endpoint_id = $1 AND n.kind = 'rule' AND n.name = r.rule_id
+                                       AND n.detail ->> 'after' = c."is" AND n.received_at > coalesce($5::timestamptz, '-infinity'))
+     ON CONFLICT (endpoint_id, key) DO NOTHING`,
+    [args.endpointId, args.checklist.id, JSON.stringify(changes), args.now, args.since, args.request.orderId],
   );
 }
 

@@ -1,12 +1,11 @@
-/** A subset that is a step ahead, compared with the rest before it is widened; and findings that people say are wrong. */
-import type { PoolClient } from 'pg';
-import type { EpochMs } from '../../domain/time.js';
+/** A subset that is a step ahead, compared with the rest before it is widened. */
 import type { Queryable } from '../pool.js';
+import { WRONG } from './false-positives.js';
 
 export interface TrialSide {
   readonly endpoints: number;
   readonly compliant: number;
-  /** Failing rules over all of them. */
+  /** Failing rules over all of them, less those marked as wrong. */
   readonly failing: number;
   /** Orders of remediations, by how they ended. */
   readonly succeeded: number;
@@ -30,40 +29,20 @@ export async function compareTrial(
          JOIN change c ON c.id = o.change_id AND c.kind = 'remediation'
          JOIN update_set u ON u.digest = o.content_digest JOIN checklist k ON k.id = s.checklist_id AND k.name = u.items -> 0 ->> 'source'
         GROUP BY 1),
+     measured AS (
+       SELECT s.in_trial, (count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = coalesce(w.failed + w.errors, 0)))::int AS compliant,
+              sum(m.failed - coalesce(w.failed, 0))::int AS failing
+         FROM side s JOIN assessment m USING (endpoint_id, checklist_id) LEFT JOIN ${WRONG} w USING (endpoint_id, checklist_id) GROUP BY 1),
      wrong AS (SELECT s.in_trial, count(*)::int AS n FROM side s JOIN false_positive f USING (endpoint_id, checklist_id) GROUP BY 1)
      SELECT x.in_trial, (SELECT count(*)::int FROM side s WHERE s.in_trial = x.in_trial) AS endpoints,
-            (SELECT count(*)::int FROM side s JOIN assessment m USING (endpoint_id, checklist_id)
-              WHERE s.in_trial = x.in_trial AND m.assessed_at IS NOT NULL AND m.failed + m.errors = 0) AS compliant,
-            (SELECT coalesce(sum(m.failed), 0)::int FROM side s JOIN assessment m USING (endpoint_id, checklist_id)
-              WHERE s.in_trial = x.in_trial) AS failing,
+            coalesce(m.compliant, 0) AS compliant, coalesce(m.failing, 0) AS failing,
             coalesce(o.succeeded, 0) AS succeeded, coalesce(o.reverted, 0) AS reverted, coalesce(o.failed, 0) AS failed,
             coalesce(w.n, 0) AS "falsePositives"
-       FROM (VALUES (true), (false)) AS x (in_trial) LEFT JOIN orders o USING (in_trial) LEFT JOIN wrong w USING (in_trial)
+       FROM (VALUES (true), (false)) AS x (in_trial) LEFT JOIN measured m USING (in_trial) LEFT JOIN orders o USING (in_trial)
+       LEFT JOIN wrong w USING (in_trial)
       ORDER BY x.in_trial DESC`,
     [assignmentId],
   );
   const [trial, rest] = rows.map(({ in_trial: _, ...side }) => side) as [TrialSide, TrialSide];
   return { trial, rest };
-}
-
-/** Marks a finding as wrong. @returns whether the checklist has the rule */
-export async function markFalsePositive(
-  client: PoolClient,
-  args: {
-    readonly endpointId: string;
-    readonly checklistId: number;
-    readonly ruleId: string;
-    readonly reason: string;
-    readonly by: string;
-    readonly now: EpochMs;
-  },
-): Promise<boolean> {
-  const { rowCount } = await client.query(
-    `INSERT INTO false_positive (checklist_id, position, endpoint_id, reason, marked_by, marked_at)
-     SELECT checklist_id, position, $3, $4, $5, to_timestamp($6 / 1000.0) FROM checklist_rule WHERE checklist_id = $1 AND rule_id = $2
-     ON CONFLICT (checklist_id, position, endpoint_id) DO UPDATE
-       SET reason = excluded.reason, marked_by = excluded.marked_by, marked_at = excluded.marked_at`,
-    [args.checklistId, args.ruleId, args.endpointId, args.reason, args.by, args.now],
-  );
-  return rowCount === 1;
 }

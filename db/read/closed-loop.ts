@@ -1,5 +1,7 @@
 /** The closed loop: of each change, whether it was authorised, done as authorised, how fast, and confirmed by which scans. */
+import { OPENSCAP } from '../../domain/baseline/rule-name.js';
 import type { Queryable } from '../pool.js';
+import { confirmingScan, type ScanOf } from './confirming-scan.js';
 import { type Page, pageOf } from './cursor.js';
 
 /** Counted over a change's orders; of a closed change once and for all (`change_loop`). */
@@ -14,31 +16,36 @@ export interface LoopFacts {
   readonly lastSettledAt: string | null;
   /** Endpoints whose order says it succeeded and was not rolled back. */
   readonly succeeded: number;
-  /** Of these, how many a complete scan came from afterwards. */
+  /** Of these, how many a scan that can confirm it came from afterwards. */
   readonly scanned: number;
-  readonly firstScan: { readonly id: string; readonly at: string } | null;
-  readonly lastScan: { readonly id: string; readonly at: string } | null;
+  readonly firstScan: LoopScan | null;
+  readonly lastScan: LoopScan | null;
+}
+
+export interface LoopScan {
+  /** Of rules: the id of its scan order. */
+  readonly id: string;
+  readonly at: string;
+  readonly of: ScanOf;
 }
 
 /** As one JSON object, for a change `c`. */
 const FACTS = `
   WITH last AS (
-    SELECT DISTINCT ON (o.endpoint_id) o.* FROM order_state o WHERE o.change_id = c.id AND o.kind = 'change' ORDER BY o.endpoint_id, o.attempt DESC),
-  begun AS (
-    SELECT l.*, p.endpoint_id IS NULL OR p.ring IS NULL AS unplanned, p.update_set_digest IS DISTINCT FROM l.content_digest AS other
-      FROM last l LEFT JOIN plan_endpoint p ON p.change_id = l.change_id AND p.endpoint_id = l.endpoint_id
-     WHERE l.started_at IS NOT NULL OR l.state = 'succeeded'),
+    SELECT DISTINCT ON (o.endpoint_id) o.*, p.endpoint_id IS NULL OR p.ring IS NULL AS unplanned,
+           p.update_set_digest IS DISTINCT FROM o.content_digest AS other, p.provider
+      FROM order_state o LEFT JOIN plan_endpoint p ON p.change_id = o.change_id AND p.endpoint_id = o.endpoint_id
+     WHERE o.change_id = c.id AND o.kind = 'change' ORDER BY o.endpoint_id, o.attempt DESC),
+  begun AS (SELECT * FROM last WHERE started_at IS NOT NULL OR state = 'succeeded'),
   claims AS (
-    SELECT l.endpoint_id, s.id, s.received_at FROM last l
-      LEFT JOIN LATERAL (SELECT s.id, s.received_at FROM scan s WHERE s.endpoint_id = l.endpoint_id AND s.complete AND s.received_at > l.settled_at
-                          ORDER BY s.received_at LIMIT 1) s ON true
+    SELECT l.endpoint_id, s.id, s.received_at, s.scan_of FROM last l LEFT JOIN LATERAL (${confirmingScan('l', 'l.provider')}) s ON true
      WHERE l.state = 'succeeded' AND NOT EXISTS (SELECT FROM order_state r WHERE r.reverts = l.id AND r.state IN ('reverted', 'reverting')))
   SELECT jsonb_build_object('begun', (SELECT count(*) FROM begun), 'notPlanned', (SELECT count(*) FROM begun WHERE unplanned),
     'otherContent', (SELECT count(*) FROM begun WHERE NOT unplanned AND other), 'outsideWindow', (SELECT count(*) FROM begun WHERE window_kept = false),
     'firstStartedAt', (SELECT min(started_at) FROM begun), 'lastSettledAt', (SELECT max(settled_at) FROM begun),
     'succeeded', (SELECT count(*) FROM claims), 'scanned', (SELECT count(id) FROM claims),
-    'firstScan', (SELECT jsonb_build_object('id', id, 'at', received_at) FROM claims WHERE id IS NOT NULL ORDER BY received_at LIMIT 1),
-    'lastScan', (SELECT jsonb_build_object('id', id, 'at', received_at) FROM claims WHERE id IS NOT NULL ORDER BY received_at DESC LIMIT 1)) AS facts`;
+    'firstScan', (SELECT jsonb_build_object('id', id, 'at', received_at, 'of', scan_of) FROM claims WHERE id IS NOT NULL ORDER BY received_at LIMIT 1),
+    'lastScan', (SELECT jsonb_build_object('id', id, 'at', received_at, 'of', scan_of) FROM claims WHERE id IS NOT NULL ORDER BY received_at DESC LIMIT 1)) AS facts`;
 
 export interface LoopApproval {
   readonly ring: number;
@@ -157,10 +164,11 @@ export interface ConfirmationRow {
   readonly state: string;
   readonly settledAt: Date | null;
   readonly windowKept: boolean | null;
-  /** The first complete scan that came in after it; null: none has. */
+  /** The first scan that came in after it and can confirm it (of rules: its scan order); null: none has. */
   readonly scanId: string | null;
+  readonly scanOf: ScanOf | null;
   readonly scannedAt: Date | null;
-  /** Whether that proved every update; null: nothing was to be proven, or nobody has looked. */
+  /** Whether that proved every update or rule; null: nothing was to be proven, or nobody has looked. */
   readonly proven: boolean | null;
 }
 
@@ -171,14 +179,14 @@ export async function listConfirmations(
 ): Promise<Page<ConfirmationRow>> {
   const { rows } = await db.query<ConfirmationRow>(
     `WITH page AS MATERIALIZED (
-       SELECT DISTINCT ON (o.endpoint_id) o.* FROM order_state o
+       SELECT DISTINCT ON (o.endpoint_id) o.*, p.provider
+         FROM order_state o LEFT JOIN plan_endpoint p ON p.change_id = o.change_id AND p.endpoint_id = o.endpoint_id
         WHERE o.change_id = $1 AND o.kind = 'change' AND ($2::uuid IS NULL OR o.endpoint_id > $2) ORDER BY o.endpoint_id, o.attempt DESC LIMIT $3)
      SELECT o.endpoint_id AS "endpointId", e.name AS endpoint, o.home_ring AS ring, o.id AS "orderId", o.state, o.settled_at AS "settledAt",
-            o.window_kept AS "windowKept", s.id AS "scanId", s.received_at AS "scannedAt",
-            (SELECT bool_and(f.confirmed_at IS NOT NULL) FROM update_fact f WHERE f.endpoint_id = o.endpoint_id AND f.change_id = o.change_id) AS proven
-       FROM page o JOIN endpoint e ON e.id = o.endpoint_id
-       LEFT JOIN LATERAL (SELECT s.id, s.received_at FROM scan s WHERE s.endpoint_id = o.endpoint_id AND s.complete AND s.received_at > o.settled_at
-                           ORDER BY s.received_at LIMIT 1) s ON true
+            o.window_kept AS "windowKept", s.id AS "scanId", s.scan_of AS "scanOf", s.received_at AS "scannedAt",
+            CASE WHEN o.provider = '${OPENSCAP}' THEN s.proven ELSE
+              (SELECT bool_and(f.confirmed_at IS NOT NULL) FROM update_fact f WHERE f.endpoint_id = o.endpoint_id AND f.change_id = o.change_id) END AS proven
+       FROM page o JOIN endpoint e ON e.id = o.endpoint_id LEFT JOIN LATERAL (${confirmingScan('o', 'o.provider')}) s ON true
       ORDER BY o.endpoint_id`,
     [args.changeId, args.after, args.limit + 1],
   );

@@ -1,4 +1,4 @@
-/** Work for people as rows: noted once per key while it is open, and ended by a scan, not by a word. */
+/** Work for people as rows: noted once per key while it is open, and ended by a scan, not by a word. Nothing else makes a work ticket. */
 import type { PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
@@ -6,7 +6,7 @@ import type { Queryable } from '../pool.js';
 export interface Work {
   readonly kind: 'failedEndpoint' | 'straggler' | 'drift';
   readonly endpointId: string;
-  /** Of drift: the rule. Left out for others, of which an endpoint has one. */
+  /** Of drift: the rule, or what else was noticed. Left out for others, of which an endpoint has one. */
   readonly subject?: string;
   readonly changeId: string | null;
   readonly reason: string;
@@ -16,14 +16,19 @@ export interface Work {
 const keyOf = (work: Pick<Work, 'kind' | 'endpointId' | 'subject'>): string =>
   `${work.kind}/${work.endpointId}${work.subject === undefined ? '' : `/${work.subject}`}`;
 
-/** Notes work in the caller's transaction. What is open already is counted, and told in the ticket there is. */
-export async function noteWork(client: Queryable, works: readonly Work[]): Promise<void> {
+/** Notes work in the caller's transaction. What is open already is counted, and told in the ticket there is; of the same work the last counts. */
+export async function noteWork(
+  client: Queryable,
+  args: { readonly works: readonly Work[]; readonly now: EpochMs },
+): Promise<void> {
+  const works = [...new Map(args.works.map((work) => [keyOf(work), work])).values()];
   if (works.length === 0) return;
   await client.query(
-    `INSERT INTO work_item AS w (key, kind, endpoint_id, change_id, reason, evidence)
-     SELECT * FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::jsonb[])
+    `INSERT INTO work_item AS w (key, kind, endpoint_id, change_id, reason, evidence, opened_at, last_seen_at)
+     SELECT i.*, to_timestamp($7 / 1000.0), to_timestamp($7 / 1000.0)
+       FROM unnest($1::text[], $2::text[], $3::uuid[], $4::uuid[], $5::text[], $6::jsonb[]) AS i
      ON CONFLICT (key) WHERE closed_at IS NULL DO UPDATE
-       SET seen = w.seen + 1, last_seen_at = clock_timestamp(), change_id = excluded.change_id, reason = excluded.reason, evidence = excluded.evidence`,
+       SET seen = w.seen + 1, last_seen_at = excluded.last_seen_at, change_id = excluded.change_id, reason = excluded.reason, evidence = excluded.evidence`,
     [
       works.map(keyOf),
       works.map((w) => w.kind),
@@ -31,6 +36,7 @@ export async function noteWork(client: Queryable, works: readonly Work[]): Promi
       works.map((w) => w.changeId),
       works.map((w) => w.reason),
       works.map((w) => JSON.stringify(w.evidence ?? {})),
+      args.now,
     ],
   );
   await client.query(`SELECT pg_notify('rm_tickets', '')`);
@@ -75,19 +81,17 @@ export async function tellSeenAgain(client: Queryable): Promise<void> {
   );
 }
 
-/** Somebody says it is done: a scan is asked for, and must judge it by then. @returns false when it is not open */
+/** Somebody says it is done: a scan must judge it by then. @returns false when it is not open */
 export async function claimWork(
   client: PoolClient,
   args: { readonly workItemId: string; readonly by: string; readonly dueAt: EpochMs; readonly now: EpochMs },
 ): Promise<boolean> {
-  const { rows } = await client.query<{ endpoint_id: string }>(
+  const { rowCount } = await client.query(
     `UPDATE work_item SET state = 'claimed', claimed_at = to_timestamp($3 / 1000.0), claimed_by = $2, rescan_due_at = to_timestamp($4 / 1000.0)
-      WHERE id = $1 AND state = 'open' RETURNING endpoint_id`,
+      WHERE id = $1 AND state = 'open'`,
     [args.workItemId, args.by, args.now, args.dueAt],
   );
-  if (rows[0] === undefined) return false;
-  await client.query('UPDATE endpoint SET wants_scan = true WHERE id = $1 AND NOT wants_scan', [rows[0].endpoint_id]);
-  return true;
+  return rowCount === 1;
 }
 
 /** Back to open: whoever said so took it back, or a scan disproved it. */
@@ -103,13 +107,15 @@ export async function unclaimWork(client: Queryable, workItemId: string): Promis
 export interface Judgeable {
   readonly id: string;
   readonly endpointId: string;
-  readonly kind: 'failedEndpoint' | 'straggler';
+  readonly kind: Work['kind'];
   readonly state: 'open' | 'claimed';
   readonly claimedBy: string | null;
-  readonly changeId: string;
-  readonly changeKind: string;
+  /** Both null: drift outside of any change. */
+  readonly changeId: string | null;
+  readonly changeKind: string | null;
   /** Whether what the change did is to be gone again: it was rolled back, or could not be. */
   readonly backwards: boolean;
+  /** The scan's id; of an assessment: that of its scan order. */
   readonly scanId: string;
   readonly scannedAt: EpochMs;
   readonly auditClean: boolean;
@@ -157,17 +163,22 @@ export async function noteJudged(
   await client.query('UPDATE work_item SET judged_scan = $2 WHERE id = $1', [args.id, args.scanId]);
 }
 
-/** Ends work. @returns false when it had ended */
+/** Ends work, and with it the incident that is its ticket. @returns false when it had ended */
 export async function closeWork(
   client: Queryable,
   args: { readonly id: string; readonly reason: string; readonly scanId: string | null; readonly now: EpochMs },
 ): Promise<boolean> {
-  const { rowCount } = await client.query(
+  const { rows } = await client.query<{ incident: string | null }>(
     `UPDATE work_item SET state = 'closed', closed_at = to_timestamp($4 / 1000.0), closed_reason = $2, judged_scan = coalesce($3, judged_scan)
-      WHERE id = $1 AND closed_at IS NULL`,
+      WHERE id = $1 AND closed_at IS NULL RETURNING evidence ->> 'incident' AS incident`,
     [args.id, args.reason, args.scanId, args.now],
   );
-  return rowCount === 1;
+  if (rows[0] === undefined) return false;
+  await client.query(
+    `UPDATE incident SET closed_at = to_timestamp($3 / 1000.0), closed_by = 'work/' || $2 WHERE id = $1 AND respond = 'ticket' AND closed_at IS NULL`,
+    [rows[0].incident, args.id, args.now],
+  );
+  return true;
 }
 
 /** Claims that no scan has judged in time. */
@@ -180,10 +191,14 @@ export async function loadOverdueClaims(
     readonly endpointId: string;
     readonly claimedBy: string;
     readonly lastSeen: Date | null;
+    /** Why it could not be measured by a baseline since the claim. */
+    readonly problem: string | null;
   }[]
 > {
   const { rows } = await db.query(
-    `SELECT w.id, w.endpoint_id AS "endpointId", w.claimed_by AS "claimedBy", e.last_seen AS "lastSeen"
+    `SELECT w.id, w.endpoint_id AS "endpointId", w.claimed_by AS "claimedBy", e.last_seen AS "lastSeen",
+            (SELECT m.problem FROM assessment m WHERE m.endpoint_id = w.endpoint_id AND m.problem_at >= w.claimed_at
+              ORDER BY m.problem_at DESC LIMIT 1) AS problem
        FROM work_item w JOIN endpoint e ON e.id = w.endpoint_id
       WHERE w.closed_at IS NULL AND w.state = 'claimed' AND w.rescan_due_at <= to_timestamp($1 / 1000.0) ORDER BY w.rescan_due_at LIMIT $2`,
     [args.now, args.limit],
@@ -199,13 +214,15 @@ export async function loadMootWork(db: Queryable): Promise<readonly string[]> {
   return rows.map((row) => row.id);
 }
 
-/** A scan begun before the claim may have taken its place in the queue: asks again while a claim waits. */
-export async function askAgainForScans(db: Queryable): Promise<void> {
+/** Asks for the scans that claims about changes of these kinds wait for; again, when one begun before the claim took its place in the queue. */
+export async function askForClaimScans(db: Queryable, changeKinds: readonly string[]): Promise<void> {
   await db.query(
-    `UPDATE endpoint e SET wants_scan = true FROM work_item w
-      WHERE w.endpoint_id = e.id AND w.closed_at IS NULL AND w.state = 'claimed' AND NOT e.wants_scan AND e.state = 'active'
+    `UPDATE endpoint e SET wants_scan = true FROM work_item w JOIN change c ON c.id = w.change_id
+      WHERE w.endpoint_id = e.id AND w.closed_at IS NULL AND w.state = 'claimed' AND w.kind <> 'drift' AND c.kind = ANY ($1)
+        AND NOT e.wants_scan AND e.state = 'active'
         AND NOT EXISTS (SELECT FROM scan s WHERE s.endpoint_id = e.id AND s.complete AND s.received_at > w.claimed_at
                           AND s.started_at - make_interval(secs => e.clock_skew_ms / 1000.0) > w.claimed_at - interval '5 seconds')`,
+    [changeKinds],
   );
 }
 

@@ -6,7 +6,7 @@ import { type Exception, exceptionForRule, exceptionInWords } from '../exception
 import type { Mode } from './assignment.js';
 import type { PackageFix } from './package-fix.js';
 import { resultOf } from './results.js';
-import { FAILS, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
+import { FAILS, namesOfRule, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
 
 export interface RemediableRule {
   readonly ruleId: string;
@@ -35,6 +35,8 @@ export interface RemediationGroup {
   readonly movesPackages: boolean;
   /** In force on these endpoints. */
   readonly exceptions: readonly Exception[];
+  /** Findings that people say are wrong there: who and why, by rule id. Left out: none. */
+  readonly falsePositives?: Readonly<Record<string, string>> | null;
 }
 
 export function planRemediation(args: {
@@ -69,11 +71,13 @@ function workOf(
   for (const [position, rule] of rules.entries()) {
     const result = resultOf((group.results ?? '')[position] ?? '');
     if (result !== 'fail' || !isAsked(rule, parameters)) continue;
-    const excepted = exceptionForRule(namesOf(rule), group.exceptions);
+    const excepted = exceptionForRule(namesOfRule(rule), group.exceptions);
     const declined = (rule_: string, reason: string, outcome: 'declined' | 'deferred', until: number | null) =>
       triage.push({ ...asUpdate(rule, group), pocket: null, outcome, rule: rule_, reason, until });
     if (excepted !== null)
       declined('exception', `excepted ${exceptionInWords(excepted)}`, 'declined', excepted.expiresAt);
+    else if (group.falsePositives?.[rule.ruleId] !== undefined)
+      declined('falsePositive', `marked as wrong ${group.falsePositives[rule.ruleId]}`, 'declined', null);
     else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
     else if (rule.fixSha256 === null || rule.fixSize === null)
       declined('noFix', 'its fix is not at hand', 'declined', null);
@@ -135,17 +139,11 @@ function whyIdle(group: RemediationGroup, parameters: RemediationParameters): st
 }
 
 function isAsked(rule: RemediableRule, { rules, exclude, severities }: RemediationParameters): boolean {
-  const named = (patterns: readonly string[]) => patterns.some((pattern) => namesMatch(pattern, namesOf(rule)));
+  const named = (patterns: readonly string[]) => patterns.some((pattern) => namesMatch(pattern, namesOfRule(rule)));
   if (severities !== null && !severities.includes(rule.severity)) return false;
   return (rules === null || named(rules)) && !named(exclude);
 }
 
-/** A pattern is for the whole id, the short name, or the short name as XCCDF writes it (underscores). */
-const namesOf = (rule: RemediableRule): string[] => [
-  rule.ruleId,
-  rule.name,
-  rule.ruleId.replace(/^xccdf_.*?_rule_/, ''),
-];
 /** A rule where updates are: its checklist is its source, so that all its rules go back together. */
 const asUpdate = (rule: RemediableRule, group: RemediationGroup) => ({
   name: rule.name,

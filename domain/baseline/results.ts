@@ -62,3 +62,10 @@ export function whyNoAnswer(counts: ResultCounts): string | null {
     ? `none of the ${notApplicable} rules applies here: the baseline is for another system, or its profile is`
     : 'no rule was tested';
 }
+
+/** Whether a critical rule with this result has drifted. What can't be told, or does not apply any more, has not. */
+export const isDrift = (result: unknown): boolean => result === 'fail' || result === 'error';
+
+/** Why the scanner's word does not prove a rule, or null: it does. @param found its result, or why there is none */
+export const whyNotProven = (found: string | null): string | null =>
+  found === 'pass' || found === 'fixed' ? null : `the scanner says ${found ?? 'nothing of it'}`;

@@ -14,8 +14,7 @@ export const PACKAGE_FIXES = 'openscap-packages';
 export function ruleNames(ids: readonly string[]): string[] {
   const taken = new Set<string>();
   return ids.map((id, number) => {
-    const short = id
-      .replace(/^xccdf_.*?_rule_/, '')
+    const short = shortRuleId(id)
       .toLowerCase()
       .replace(/[^a-z0-9.+-]+/g, '-')
       .replace(/^[^a-z0-9]+/, '')
@@ -25,3 +24,13 @@ export function ruleNames(ids: readonly string[]): string[] {
     return name;
   });
 }
+
+/** What a pattern may name a rule by: the whole id, the short name, or the short name as XCCDF writes it (underscores). */
+export const namesOfRule = ({ ruleId, name }: { readonly ruleId: string; readonly name: string }): string[] => [
+  ruleId,
+  name,
+  shortRuleId(ruleId),
+];
+
+/** `xccdf_…_rule_sshd_disable_root_login` as people say it. */
+export const shortRuleId = (ruleId: string): string => ruleId.replace(/^xccdf_.*?_rule_/, '');

@@ -207,13 +207,25 @@ const WORK: Readonly<Record<WorkWords['kind'], string>> = {
 export const workSubject = (work: WorkWords): string =>
   `${WORK[work.kind]}: ${line(work.endpoint)}: ${line(work.reason)}`.slice(0, 200);
 
+const settledByScan = (minutes: number): string[] => [
+  `When it is done, resolve this ticket: the endpoint is then scanned within ${minutes} minutes. A scan that proves it closes`,
+  'the matter; one that does not opens this ticket again, with what it found.',
+];
+const settledByNotice = (incident: string): string[] => [
+  'This ticket closes when the endpoint itself says that it is as before.',
+  `If it may stay as it is, close incident ${incident} instead.`,
+];
+
 /** What somebody must do on an endpoint, and how it is proven. */
 export function workText(work: WorkWords, args: { readonly link: string; readonly rescanMinutes: number }): string {
   const rule = text(work.evidence.rule);
   return [
     `${WORK[work.kind]} on ${line(work.endpoint)}: ${line(work.reason)}`,
     ...(work.changeName === null ? [] : [`Change: ${line(work.changeName)}`]),
-    ...(rule === '' ? [] : [`Rule: ${rule}`]),
+    ...(rule === '' ? [] : [`Rule: ${line(rule)}`]),
+    ...(work.evidence.after === undefined
+      ? []
+      : [`It was: ${line(text(work.evidence.before))}, it is: ${line(text(work.evidence.after))}`]),
     `Look at it: ${args.link}`,
     ...(work.updates.length === 0
       ? []
@@ -230,7 +242,8 @@ export function workText(work: WorkWords, args: { readonly link: string; readonl
           ),
         ]),
     '',
-    `When it is done, resolve this ticket: the endpoint is then scanned within ${args.rescanMinutes} minutes. A scan that proves it closes`,
-    'the matter; one that does not opens this ticket again, with what it found.',
+    ...(work.kind === 'drift' && rule === ''
+      ? settledByNotice(text(work.evidence.incident))
+      : settledByScan(args.rescanMinutes)),
   ].join('\n');
 }

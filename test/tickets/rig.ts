@@ -75,6 +75,20 @@ export class TicketRig {
     await this.handle();
   }
 
+  /** Somebody set the ticket of this work to a state, heard as a signed event would be; and what follows. */
+  async saysOfWork(args: {
+    readonly systemId: string;
+    readonly workItemId: string;
+    readonly state: string;
+  }): Promise<void> {
+    await this.workerPool.query(
+      `INSERT INTO ticket_event (system_id, external_id, ticket_key, type, author, vouched, state, at, received_at)
+       VALUES ($1, $2, $3, 'state', 'alice', true, $4, now(), now())`,
+      [args.systemId, randomUUID(), `work/${args.workItemId}`, args.state],
+    );
+    await this.handle();
+  }
+
   async handle(): Promise<void> {
     await handleTicketEvents(this.deps);
     await tendWork(this.deps);

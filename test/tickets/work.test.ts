@@ -1,7 +1,6 @@
 /** Work for people, whatever tracker keeps its tickets: noted once, ended by scans. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it, jest } from '@jest/globals';
-import { noteWork } from '../../db/tickets/work.js';
 import { MINUTE } from '../../domain/time.js';
 import type { Json } from '../helpers/agent-client.js';
 import { ADMIN_TOKEN } from '../helpers/api-server.js';
@@ -64,12 +63,7 @@ const claim = async (endpointId: string, state = 'done') => {
   const [item] = await work(endpointId);
   const ticket = await ticketOf(endpointId);
   if (ticket !== undefined) ticket.status = state === 'done' ? 'resolved' : 'open';
-  await rig.workerPool.query(
-    `INSERT INTO ticket_event (system_id, external_id, ticket_key, type, author, vouched, state, at, received_at)
-     VALUES ($1, $2, $3, 'state', 'alice', true, $4, now(), now())`,
-    [systemId, randomUUID(), `work/${item?.id}`, state],
-  );
-  await rig.handle();
+  await rig.saysOfWork({ systemId, workItemId: item?.id, state });
 };
 const said = (ticket: Awaited<ReturnType<typeof ticketOf>>) =>
   ticket?.history.filter((h) => h.type === 'Comment').map((h) => h.text.split('\n')[0]);
@@ -207,23 +201,4 @@ it('the command line shows it, its tickets and the systems', async () => {
   expect(await run('work')).toMatch(/failedEndpoint .*postinst of curl failed.*fake \d+/);
   expect(await run('list')).toContain('postinst of curl failed');
   expect(await run('systems')).toMatch(/fake +request-tracker +works +0/);
-});
-
-it('drift of two rules is two things to do', async () => {
-  const id = await endpoint();
-  const drift = (subject: string) => ({
-    kind: 'drift' as const,
-    endpointId: id,
-    subject,
-    changeId: null,
-    reason: `${subject} fails`,
-    evidence: { rule: subject },
-  });
-  await noteWork(rig.workerPool, [drift('rule_a'), drift('rule_b')]);
-  await noteWork(rig.workerPool, [drift('rule_a')]);
-  await rig.handle();
-  expect((await work(id)).map((w) => [w.reason, w.seen]).sort()).toEqual([
-    ['rule_a fails', 2],
-    ['rule_b fails', 1],
-  ]);
 });

@@ -2,14 +2,13 @@
 import type { Pool, PoolClient } from 'pg';
 import type { ChangeKinds } from '../../activities/kinds/change-kind.js';
 import { appendAudit } from '../../db/audit/append.js';
+import { loadUndoneNotices } from '../../db/baseline/rule-work.js';
 import { inTransaction } from '../../db/pool.js';
 import { forgetLoop } from '../../db/read/closed-loop.js';
 import { queueActions } from '../../db/tickets/actions.js';
 import {
-  askAgainForScans,
   closeWork,
   type Judgeable,
-  loadJudgeable,
   loadMootWork,
   loadOverdueClaims,
   loadSettledChanges,
@@ -22,6 +21,7 @@ import {
 } from '../../db/tickets/work.js';
 import { utc } from '../../domain/ticket/words.js';
 import type { EpochMs } from '../../domain/time.js';
+import { type Judge, judgesOf } from './judges.js';
 
 const BATCH = 200;
 
@@ -40,16 +40,33 @@ export async function tendWork(deps: WorkDeps): Promise<boolean> {
     if (count > 0) await client.query(`SELECT pg_notify('rm_tickets', '')`);
     return count;
   });
-  const changeKinds = [...deps.kinds.values()].filter((kind) => !('evidence' in kind)).map((kind) => kind.name);
-  const judgeable = await loadJudgeable(pool, { changeKinds, limit: BATCH });
-  for (const item of judgeable) await inTransaction(pool, (client) => judge(deps, client, item));
+  const judges = judgesOf({ client: pool, kinds: deps.kinds, now: deps.clock() });
+  let full = opened >= BATCH;
+  for (const judge of judges) {
+    const works = await judge.load(BATCH);
+    full ||= works.length === BATCH;
+    for (const work of works) await inTransaction(pool, (client) => decide(deps, client, { judge, work }));
+  }
+  for (const { id, reason } of await loadUndoneNotices(pool))
+    await inTransaction(pool, (client) => end(deps, client, { id, scanId: null, to: 'done', reason }));
+  for (const judge of judges)
+    for (const id of await judge.unprovable())
+      await inTransaction(pool, (client) =>
+        end(deps, client, {
+          id,
+          scanId: null,
+          to: 'done',
+          reason: 'said to be done; nothing measures it there any more',
+        }),
+      );
   for (const claim of await loadOverdueClaims(pool, { now: deps.clock(), limit: BATCH })) {
+    const tried = claim.problem === null ? '' : `; its assessment failed: ${claim.problem}`;
     const heard = claim.lastSeen === null ? 'never' : `last on ${utc(claim.lastSeen.getTime())}`;
     await inTransaction(pool, (client) =>
       reopen(client, {
         id: claim.id,
         mark: `overdue/${deps.clock()}`,
-        text: `No scan came in time to prove it (the endpoint was heard ${heard}): open again.`,
+        text: `No scan came in time to prove it (the endpoint was heard ${heard}${tried}): open again.`,
       }),
     );
   }
@@ -58,42 +75,41 @@ export async function tendWork(deps: WorkDeps): Promise<boolean> {
       end(deps, client, { id, scanId: null, to: 'cancelled', reason: 'the endpoint is retired' }),
     );
   for (const settled of await loadSettledChanges(pool)) await inTransaction(pool, (client) => settle(client, settled));
-  await askAgainForScans(pool);
-  return opened >= BATCH || judgeable.length === BATCH;
+  for (const judge of judges) await judge.ask();
+  return full;
 }
 
-async function judge(deps: WorkDeps, client: PoolClient, item: Judgeable): Promise<void> {
-  await noteJudged(client, { id: item.id, scanId: item.scanId });
-  const missing = findings(deps, item);
-  const scan = `scan ${item.scanId} of ${utc(item.scannedAt)}`;
+async function decide(
+  deps: WorkDeps,
+  client: PoolClient,
+  { judge, work }: { readonly judge: Judge; readonly work: Judgeable },
+): Promise<void> {
+  await noteJudged(client, { id: work.id, scanId: work.scanId });
+  const missing = findings(judge, work);
+  const scan = `scan ${work.scanId} of ${utc(work.scannedAt)}`;
   if (missing.length === 0) {
-    await end(deps, client, { id: item.id, scanId: item.scanId, to: 'done', reason: `proven by ${scan}` });
-    return forgetLoop(client, item.changeId);
+    await end(deps, client, { id: work.id, scanId: work.scanId, to: 'done', reason: `proven by ${scan}` });
+    if (work.changeId !== null) await forgetLoop(client, work.changeId);
+    return;
   }
   // Work nobody has claimed just stays open: that it is not done is no news.
-  if (item.state !== 'claimed') return;
+  if (work.state !== 'claimed') return;
   const shown = missing.slice(0, 20).join('; ');
   const more = missing.length > 20 ? `; and ${missing.length - 20} more` : '';
   await reopen(client, {
-    id: item.id,
-    mark: `disproved/${item.scanId}`,
+    id: work.id,
+    mark: `disproved/${work.scanId}`,
     text: `Not done, says ${scan}: ${shown}${more}. Open again.`,
   });
 }
 
 /** What the scan shows that is not as it must be; empty: all is. */
-function findings(deps: WorkDeps, item: Judgeable): string[] {
-  const kind = deps.kinds.get(item.changeKind);
-  if (kind === undefined) return [`nobody here can judge a change of kind ${item.changeKind}`];
-  const wrong = item.items.flatMap(({ name, arch, from, to, installed }) => {
-    const reason = item.backwards
-      ? installed === from
-        ? null
-        : `${installed ?? 'nothing'} is installed, not ${from ?? 'nothing'}`
-      : kind.judge({ name, arch, to }, installed);
-    return reason === null ? [] : [`${name}: ${reason}`];
+function findings(judge: Judge, work: Judgeable): string[] {
+  const wrong = work.items.flatMap((item) => {
+    const reason = judge.judge(item, work);
+    return reason === null ? [] : [`${item.name}: ${reason}`];
   });
-  return item.auditClean ? wrong : [...wrong, 'the package manager reports packages that are not properly installed'];
+  return work.auditClean ? wrong : [...wrong, 'the package manager reports packages that are not properly installed'];
 }
 
 async function end(

@@ -1,4 +1,5 @@
 import { planRemediation } from '../../../domain/baseline/plan-remediation.js';
+import { whyNotProven } from '../../../domain/baseline/results.js';
 import {
   parseRemediationParameters,
   type RemediationParameters,
@@ -16,8 +17,9 @@ export const remediationKind: ChangeKind<RemediationParameters> = {
   plan: readAndPlan,
   async study() {},
   bytes: ({ db, client }, digests) => db.loadFixes(client, digests),
-  judge: (_, found) =>
-    found === 'pass' || found === 'fixed' ? null : `the scanner says ${found ?? 'nothing of it'} after the change`,
+  judge: (_, found) => whyNotProven(found),
+  // Back again it may fail as it did, or pass; that the scanner can tell is all that results of rules say about a snapshot.
+  judgeBack: (_, found) => (found === 'fail' ? null : whyNotProven(found)),
   evidence: {
     refresh: ({ db, client, changeId, parameters, now }, endpointIds, maxAgeMs) =>
       db.refreshAssessments(client, {
@@ -30,6 +32,11 @@ export const remediationKind: ChangeKind<RemediationParameters> = {
     claims: ({ db, client, changeId }) => db.loadRuleClaims(client, changeId),
     prove: ({ db, client, changeId, now }, endpointIds) => db.askForRuleProof(client, { changeId, endpointIds, now }),
     findings: ({ db, client, changeId }) => db.loadRuleFindings(client, changeId),
+    work: {
+      ask: ({ db, client, now }) => db.askForAssessments(client, { changeKind: remediationKind.name, now }),
+      judgeable: ({ db, client }, limit) => db.loadPlannedRuleWork(client, { changeKind: remediationKind.name, limit }),
+      unprovable: ({ db, client }) => db.loadUnmeasuredClaims(client, { changeKind: remediationKind.name }),
+    },
   },
 };
 

@@ -1,0 +1,100 @@
+/** The closed loop of a remediation: confirmed by which scan? */
+import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { askForRuleProof } from '../../db/baseline/remediation.js';
+import { countClosedLoops } from '../../db/read/closed-loop.js';
+import type { Json } from '../helpers/agent-client.js';
+import { seedAccount } from '../helpers/seed-change.js';
+import { BaselineRig } from './rig.js';
+
+jest.setTimeout(60_000);
+
+let rig: BaselineRig;
+let requestedBy: string;
+let checklist: string;
+beforeAll(async () => {
+  rig = await BaselineRig.start(['one', 'two']);
+  requestedBy = (await seedAccount(rig.tickets.db.pool, { name: 'Requester' })).id;
+  checklist = await rig.assign('all');
+});
+afterAll(() => rig?.stop());
+
+const loop = async (changeId: string): Promise<Json> =>
+  (await rig.tickets.api.call('GET', `/v1/closed-loop?change=${changeId}`)).body.items[0];
+const confirmations = async (changeId: string): Promise<Map<string, Json>> => {
+  const { items } = (await rig.tickets.api.call('GET', `/v1/changes/${changeId}/confirmations`)).body;
+  return new Map(items.map((item: Json) => [item.endpointId, item]));
+};
+/** A remediation that says it succeeded on so many endpoints, each measured before. */
+const carriedOut = async (count: number): Promise<{ readonly changeId: string; readonly ids: string[] }> => {
+  const ids = await Promise.all(Array.from({ length: count }, () => rig.endpoint()));
+  for (const id of ids) await rig.measure(id, { one: 'fail', two: 'fail' });
+  const changeId = await rig.remediation({ endpoints: ids, checklist, rules: ['one', 'two'], requestedBy });
+  for (const id of ids) await rig.carryOut(changeId, id, 'succeeded');
+  return { changeId, ids };
+};
+const askForProof = async (changeId: string, endpointIds: readonly string[]) => {
+  await askForRuleProof(rig.tickets.workerPool, { changeId, endpointIds, now: rig.tickets.clock() });
+  // What is due after the change goes out as well; this is about the proofs alone.
+  await rig.tickets.rows(`UPDATE assessment_target SET due_at = 'infinity'`);
+  await rig.tickets.rows('DELETE FROM assessment_news');
+  await rig.duty('assessments');
+};
+
+it('by the scan of exactly its rules, and by nothing else', async () => {
+  const { changeId, ids } = await carriedOut(2);
+  const [a, b] = ids as [string, string];
+  await rig.tickets.scan(a, { curl: '8' });
+  await rig.tickets.scan(b, { curl: '8' });
+  expect(await loop(changeId)).toMatchObject({
+    confirmed: {
+      answer: 'notYet',
+      succeeded: 2,
+      scanned: 0,
+      firstScan: null,
+      why: '2 of 2 endpoints have sent no scan since',
+    },
+  });
+  await askForProof(changeId, ids);
+  rig.tickets.skip(1_000);
+  const first = await rig.answer(a, { one: 'pass', two: 'pass' });
+  rig.tickets.skip(1_000);
+  const last = await rig.answer(b, { one: 'pass', two: 'fixed' });
+  await rig.tickets.close(changeId, 'completed', { confirmed: 2, missing: 0, unconfirmed: 0 });
+  const whole = {
+    confirmed: {
+      answer: 'yes',
+      scanned: 2,
+      firstScan: { id: first, of: 'rules' },
+      lastScan: { id: last, of: 'rules' },
+    },
+    times: { minutesToConfirmed: expect.any(Number) },
+  };
+  expect(await loop(changeId)).toMatchObject(whole);
+  await countClosedLoops(rig.tickets.workerPool, { limit: 100, now: rig.tickets.clock() });
+  expect(await loop(changeId)).toMatchObject(whole);
+  expect((await confirmations(changeId)).get(a)).toMatchObject({ scanId: first, scanOf: 'rules', proven: true });
+});
+
+it.each([
+  ['a rule still fails', { one: 'pass', two: 'fail' } as const],
+  ['the scanner gave no answer', 'the scanner was killed 3 times'],
+])('not when %s: the scan is named, and that it proved nothing', async (_, answer) => {
+  const { changeId, ids } = await carriedOut(1);
+  const [id] = ids as [string];
+  await askForProof(changeId, ids);
+  rig.tickets.skip(1_000);
+  const scanId = await rig.answer(id, answer);
+  expect((await confirmations(changeId)).get(id)).toMatchObject({ scanId, scanOf: 'rules', proven: false });
+});
+
+it('not by a proof from before it was carried out once more', async () => {
+  const { changeId, ids } = await carriedOut(1);
+  const [id] = ids as [string];
+  await askForProof(changeId, ids);
+  await rig.answer(id, { one: 'pass', two: 'pass' });
+  await rig.tickets.rows(`UPDATE order_state SET settled_at = settled_at + interval '1 hour' WHERE change_id = $1`, [
+    changeId,
+  ]);
+  expect((await confirmations(changeId)).get(id)).toMatchObject({ scanId: null, scanOf: null, proven: null });
+  expect(await loop(changeId)).toMatchObject({ confirmed: { scanned: 0 } });
+});

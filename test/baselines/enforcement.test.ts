@@ -1,0 +1,247 @@
+/** A baseline from observed to enforced: what each mode does by itself, how a trial compares, and what marks of false positives change. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import type { KindPlan } from '../../activities/kinds/change-kind.js';
+import * as stagesDb from '../../db/stages.js';
+import { MINUTE } from '../../domain/time.js';
+import { CHANGE_KINDS } from '../../worker/activities.js';
+import type { Json } from '../helpers/agent-client.js';
+import { TEST_PROFILE, testRuleId } from '../helpers/data-stream.js';
+import { ringSpec } from '../helpers/scripted-activities.js';
+import { seedAccount } from '../helpers/seed-change.js';
+import { BaselineRig, type Results } from './rig.js';
+
+jest.setTimeout(60_000);
+
+const BAD: Results = { one: 'fail', two: 'fail', three: 'pass' };
+const GOOD: Results = { one: 'pass', two: 'pass', three: 'pass' };
+const enforcement = {
+  rings: [ringSpec({ name: 'all', deadlineMinutes: 300 })],
+  deadlineMinutes: 600,
+  everyMinutes: 60,
+};
+let rig: BaselineRig;
+let requestedBy: string;
+let checklist: string;
+let site = 0;
+beforeAll(async () => {
+  rig = await BaselineRig.start(['one', 'two', 'three']);
+  requestedBy = (await seedAccount(rig.tickets.db.pool, { name: 'Requester' })).id;
+});
+afterAll(() => rig?.stop());
+
+/** Each test has endpoints of its own: a site. */
+let labels: Record<string, string>;
+let name: string;
+beforeEach(() => {
+  site += 1;
+  labels = { site: `s${site}` };
+  name = `house-${site}`;
+});
+const assign = async (over: object) => {
+  checklist = await rig.assign(name, { appliesTo: { labels }, ...over });
+};
+const measured = async (results: Results, more: Record<string, string> = {}): Promise<string> => {
+  const id = await rig.endpoint({ ...labels, ...more });
+  await rig.measure(id, results);
+  return id;
+};
+const made = async (): Promise<Json[]> => {
+  await rig.duty('enforcement');
+  return rig.tickets.rows(
+    `SELECT id, kind, spec, requested_by, closed_at FROM change WHERE name = $1 ORDER BY requested_at`,
+    [`enforce ${name}`],
+  );
+};
+/** What a change would do on these endpoints: rules by endpoint, or why none. */
+const planOf = async (
+  change: Json,
+  endpointIds: readonly string[],
+): Promise<Record<string, string[] | string | null>> => {
+  const kind = CHANGE_KINDS.get(change.kind);
+  const parameters = kind?.parse(change.spec.parameters);
+  if (kind === undefined || parameters?.ok !== true) throw new Error('nobody can carry it out');
+  const context = {
+    db: stagesDb,
+    client: rig.tickets.workerPool,
+    changeId: change.id,
+    parameters: parameters.value,
+    now: rig.tickets.clock(),
+  };
+  const { works }: KindPlan = await kind.plan(context, endpointIds);
+  return Object.fromEntries(
+    works.flatMap(({ endpointIds: ids, idle, set }) =>
+      ids.map((id) => [id, idle ?? set.updates.map((one) => one.name)]),
+    ),
+  );
+};
+const mark = async (id: string, rule: string) => {
+  const path = `/v1/endpoints/${id}/assessments/${checklist}/false-positives`;
+  const body = { rule: testRuleId(rule), reason: 'the scanner misreads it' };
+  expect((await rig.tickets.api.call('PUT', path, { body })).status).toBe(204);
+};
+const unmark = async (id: string, rule: string) =>
+  (
+    await rig.tickets.api.call(
+      'DELETE',
+      `/v1/endpoints/${id}/assessments/${checklist}/false-positives/${testRuleId(rule)}`,
+    )
+  ).status;
+
+describe('a drifted rule', () => {
+  it.each(['observe', 'propose'])('in mode %s makes no change', async (mode) => {
+    await assign({ mode });
+    await measured(BAD);
+    expect(await made()).toEqual([]);
+  });
+
+  it('in mode enforce makes one change of its own; the next after that is closed and its pause is over', async () => {
+    await assign({ mode: 'enforce', enforcement });
+    const id = await measured(GOOD);
+    expect(await made()).toEqual([]);
+    await rig.measureAgain(id, BAD);
+    const [change, ...more] = await made();
+    expect(more).toEqual([]);
+    expect(change).toMatchObject({ kind: 'remediation', requested_by: `baseline-assignment/${name}` });
+    expect(await planOf(change as Json, [id])).toEqual({ [id]: ['one', 'two'] });
+    const { body } = await rig.tickets.api.call('GET', `/v1/changes/${change?.id}`);
+    expect(body).toMatchObject({ kind: 'remediation', spec: { reason: expect.stringContaining(name) } });
+
+    rig.tickets.skip(61 * MINUTE);
+    expect(await made()).toHaveLength(1);
+    await rig.tickets.close(change?.id, 'completedWithFailures');
+    expect(await made()).toHaveLength(2);
+    await rig.tickets.rows('UPDATE change SET closed_at = now() WHERE name = $1', [`enforce ${name}`]);
+    expect(await made()).toHaveLength(2);
+  });
+
+  it('of a trial in mode enforce is put right in the trial alone', async () => {
+    await assign({
+      mode: 'observe',
+      enforcement,
+      trial: { mode: 'enforce', appliesTo: { labels: { canary: 'yes' } } },
+    });
+    const rest = await measured(BAD);
+    expect(await made()).toEqual([]);
+    const canary = await measured(BAD, { canary: 'yes' });
+    const [change] = await made();
+    expect(await planOf(change as Json, [canary, rest])).toEqual({
+      [canary]: ['one', 'two'],
+      [rest]: `baseline ${name} is not enforced here`,
+    });
+  });
+
+  it('that is excepted or marked as wrong makes none, until it counts again', async () => {
+    await assign({ mode: 'enforce', enforcement });
+    const id = await measured(BAD);
+    await rig.tickets.rows(
+      `INSERT INTO exception (id, selector, rule, reason, owner, approved_by, created_at, expires_at)
+       VALUES (gen_random_uuid(), $1, 'two', 'r', $2, 'x', now(), now() + interval '30 days')`,
+      [JSON.stringify({ ids: [id] }), requestedBy],
+    );
+    await mark(id, 'one');
+    expect(await made()).toEqual([]);
+    expect(await unmark(id, 'one')).toBe(204);
+    expect(await unmark(id, 'one')).toBe(404);
+    const [change] = await made();
+    expect(await planOf(change as Json, [id])).toEqual({ [id]: ['one'] });
+    await rig.tickets.rows(`UPDATE exception SET revoked_at = now(), revoked_by = 'x'`);
+  });
+});
+
+it.each<[string, object, string]>([
+  [
+    'a deadline of a ring that is later than the change’s',
+    { deadlineMinutes: 60 },
+    'enforcement.rings[0].deadlineMinutes',
+  ],
+  [
+    'a group nobody knows',
+    { rings: [ringSpec({ name: 'all', deadlineMinutes: 300, select: { groups: ['nobody'] } })] },
+    'enforcement.rings[0].select.groups[0]',
+  ],
+])('%s is refused with the assignment, not found by the change it would make', async (_, over, field) => {
+  const body = { baseline: 'house', profile: TEST_PROFILE, appliesTo: { all: true }, precedence: 1, mode: 'enforce' };
+  const reply = await rig.tickets.api.call('PUT', '/v1/baseline-assignments/bad', {
+    body: { ...body, enforcement: { ...enforcement, ...over } },
+  });
+  expect([reply.status, reply.body.errors?.[0]?.field]).toEqual([400, field]);
+});
+
+describe('before a trial is widened', () => {
+  const trial = async () => (await rig.tickets.api.call('GET', `/v1/baseline-assignments/${name}/trial`)).body;
+
+  it('its failures, reverts and false positives are compared with the rest', async () => {
+    await assign({ mode: 'observe', trial: { mode: 'propose', appliesTo: { labels: { canary: 'yes' } } } });
+    const canaries = [];
+    for (const results of [GOOD, GOOD, BAD, BAD]) canaries.push(await measured(results, { canary: 'yes' }));
+    await measured(GOOD);
+    await measured({ ...BAD, three: 'fail' });
+    const none = { succeeded: 0, reverted: 0, failed: 0, falsePositives: 0 };
+    expect(await trial()).toEqual({
+      trial: { endpoints: 4, compliant: 2, failing: 4, ...none },
+      rest: { endpoints: 2, compliant: 1, failing: 3, ...none },
+    });
+    const change = { endpoints: canaries, checklist, rules: ['one', 'two'], requestedBy };
+    const changeId = await rig.remediation(change);
+    for (const [n, state] of ['succeeded', 'succeeded', 'reverted', 'failed'].entries())
+      await rig.carryOut(changeId, canaries[n] as string, state);
+    await mark(canaries[2] as string, 'one');
+    expect(await trial()).toEqual({
+      trial: { endpoints: 4, compliant: 2, failing: 3, succeeded: 2, reverted: 1, failed: 1, falsePositives: 1 },
+      rest: { endpoints: 2, compliant: 1, failing: 3, ...none },
+    });
+  });
+
+  it('widened, both sides are one', async () => {
+    await assign({ mode: 'observe', trial: { mode: 'propose', appliesTo: { labels: { canary: 'yes' } } } });
+    await measured(GOOD, { canary: 'yes' });
+    await measured(BAD);
+    await assign({ mode: 'propose' });
+    await rig.duty('assessments');
+    expect(await trial()).toMatchObject({ trial: { endpoints: 0 }, rest: { endpoints: 2, compliant: 1, failing: 2 } });
+  });
+});
+
+describe('a finding marked as wrong', () => {
+  const of = async (path: string) => (await rig.tickets.api.call('GET', path)).body.items;
+
+  it('counts nowhere, is shown with who says so, and counts again when the mark is taken back', async () => {
+    // A checklist of its own: fleet-wide figures are by checklist.
+    await assign({ mode: 'propose', select: { [testRuleId('three')]: false } });
+    const [a, b] = [await measured({ one: 'fail', two: 'pass' }), await measured({ one: 'fail', two: 'error' })];
+    const counted = async () => {
+      const [fleet] = (await of('/v1/compliance')).filter((one: Json) => one.checklist === checklist);
+      const [mine] = await of(`/v1/endpoints/${a}/assessments`);
+      const [one, two] = await of(`/v1/compliance/${checklist}/rules`);
+      const { compliant, results } = fleet;
+      return {
+        fleet: [compliant, results.fail, results.error, results.falsePositives],
+        endpoint: [mine.pass, mine.fail, mine.falsePositives],
+        rules: [one.fail, one.pass, two.error],
+      };
+    };
+    const before = { fleet: [0, 2, 1, 0], endpoint: [1, 1, 0], rules: [2, 0, 1] };
+    expect(await counted()).toEqual(before);
+    await mark(a, 'one');
+    await mark(b, 'two');
+    expect(await counted()).toEqual({ fleet: [1, 1, 0, 2], endpoint: [1, 0, 1], rules: [1, 0, 0] });
+    expect((await of(`/v1/endpoints/${a}/assessments/${checklist}`))[0]).toMatchObject({
+      name: 'one',
+      result: 'fail',
+      falsePositive: { reason: 'the scanner misreads it', by: expect.any(String) },
+    });
+    const change = {
+      id: '00000000-0000-4000-8000-000000000000',
+      kind: 'remediation',
+      spec: { parameters: { assignments: [name] } },
+    };
+    expect(await planOf(change, [a, b])).toEqual({ [a]: 'no failing rule can be put right', [b]: ['one'] });
+    // It passes now: the mark hides nothing.
+    await rig.measureAgain(a, { one: 'pass', two: 'pass' });
+    expect(await counted()).toEqual({ fleet: [1, 1, 0, 1], endpoint: [2, 0, 0], rules: [1, 1, 0] });
+    await rig.measureAgain(a, { one: 'fail', two: 'pass' });
+    await unmark(a, 'one');
+    await unmark(b, 'two');
+    expect(await counted()).toEqual(before);
+  });
+});
