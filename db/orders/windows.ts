@@ -103,13 +103,13 @@ export async function writeWindows(
            JOIN unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
              AS w (index, opens, last_start, closes, reason) ON w.index = i.index),
        mine AS (
-         SELECT o.id FROM order_state o JOIN input i ON i.id = o.id
+         SELECT o.id, i.opens, i.last_start, i.closes, i.reason FROM order_state o JOIN input i ON i.id = o.id
           WHERE ${WAITS}
             AND (o.next_open, o.next_close, o.window_closes, o.window_reason)
                 IS DISTINCT FROM (i.opens, i.last_start, i.closes, i.reason)
           ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED)
-       UPDATE order_state o SET next_open = i.opens, next_close = i.last_start, window_closes = i.closes, window_reason = i.reason
-         FROM mine m JOIN input i ON i.id = m.id WHERE o.id = m.id`,
+       UPDATE order_state o SET next_open = m.opens, next_close = m.last_start, window_closes = m.closes, window_reason = m.reason
+         FROM mine m WHERE o.id = m.id`,
       [
         orders.map((o) => o.id),
         orders.map((o) => o.index),

@@ -42,6 +42,10 @@ export async function noteWork(
   await client.query(`SELECT pg_notify('rm_tickets', '')`);
 }
 
+export async function anyOpenWork(db: Queryable): Promise<boolean> {
+  return (await db.query('SELECT FROM work_item WHERE closed_at IS NULL LIMIT 1')).rows.length > 0;
+}
+
 /**
  * Opens tickets for open work that has none, in every active system that wants such tickets, up to its limit per change.
  * @returns how many

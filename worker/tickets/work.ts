@@ -7,6 +7,7 @@ import { inTransaction } from '../../db/pool.js';
 import { forgetLoop } from '../../db/read/closed-loop.js';
 import { queueActions } from '../../db/tickets/actions.js';
 import {
+  anyOpenWork,
   closeWork,
   type Judgeable,
   loadMootWork,
@@ -31,8 +32,16 @@ export interface WorkDeps {
   readonly kinds: ChangeKinds;
 }
 
-/** One round over all open work. @returns whether there may be more to do at once */
+/** One round over all work. @returns whether there may be more to do at once */
 export async function tendWork(deps: WorkDeps): Promise<boolean> {
+  const { pool } = deps;
+  // Mostly nobody has to do anything; that must not cost the planning of all these questions every few seconds.
+  const full = (await anyOpenWork(pool)) && (await tendOpenWork(deps));
+  for (const settled of await loadSettledChanges(pool)) await inTransaction(pool, (client) => settle(client, settled));
+  return full;
+}
+
+async function tendOpenWork(deps: WorkDeps): Promise<boolean> {
   const { pool } = deps;
   const opened = await inTransaction(pool, async (client) => {
     const count = await openWorkTickets(client, BATCH);
@@ -74,7 +83,6 @@ export async function tendWork(deps: WorkDeps): Promise<boolean> {
     await inTransaction(pool, (client) =>
       end(deps, client, { id, scanId: null, to: 'cancelled', reason: 'the endpoint is retired' }),
     );
-  for (const settled of await loadSettledChanges(pool)) await inTransaction(pool, (client) => settle(client, settled));
   for (const judge of judges) await judge.ask();
   return full;
 }
