@@ -92,7 +92,8 @@ export function createApp(deps: AppDeps): Express {
   app.set('trust proxy', deps.trustProxy);
   app.set('query parser', 'simple');
   const cache = createAggregateCache({ pool, clock });
-  const metrics = createMetrics({ cache, pool, clock, wakeable: deps.wakeable });
+  const pools = [pool, api.reserved, deps.gateway.polls];
+  const metrics = createMetrics({ cache, pools, clock, wakeable: deps.wakeable });
   app.use(metrics.measure);
   // Before all that is for people: nine requests in ten are agents', and neither log line, trace nor browser's header is for them.
   app.use('/agent/v1', gatewayRoutes(deps.gateway));

@@ -39,6 +39,7 @@ export async function measureLatencies(args: Args): Promise<LatencyFigures> {
     maxInFlight: args.maxInFlight,
   });
   await until('the routine cycle to release', 300, async () => (await released(installation, routine.changeId)) > 0);
+  await installation.api('PUT', '/v1/expedite-policy', EXPEDITE);
   const zeroDay = [];
   for (const extra of EXTRAS.slice(0, args.samples)) zeroDay.push(await zeroDaySample(args, extra.name));
   const pauses = [];
@@ -57,20 +58,23 @@ export async function measureLatencies(args: Args): Promise<LatencyFigures> {
   };
 }
 
+/** Nobody's leave, one ring: what is measured is the software. */
+const EXPEDITE = {
+  rings: [ringOf({ name: 'all', sharePercent: 100, maxInFlight: 200 })],
+  deadlineMinutes: 600,
+  offlineAfterMinutes: 60,
+  dueMinutes: 120,
+  override: null,
+};
+
 /** From the request to the first order of it at an agent that is awake, ms. */
 async function zeroDaySample({ installation, fleet }: Args, name: string): Promise<number> {
   const sentAt = Date.now();
-  const { id } = await installation.api<{ id: string }>(
-    'POST',
-    '/v1/changes',
-    changeOf({
-      name: `zero-day ${name}`,
-      packages: [name],
-      priority: 100,
-      rings: [ringOf({ name: 'all', sharePercent: 100, maxInFlight: 200 })],
-    }),
-  );
-  return (await firstOrderAfter({ fleet, changeId: id, after: sentAt })) - sentAt;
+  const { changeId } = await installation.api<{ changeId: string }>('POST', '/v1/zero-day', {
+    packages: [name],
+    reason: 'benchmark',
+  });
+  return (await firstOrderAfter({ fleet, changeId, after: sentAt })) - sentAt;
 }
 
 async function firstOrderAfter(args: { fleet: SimulatedFleet; changeId: string; after: number }): Promise<number> {

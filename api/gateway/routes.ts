@@ -7,8 +7,6 @@ import { storeArf } from '../../db/baseline/arf.js';
 import { storeNoticed } from '../../db/baseline/notices.js';
 import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { readKeySet } from '../../db/endpoints/key-set.js';
-import { type PollView, readPollViews } from '../../db/endpoints/presence.js';
-import { storeScans } from '../../db/inventory/store-scan.js';
 import { readSetting } from '../../db/setting.js';
 import { isIanaZone } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -18,7 +16,6 @@ import {
   assessmentRequest,
   type EnrolReply,
   enrolRequest,
-  type InventoryRequest,
   inventoryRequest,
   noticedRequest,
   OLDEST_PROTOCOL,
@@ -26,12 +23,13 @@ import {
   pollRequest,
 } from '../../protocol/messages.js';
 import { jsonTrap } from '../http/json-traps.js';
-import { forbidden, invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
+import { invalid, invalidField, notFound, Problem, unavailable } from '../http/problem.js';
 import { validated } from '../http/validate.js';
+import { requireActive } from './active.js';
 import { createEnrolments } from './enrol.js';
-import { createGatherer, type Gatherer } from './gather.js';
 import { createPolls, type PollDeps } from './poll.js';
-import { foreignKey, type Signer, type Verifier } from './signed.js';
+import { createScans, refuseDoubles } from './scans.js';
+import type { Signer, Verifier } from './signed.js';
 
 export interface GatewayDeps extends PollDeps {
   /** Connections for polls alone: short statements by key. */
@@ -229,54 +227,4 @@ function spoken(body: unknown): unknown {
     });
   }
   return body;
-}
-
-async function requireActive(pool: Pool, signer: Signer): Promise<void> {
-  const objection = inactive(signer, (await readPollViews(pool, [signer.endpointId])).get(signer.endpointId));
-  if (objection !== null) throw objection;
-}
-
-/** Why this endpoint gets nothing; null: it is active, and the key that signed is its own. */
-function inactive(signer: Signer, view: PollView | undefined): Problem | null {
-  const foreign = view === undefined ? null : foreignKey(signer, view);
-  if (foreign !== null || view?.state === 'active') return foreign;
-  return forbidden(`this endpoint is ${view?.state ?? 'unknown'}: ${view?.stateReason ?? 'no reason given'}`);
-}
-
-/** Inventories in one transaction; each may be big. */
-const SCANS_TOGETHER = 50;
-
-/** Stores inventories that come together in one go. `run` throws Problem 401 or 403 for an endpoint that is not active. */
-function createScans(deps: GatewayDeps): Gatherer<{ readonly signer: Signer; readonly scan: InventoryRequest }, void> {
-  return createGatherer({
-    work: async (scans) => {
-      const views = await readPollViews(
-        deps.pool,
-        scans.map(({ signer }) => signer.endpointId),
-      );
-      const objections = scans.map(({ signer }) => inactive(signer, views.get(signer.endpointId)));
-      await storeScans(deps.pool, {
-        scans: scans.flatMap(({ signer, scan }, i) =>
-          objections[i] === null ? [{ endpointId: signer.endpointId, scan }] : [],
-        ),
-        now: deps.clock(),
-      });
-      return objections.map((error) => (error === null ? { ok: true, value: undefined } : { ok: false, error }));
-    },
-    key: ({ signer }) => signer.endpointId,
-    atOnce: 2,
-    most: SCANS_TOGETHER,
-  });
-}
-
-/** A package is installed once per architecture; a list that says otherwise is no inventory. */
-function refuseDoubles(scan: InventoryRequest): void {
-  for (const part of ['packages', 'updates'] as const) {
-    const seen = new Set<string>();
-    for (const [i, { name, arch }] of scan[part].entries()) {
-      const key = `${name} ${arch}`;
-      if (seen.has(key)) throw invalidField(`${part}[${i}]`, `${name} (${arch}) is listed twice`);
-      seen.add(key);
-    }
-  }
 }

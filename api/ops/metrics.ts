@@ -15,7 +15,7 @@ export interface Metrics {
 
 export interface MetricsDeps {
   readonly cache: AggregateCache;
-  readonly pool: Pick<Pool, 'totalCount' | 'idleCount' | 'waitingCount'>;
+  readonly pools: readonly Pick<Pool, 'totalCount' | 'idleCount' | 'waitingCount'>[];
   readonly clock: () => EpochMs;
   /** Endpoints that hold a wake-up channel to this process. */
   readonly wakeable: () => number;
@@ -36,9 +36,11 @@ export function createMetrics(deps: MetricsDeps): Metrics {
       const now = await deps.cache.read();
       for (const each of Object.values(own)) each.reset();
       own.up.set(now === null ? 0 : 1);
-      own.connections.set({ state: 'busy' }, deps.pool.totalCount - deps.pool.idleCount);
-      own.connections.set({ state: 'idle' }, deps.pool.idleCount);
-      own.connections.set({ state: 'wanted' }, deps.pool.waitingCount);
+      const sum = (count: 'totalCount' | 'idleCount' | 'waitingCount') =>
+        deps.pools.reduce((total, pool) => total + pool[count], 0);
+      own.connections.set({ state: 'busy' }, sum('totalCount') - sum('idleCount'));
+      own.connections.set({ state: 'idle' }, sum('idleCount'));
+      own.connections.set({ state: 'wanted' }, sum('waitingCount'));
       own.wakeable.set(deps.wakeable());
       if (now !== null) {
         for (const { kind, state, count } of now.orders) own.orders.set({ kind, state }, count);

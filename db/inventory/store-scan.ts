@@ -15,7 +15,8 @@ export interface ScanOf {
 /**
  * Stores scans, at most one of each endpoint. An incomplete one leaves a record that it was tried, and what earlier scans
  * found stays; one that was stored before (a repeated request) changes nothing. Rows name the scan that last *changed* them,
- * so that a scan without news writes next to nothing.
+ * so that a scan without news writes next to nothing: rows that are as before are left out of what is inserted, because
+ * `ON CONFLICT DO UPDATE` locks (and so writes) every row it meets.
  */
 export async function storeScans(
   pool: Pool,
@@ -39,7 +40,8 @@ export async function storeScans(
     // Also after a scan that failed: asking again at every poll would only load a host that can't answer.
     await client.query(
       `UPDATE endpoint e SET facts = e.facts || s.facts, wants_scan = false
-         FROM unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) WHERE e.id = s.id`,
+         FROM unnest($1::uuid[], $2::jsonb[]) AS s(id, facts)
+        WHERE e.id = s.id AND (e.wants_scan OR NOT e.facts @> s.facts)`,
       [scans.map(({ endpointId }) => endpointId), scans.map(({ scan }) => JSON.stringify(scan.facts))],
     );
     const moved = new Set(locked.flatMap((row) => (row.moved ? [row.id] : [])));
@@ -96,12 +98,14 @@ async function replacePackages(client: PoolClient, scans: readonly ScanOf[]): Pr
                          AS t(endpoint_id, scan_id, name, arch, version, source, source_version)),
      gone AS (DELETE FROM installed_package p WHERE p.endpoint_id = ANY ($1::uuid[])
                 AND NOT EXISTS (SELECT FROM incoming i WHERE i.endpoint_id = p.endpoint_id AND i.name = p.name AND i.arch = p.arch))
-     INSERT INTO installed_package AS p (endpoint_id, name, arch, version, source, source_version, scan_id)
-     SELECT endpoint_id, name, arch, version, source, source_version, scan_id FROM incoming
+     INSERT INTO installed_package (endpoint_id, name, arch, version, source, source_version, scan_id)
+     SELECT i.endpoint_id, i.name, i.arch, i.version, i.source, i.source_version, i.scan_id
+       FROM incoming i LEFT JOIN installed_package p
+         ON p.endpoint_id = ANY ($1::uuid[]) AND p.endpoint_id = i.endpoint_id AND p.name = i.name AND p.arch = i.arch
+      WHERE (p.version, p.source, p.source_version) IS DISTINCT FROM (i.version, i.source, i.source_version)
      ON CONFLICT (endpoint_id, name, arch) DO UPDATE
        SET version = excluded.version, source = excluded.source, source_version = excluded.source_version,
-           scan_id = excluded.scan_id
-       WHERE (p.version, p.source, p.source_version) <> (excluded.version, excluded.source, excluded.source_version)`,
+           scan_id = excluded.scan_id`,
     [
       endpointsOf(scans),
       rows.map((p) => p.endpointId),
@@ -124,11 +128,13 @@ async function replaceUpdates(client: PoolClient, scans: readonly ScanOf[]): Pro
                          AS t(endpoint_id, scan_id, name, arch, installed, candidate)),
      gone AS (DELETE FROM available_update u WHERE u.endpoint_id = ANY ($1::uuid[])
                 AND NOT EXISTS (SELECT FROM incoming i WHERE i.endpoint_id = u.endpoint_id AND i.name = u.name AND i.arch = u.arch))
-     INSERT INTO available_update AS u (endpoint_id, name, arch, installed, candidate, scan_id)
-     SELECT endpoint_id, name, arch, installed, candidate, scan_id FROM incoming
+     INSERT INTO available_update (endpoint_id, name, arch, installed, candidate, scan_id)
+     SELECT i.endpoint_id, i.name, i.arch, i.installed, i.candidate, i.scan_id
+       FROM incoming i LEFT JOIN available_update u
+         ON u.endpoint_id = ANY ($1::uuid[]) AND u.endpoint_id = i.endpoint_id AND u.name = i.name AND u.arch = i.arch
+      WHERE u.endpoint_id IS NULL OR (u.installed, u.candidate) IS DISTINCT FROM (i.installed, i.candidate)
      ON CONFLICT (endpoint_id, name, arch) DO UPDATE
-       SET installed = excluded.installed, candidate = excluded.candidate, scan_id = excluded.scan_id
-       WHERE (u.installed, u.candidate) IS DISTINCT FROM (excluded.installed, excluded.candidate)`,
+       SET installed = excluded.installed, candidate = excluded.candidate, scan_id = excluded.scan_id`,
     [
       endpointsOf(scans),
       rows.map((u) => u.endpointId),
@@ -150,10 +156,12 @@ async function replaceServices(client: PoolClient, scans: readonly ScanOf[]): Pr
                          AS t(endpoint_id, scan_id, kind, name, detail)),
      gone AS (DELETE FROM endpoint_service s WHERE s.endpoint_id = ANY ($1::uuid[])
                 AND NOT EXISTS (SELECT FROM incoming i WHERE i.endpoint_id = s.endpoint_id AND i.kind = s.kind AND i.name = s.name))
-     INSERT INTO endpoint_service AS s (endpoint_id, kind, name, detail, scan_id)
-     SELECT endpoint_id, kind, name, detail, scan_id FROM incoming
-     ON CONFLICT (endpoint_id, kind, name) DO UPDATE SET detail = excluded.detail, scan_id = excluded.scan_id
-       WHERE s.detail <> excluded.detail`,
+     INSERT INTO endpoint_service (endpoint_id, kind, name, detail, scan_id)
+     SELECT i.endpoint_id, i.kind, i.name, i.detail, i.scan_id
+       FROM incoming i LEFT JOIN endpoint_service s
+         ON s.endpoint_id = ANY ($1::uuid[]) AND s.endpoint_id = i.endpoint_id AND s.kind = i.kind AND s.name = i.name
+      WHERE s.detail IS DISTINCT FROM i.detail
+     ON CONFLICT (endpoint_id, kind, name) DO UPDATE SET detail = excluded.detail, scan_id = excluded.scan_id`,
     [
       endpointsOf(scans),
       rows.map((s) => s.endpointId),

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { DAY } from '../../domain/time.js';
 import { lookAt } from '../helpers/stack/look.js';
-import { NEW, OLD, type Stack, startStack } from '../helpers/stack.js';
+import { type Answer, NEW, OLD, type Stack, startStack } from '../helpers/stack.js';
 import { describeWorkflow, putPolicy } from './rig.js';
 
 let stack: Stack;
@@ -141,7 +141,17 @@ describe('under a policy that asks nobody', () => {
 
     await stack.api('PATCH', `/v1/endpoints/${endpointId}`, { hold: null });
     expect((await stack.api('GET', path)).body.standing.nextSteps).toMatchObject([{ action: 'start', endpoints: 1 }]);
-    const again = await stack.api('POST', `${path}/start`, { reason: 'payroll is done' });
+    const hours = await stack.api('POST', `${path}/start`, { reason: 'now', override: { hours: true } });
+    expect([hours.status, hours.body.type]).toEqual([409, 'urn:ringmaster:problem:override-not-allowed']);
+    // Two people at once: one change, and the other is told so.
+    const both = await Promise.all(
+      ['payroll is done', 'me too'].map((reason) => stack.api('POST', `${path}/start`, { reason })),
+    );
+    const [again, refused] = both.sort((a, b) => a.status - b.status) as [Answer, Answer];
+    expect([refused.status, refused.body.detail]).toEqual([
+      409,
+      `change ${again.body.changeId} of it is still being prepared`,
+    ]);
     expect([again.status, again.body.exposed, again.body.offered]).toEqual([201, 1, 1]);
     await see.closed(again.body.changeId);
     expect(stack.host('a-1').version('tool')).toBe(NEW);
@@ -152,6 +162,8 @@ describe('under a policy that asks nobody', () => {
     await isOver(started.id);
     const nothing = await stack.api('POST', `${path}/start`, { reason: 'once more' });
     expect([nothing.status, nothing.body.changeId]).toEqual([200, null]);
+    const unknown = await stack.api('POST', `/v1/zero-day/${endpointId}/start`, { reason: 'a slip' });
+    expect(unknown.status).toBe(404);
   }, 90_000);
 
   test('one endpoint is patched by itself, with what was named and nothing else', async () => {
