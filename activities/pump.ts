@@ -17,6 +17,7 @@ const TIDY_EVERY_MS = 5 * SECOND;
 /** Reports come in bursts; looking once per burst is enough. */
 const BREATH_MS = 20;
 const LONGEST_BREATH_MS = 5 * SECOND;
+const MANY_IN_FLIGHT = 200;
 
 /**
  * Ends when the lane is drained or halted, or when nothing moves until a window opens.
@@ -44,8 +45,7 @@ export async function pump(
       const end = endOf(tick);
       if (end !== null) return resultOf(end, tick);
       if (tick.staleWindows > 0) await resolveWindows(deps, { ...lane, ignoreWindows: false });
-      // A tick over a big lane takes a while; one that let out less than it could leaves the database more time than it took.
-      const took = (performance.now() - began) * (tick.more ? 0.5 : 2);
+      const took = (performance.now() - began) * restAfter(tick);
       if (!tick.more) await wake.wait(pace, SLOW_POLL_MS);
       await pace.sleep(Math.min(Math.max(BREATH_MS, took), LONGEST_BREATH_MS));
     }
@@ -53,6 +53,15 @@ export async function pump(
     clearInterval(beat);
     wake.close();
   }
+}
+
+/**
+ * How long to leave the lane alone, in times a tick took: agents that report and fetch wait for its lock meanwhile. With
+ * hundreds under way nobody misses the few places that come free in between; with a few, each is a step of the slow start.
+ */
+function restAfter(tick: TickResult): number {
+  if (tick.more) return 0.5;
+  return tick.counts.inFlight >= MANY_IN_FLIGHT ? 6 : 2;
 }
 
 function endOf(tick: TickResult): PumpResult['kind'] | null {
