@@ -112,6 +112,17 @@ describe('a change of higher priority over a routine one in every state', () => 
         Promise.reject(new Error(JSON.stringify(now)))
       );
     });
+    await stack.waitFor(
+      'the look that follows each success',
+      async () =>
+        (
+          await stack.rows(
+            `SELECT 1 FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id JOIN scan s ON s.endpoint_id = e.id AND s.received_at > o.settled_at
+              WHERE o.change_id = $1 AND o.kind = 'change' AND e.name = 'over-same'`,
+            [routine],
+          )
+        ).length > 0,
+    );
     // A newer fix of the very same package has come out, and one host has seen it.
     stack.host('over-same').behave({
       available: [
@@ -126,8 +137,7 @@ describe('a change of higher priority over a routine one in every state', () => 
     await stack.waitFor(
       'it scanned',
       async () =>
-        // One under way since its order ended may come in, too, and has not seen it.
-        (await stack.rows('SELECT 1 FROM scan WHERE endpoint_id = $1 AND started_at > $2', [before.id, before.at]))
+        (await stack.rows('SELECT 1 FROM scan WHERE endpoint_id = $1 AND received_at > $2', [before.id, before.at]))
           .length > 0,
     );
 
