@@ -5,7 +5,7 @@ export interface WakeChannel {
   close(): void;
 }
 
-/** The server pings every 30 s; what is silent for longer than this is looked at by {@link openWakeChannel}'s caller. */
+/** The server pings every 45 s; what is silent for longer than this is looked at by {@link openWakeChannel}'s caller. */
 export function openWakeChannel(deps: {
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;

@@ -7,7 +7,7 @@ export interface WakeChannel {
 
 const FIRST_RETRY_MS = 2_000;
 const MAX_RETRY_MS = 5 * 60_000;
-/** The server pings every 30 s; silence for longer than this means the connection is dead. */
+/** The server pings every 45 s; silence for longer than this means the connection is dead. */
 const SILENT_MS = 100_000;
 
 export function openWakeChannel(deps: {

@@ -12,7 +12,8 @@ import type { Verifier } from './signed.js';
 
 export const WAKE_PATH = '/agent/v1/wake';
 export const WAKE_CHANNEL = 'rm_wake';
-const PING_MS = 30_000;
+/** Below the minute after which proxies drop what is silent. */
+const PING_MS = 45_000;
 
 export interface WakeHub {
   readonly isWakeable: (endpointId: string) => boolean;
