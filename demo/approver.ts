@@ -1,5 +1,5 @@
 /** A person with a browser, as far as an approval needs one: signs in, opens the mailed link, posts its form. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Installation, until } from './installation.js';
 
@@ -66,6 +66,8 @@ export async function approverOf(installation: Installation, comment: string): P
 }
 
 function linkIn(folder: string, requestId: string): string | undefined {
+  // It comes with the first mail, which comes some moments after the request.
+  if (!existsSync(folder)) return undefined;
   for (const name of readdirSync(folder, { withFileTypes: true }).map((entry) => entry.name)) {
     if (!name.includes(requestId)) continue;
     const link = /^http\S+(\/approvals\/\S+)$/m.exec(readFileSync(join(folder, name), 'utf8'))?.[1];

@@ -58,8 +58,10 @@ async function run(): Promise<void> {
       ? 'When its second ring asks for approval, the demo approves by the mailed link.\n'
       : `When its second ring asks for approval, it waits for you: open the inbox, follow the link, look at the evidence, approve.\n`,
   );
-  if (options.approve) void approver.formOf(id).then((form) => form.approve());
-  const status = await follow(installation, id);
+  const [status] = await Promise.all([
+    follow(installation, id),
+    options.approve ? approver.formOf(id).then((form) => form.approve()) : null,
+  ]);
   say('');
   if (status !== 0) throw new Error(`the cycle ended badly; ringmaster cycle watch ended with ${status}`);
   if (options.exit) {
