@@ -5,7 +5,7 @@ import { startTracing } from '../adapters/telemetry/tracing.js';
 import { ensureBootstrapToken } from '../db/identity/bootstrap.js';
 import { createListener } from '../db/listen.js';
 import { haltAll, haltChange, retireEndpoint, takeOfferBatch, takeReportBatch } from '../db/orders/index.js';
-import { createPool } from '../db/pool.js';
+import { createPool, type PoolOptions } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
 import { VERSION } from '../domain/version.js';
 import { createApp } from './app.js';
@@ -29,30 +29,19 @@ const logger = createLogger({ level: settings.logLevel, name: 'api' });
 const clock = (): number => Date.now();
 let stopping = false;
 
-const pool = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-api',
-  max: settings.poolSize,
-  statementTimeoutMs: 30_000,
-  onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
-});
+const connect = (name: string, options: Pick<PoolOptions, 'max' | 'byKey'>) =>
+  createPool({
+    ...options,
+    url: settings.databaseUrl,
+    applicationName: `ringmaster-${name}`,
+    statementTimeoutMs: 30_000,
+    onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
+  });
+const pool = connect('api', { max: settings.poolSize });
 // Stops and zero-days never wait for a connection that routine requests hold.
-const reserved = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-api-reserved',
-  max: 3,
-  statementTimeoutMs: 30_000,
-  onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
-});
+const reserved = connect('api-reserved', { max: 3 });
 // However many agents poll, people's pages have connections.
-const polls = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-api-polls',
-  max: settings.poolSize,
-  byKey: true,
-  statementTimeoutMs: 30_000,
-  onIdleError: ({ message: reason }) => logger.warn({ reason }, 'an idle database connection broke'),
-});
+const polls = connect('api-polls', { max: settings.poolSize, byKey: true });
 const verifier = createVerifier({ pool: polls, clock });
 const seen = createSeenBuffer({ pool, logger });
 const listener = createListener({ url: settings.databaseUrl, channels: [WAKE_CHANNEL, ...LIVE_CHANNELS], log: logger });

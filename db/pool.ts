@@ -60,7 +60,7 @@ function nameOf(text: string): string {
   return name;
 }
 
-/** Every statement with parameters is a prepared one, named by its text. Texts are ours, and few. */
+/** Every text with parameters is a prepared statement, named by it; texts are ours, and few. A statement given as an object stays as it is. */
 class PreparingClient extends pg.Client {
   override query(...args: unknown[]): never {
     const [first, values] = args;

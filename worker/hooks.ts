@@ -3,6 +3,7 @@ import { setInterval } from 'node:timers';
 import type { Pool } from 'pg';
 import { runHookProgram } from '../adapters/hooks/program.js';
 import {
+  anyGate,
   claimGates,
   endMoment,
   type GateWork,
@@ -74,6 +75,7 @@ export function createHooks(deps: {
       name: 'hooks',
       everyMs: SECOND,
       run: async () => {
+        if (!(await anyGate(pool))) return false;
         await turnBack(pool, clock());
         const limit = AT_ONCE - running.size;
         if (limit <= 0) return false;

@@ -5,7 +5,7 @@ import { DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/wo
 import { pino } from 'pino';
 import { startTracing, traceFields } from '../adapters/telemetry/tracing.js';
 import { createListener } from '../db/listen.js';
-import { createPool } from '../db/pool.js';
+import { createPool, type PoolOptions } from '../db/pool.js';
 import { withSecretFiles } from '../db/secret-files.js';
 import { VERSION } from '../domain/version.js';
 import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
@@ -46,34 +46,19 @@ Runtime.install({
   },
 });
 
-const pool = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-worker',
-  max: 20,
-  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
-});
+const connect = (name: string, options: Pick<PoolOptions, 'max' | 'prepare'>) =>
+  createPool({
+    ...options,
+    url: settings.databaseUrl,
+    applicationName: `ringmaster-${name}`,
+    onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
+  });
+const pool = connect('worker', { max: 20 });
 // For expedited changes alone: a routine pool that is busy can't delay them.
-const reserved = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-worker-expedited',
-  max: 8,
-  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
-});
+const reserved = connect('worker-expedited', { max: 8 });
 // What lets orders out does the same again and again.
-const pumps = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-worker-pumps',
-  max: 10,
-  prepare: true,
-  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
-});
-const reservedPumps = createPool({
-  url: settings.databaseUrl,
-  applicationName: 'ringmaster-worker-expedited-pumps',
-  max: 4,
-  prepare: true,
-  onIdleError: ({ message: reason }) => log.warn({ reason }, 'an idle database connection broke'),
-});
+const pumps = connect('worker-pumps', { max: 10, prepare: true });
+const reservedPumps = connect('worker-expedited-pumps', { max: 4, prepare: true });
 const listener = createListener({
   url: settings.databaseUrl,
   channels: ['rm_orders', 'rm_outbox', 'rm_mail', 'rm_tickets'],

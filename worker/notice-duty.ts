@@ -127,17 +127,17 @@ function workOf(args: {
   };
 }
 
+/** A notice that a rule is for. */
+interface RuleHit {
+  readonly notice: UnjudgedRow;
+  readonly rule: NamedNoticeRule;
+  /** The endpoint's name. */
+  readonly endpoint: string;
+  readonly now: EpochMs;
+}
+
 /** Opens or counts the incident; of a new one people are told, and a remediation is requested where the rule wants it. @returns its id */
-async function respond(
-  client: PoolClient,
-  args: {
-    readonly notice: UnjudgedRow;
-    readonly rule: NamedNoticeRule;
-    readonly endpoint: string;
-    readonly now: EpochMs;
-    readonly publicUrl: string;
-  },
-): Promise<string> {
+async function respond(client: PoolClient, args: RuleHit & { readonly publicUrl: string }): Promise<string> {
   const { notice, rule, now } = args;
   const summary = `${args.endpoint}: ${WORDS[notice.kind]} ${notice.name} (${notice.action}${detailOf(notice)})`;
   const escalateAt = rule.escalate === undefined ? null : now + rule.escalate.afterMinutes * MINUTE;
@@ -163,15 +163,7 @@ const detailOf = ({ detail }: UnjudgedRow): string =>
   typeof detail.after === 'string' ? `: ${String(detail.before ?? '?')} → ${detail.after}` : '';
 
 /** A remediation of the one rule on the one endpoint, as hurried as the expedite policy says and with its approvals. */
-async function expedite(
-  client: PoolClient,
-  args: {
-    readonly notice: UnjudgedRow;
-    readonly rule: NamedNoticeRule;
-    readonly endpoint: string;
-    readonly now: EpochMs;
-  },
-): Promise<string> {
+async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
   const { notice } = args;
   const { document } = await loadExpeditePolicy(client);
   return createChange(client, {

@@ -1,6 +1,6 @@
 /** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
 import type { EpochMs } from '../../domain/time.js';
-import { OPEN_ORDER, type OpenOrder, toOpenOrder } from '../orders/open-orders.js';
+import { OPEN_ORDER, type OpenOrder } from '../orders/open-orders.js';
 import type { Queryable } from '../pool.js';
 import type { EndpointState } from './identity.js';
 
@@ -41,11 +41,8 @@ export async function readPollViews(
   const { rows } = await db.query(READ_VIEWS, [endpointIds]);
   return new Map(
     rows.map(({ id, ...row }) => {
-      const { lastSignedAt, identitySince, orders } = row;
-      return [
-        id,
-        { ...row, lastSignedAt: ms(lastSignedAt), identitySince: ms(identitySince), orders: orders.map(toOpenOrder) },
-      ];
+      const { lastSignedAt, identitySince } = row;
+      return [id, { ...row, lastSignedAt: ms(lastSignedAt), identitySince: ms(identitySince) }];
     }),
   );
 }

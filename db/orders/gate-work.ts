@@ -6,7 +6,7 @@ import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
 import { haltSpentRings, lockRings, notifyOrders, setHalted } from './budget-halt.js';
-import { anyGate, IN_WINDOW, STOPPED } from './gates.js';
+import { IN_WINDOW, STOPPED } from './gates.js';
 import { moveOrders } from './move-set.js';
 import { at } from './rows.js';
 
@@ -45,7 +45,6 @@ export async function claimGates(
   pool: Pool,
   args: { readonly now: EpochMs; readonly leaseUntil: EpochMs; readonly limit: number },
 ): Promise<readonly GateWork[]> {
-  if (!(await anyGate(pool))) return [];
   return inTransaction(pool, async (client) => {
     // One claim at a time, so that two can't both take the last place of a quorum group.
     await client.query(`SELECT pg_advisory_xact_lock(hashtextextended('order_gate', 0))`);
@@ -55,21 +54,19 @@ export async function claimGates(
       [args.now],
     );
     const { rows } = await client.query<Row>(
-      `WITH g AS MATERIALIZED (
-         SELECT * FROM order_gate WHERE state <> 'done' AND (lease_until IS NULL OR lease_until <= ${at('$1')})
-          FOR UPDATE SKIP LOCKED)
-       SELECT g.order_id, g.round, g.state, o.kind, o.state AS order_state, o.phase, o.ring, o.started_at, o.change_id, c.name AS change,
+      `SELECT g.order_id, g.round, g.state, o.kind, o.state AS order_state, o.phase, o.ring, o.started_at, o.change_id, c.name AS change,
               e.id AS endpoint_id, e.name AS endpoint, e.labels, ps.document AS policy,
               ARRAY(SELECT h.moment || h.position FROM hook_run h WHERE h.order_id = g.order_id AND h.round = g.round) AS ran
-         FROM g JOIN order_state o ON o.id = g.order_id JOIN endpoint e ON e.id = o.endpoint_id
+         FROM order_gate g JOIN order_state o ON o.id = g.order_id JOIN endpoint e ON e.id = o.endpoint_id
          JOIN change c ON c.id = o.change_id JOIN ring r ON r.change_id = o.change_id AND r.ordinal = o.ring
          JOIN plan_endpoint pe ON pe.change_id = o.change_id AND pe.endpoint_id = o.endpoint_id
          JOIN policy_set ps ON ps.id = pe.policy_set_id AND ps.version = pe.policy_version
-        WHERE (g.begun_at IS NOT NULL AND (o.phase = 'done' OR g.state = 'closing')
+        WHERE g.state <> 'done' AND (g.lease_until IS NULL OR g.lease_until <= ${at('$1')})
+          AND (g.begun_at IS NOT NULL AND (o.phase = 'done' OR g.state = 'closing')
             OR g.state = 'shut' AND o.state = 'staged' AND ${IN_WINDOW('$1')} AND NOT ${STOPPED}
                AND e.state = 'active' AND NOT e.scan_only AND (e.hold_until IS NULL OR e.hold_until <= ${at('$1')})
                AND ${QUORUM_ROOM})
-        ORDER BY (o.phase = 'done' OR g.state = 'closing') DESC, g.order_id LIMIT $2`,
+        ORDER BY (o.phase = 'done' OR g.state = 'closing') DESC, g.order_id LIMIT $2 FOR UPDATE OF g SKIP LOCKED`,
       [args.now, args.limit],
     );
     // The others of a quorum group wait for the next claim, which sees this one.

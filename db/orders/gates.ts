@@ -54,7 +54,6 @@ export async function turnBack(pool: Pool, now: EpochMs): Promise<void> {
     AND (${STOPPED} OR coalesce(NOT (${IN_WINDOW('$1')}), true))`;
   const from = `order_gate g JOIN order_state o ON o.id = g.order_id
     JOIN ring r ON r.change_id = o.change_id AND r.ordinal = o.ring JOIN change c ON c.id = o.change_id`;
-  if (!(await anyGate(pool))) return;
   const { rows: lanes } = await pool.query<{ change_id: string; ring: number; kind: OrderTarget }>(
     `SELECT DISTINCT o.change_id, o.ring, o.kind FROM ${from} WHERE ${where} LIMIT 50`,
     [now],

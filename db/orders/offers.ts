@@ -27,9 +27,7 @@ export interface Offer {
 
 const GIVEABLE: readonly string[] = [...BEFORE_APPLY.filter((state) => state !== 'pending'), 'awaitingReboot'];
 
-const LOOK = `
-  SELECT ${ORDER_COLUMNS} FROM order_state o
-   WHERE o.endpoint_id = ANY ($1::uuid[]) AND o.phase = 'holding' AND o.state IN (${quoted(GIVEABLE)})`;
+const OPEN = `SELECT ${ORDER_COLUMNS} FROM order_state o WHERE o.endpoint_id = $1 AND o.phase <> 'done'`;
 
 const LOCK_RINGS = `
   SELECT r.change_id, r.ordinal, r.halted, r.target_kind FROM ring r
@@ -61,15 +59,15 @@ const WRITE = `
 
 /** {@link takeOfferBatch} for one endpoint. */
 export async function takeOffers(pool: Pool, args: PollOpen & { readonly now: EpochMs }): Promise<readonly Offer[]> {
-  return (await takeOfferBatch(pool, { polls: [args], now: args.now })).get(args.endpointId) ?? [];
+  const { rows } = await pool.query(OPEN, [args.endpointId]);
+  const offers = await takeOfferBatch(pool, { polls: [args], open: rows.map(toOrderRow), now: args.now });
+  return offers.get(args.endpointId) ?? [];
 }
 
 /**
  * What to hand out in reply to polls whose reports have just been taken in: orders that were let out, orders the endpoint
  * never got (a reply was lost), and permits. A permit is recorded as out in the transaction that hands it out, under the
  * ring's lock, so none is handed out after a stop has committed. Nothing mutating goes to an endpoint that has begun another.
- *
- * Polls that nothing waits for cost one read together.
  *
  * @returns offers by endpoint; endpoints without any are left out.
  */
@@ -78,14 +76,13 @@ export async function takeOfferBatch(
   args: {
     readonly polls: readonly PollOpen[];
     readonly now: EpochMs;
-    /** Their endpoints' open orders, where the caller has just read them; default: they are read here. */
-    readonly open?: readonly Giveable[];
+    /** Their endpoints' open orders, just read: where there is nothing to give, nothing more is asked. */
+    readonly open: readonly Giveable[];
   },
 ): Promise<ReadonlyMap<string, readonly Offer[]>> {
   const polls = new Map(args.polls.map((poll) => [poll.endpointId, poll]));
-  const rows = args.open ?? (await readGiveable(pool, [...polls.keys()]));
   // An order in the endpoint's journal needs nothing more from us unless it waits for a permit.
-  const wanted = rows.filter((row) => {
+  const wanted = args.open.filter((row) => {
     const poll = polls.get(row.endpointId);
     const listed = poll?.open.find((entry) => entry.orderId === row.id);
     const needs = listed === undefined || WAITS_FOR_PERMIT.includes(listed.state);
@@ -96,11 +93,6 @@ export async function takeOfferBatch(
 }
 
 type Giveable = Pick<OrderRow, 'id' | 'changeId' | 'ring' | 'endpointId' | 'state'>;
-
-async function readGiveable(pool: Pool, endpointIds: readonly string[]): Promise<readonly Giveable[]> {
-  const { rows } = await pool.query(LOOK, [endpointIds]);
-  return rows.map(toOrderRow);
-}
 
 const WAITS_FOR_PERMIT: readonly string[] = ['offered', 'accepted', 'staged', 'awaitingReboot'];
 const UNDER_WAY: readonly string[] = ['applying', 'awaitingReboot', 'rebooting', 'verifying', 'reverting'];

@@ -12,55 +12,7 @@ export interface OpenOrder extends OrderRow {
 
 const ms = (column: string): string => `floor(extract(epoch FROM ${column}) * 1000)`;
 
-/** SQL: an order of `order_state o` in one value, for {@link toOpenOrder}. */
-export const OPEN_ORDER = `json_build_array(o.id, o.endpoint_id, o.change_id, o.ring, o.kind, o.state, o.phase, o.seq, o.resume_from,
-  ${ms('o.permit_until')}, ${ms('o.updated_at')}, ${ms('o.restored_at')}, ${ms('o.next_open')})`;
-
-type Packed = readonly [
-  string,
-  string,
-  string | null,
-  number,
-  OpenOrder['kind'],
-  OpenOrder['state'],
-  OpenOrder['phase'],
-  number,
-  OpenOrder['resumeFrom'],
-  EpochMs | null,
-  EpochMs,
-  EpochMs | null,
-  EpochMs | null,
-];
-
-export function toOpenOrder(packed: Packed): OpenOrder {
-  const [
-    id,
-    endpointId,
-    changeId,
-    ring,
-    kind,
-    state,
-    phase,
-    seq,
-    resumeFrom,
-    permitUntil,
-    updatedAt,
-    restoredAt,
-    nextOpen,
-  ] = packed;
-  return {
-    id,
-    endpointId,
-    changeId,
-    ring,
-    kind,
-    state,
-    phase,
-    seq,
-    resumeFrom,
-    permitUntil,
-    updatedAt,
-    restoredAt,
-    nextOpen,
-  };
-}
+/** SQL: an {@link OpenOrder} of `order_state o` as one JSON object. */
+export const OPEN_ORDER = `json_build_object('id', o.id, 'endpointId', o.endpoint_id, 'changeId', o.change_id, 'ring', o.ring, 'kind', o.kind,
+  'state', o.state, 'phase', o.phase, 'seq', o.seq, 'resumeFrom', o.resume_from, 'permitUntil', ${ms('o.permit_until')},
+  'updatedAt', ${ms('o.updated_at')}, 'restoredAt', ${ms('o.restored_at')}, 'nextOpen', ${ms('o.next_open')})`;

@@ -101,18 +101,22 @@ export async function pickCandidates(
 ): Promise<Picked> {
   const mutating = lane.target !== 'stage';
   const none: Picked = { candidates: [], room: new Map(), givingWay: new Map() };
-  const { rows: found } = await client.query(PICK, [
-    lane.changeId,
-    lane.ring,
-    lane.target,
-    args.now,
-    args.now - lane.offlineAfterMinutes * MINUTE,
-    args.homeRings,
-    JSON.stringify(args.gates),
-    args.limit,
-    mutating,
-    lane.isStragglers,
-  ]);
+  // As an object, which pools that prepare leave as it is.
+  const { rows: found } = await client.query({
+    text: PICK,
+    values: [
+      lane.changeId,
+      lane.ring,
+      lane.target,
+      args.now,
+      args.now - lane.offlineAfterMinutes * MINUTE,
+      args.homeRings,
+      JSON.stringify(args.gates),
+      args.limit,
+      mutating,
+      lane.isStragglers,
+    ],
+  });
   if (found.length === 0) return none;
   const groups = mutating ? await client.query(LOCK_GROUPS, [found.map((row) => row.endpoint_id)]) : { rows: [] };
   const { rows: locked } = await client.query(LOCK_ORDERS, [found.map((row) => row.id)]);

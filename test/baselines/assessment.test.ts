@@ -18,7 +18,7 @@ import { noticeDuty } from '../../worker/notice-duty.js';
 import { createSigner } from '../../worker/signer.js';
 import { type SimulatedAgent, simulatedAgent } from '../helpers/agent-client.js';
 import { ADMIN_TOKEN, startApi, type TestApi } from '../helpers/api-server.js';
-import { TEST_PROFILE, testDataStream, testRuleId } from '../helpers/data-stream.js';
+import { TEST_PROFILE, testAssignment, testDataStream, testRuleId } from '../helpers/data-stream.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 
 let db: TestDatabase;
@@ -122,14 +122,7 @@ describe('measuring an endpoint', () => {
   let order: OrderDocument;
 
   test('begins with an assignment, waits for the bytes, and is a signed order that names them by digest', async () => {
-    const body = {
-      baseline: 'house',
-      profile: TEST_PROFILE,
-      appliesTo: { all: true },
-      precedence: 1,
-      mode: 'propose',
-      critical: [testRuleId('two')],
-    };
+    const body = testAssignment({ critical: [testRuleId('two')] });
     const put = await api.call('PUT', '/v1/baseline-assignments/house', { body });
     expect(put.body).toMatchObject({ version: 1, tailored: false, mode: 'propose' });
     checklist = put.body.checklist;

@@ -5,7 +5,7 @@ import * as stagesDb from '../../db/stages.js';
 import { MINUTE } from '../../domain/time.js';
 import { CHANGE_KINDS } from '../../worker/activities.js';
 import type { Json } from '../helpers/agent-client.js';
-import { TEST_PROFILE, testRuleId } from '../helpers/data-stream.js';
+import { testAssignment, testRuleId } from '../helpers/data-stream.js';
 import { ringSpec } from '../helpers/scripted-activities.js';
 import { seedAccount } from '../helpers/seed-change.js';
 import { BaselineRig, type Results } from './rig.js';
@@ -160,7 +160,7 @@ it.each<[string, object, string]>([
     'enforcement.rings[0].select.groups[0]',
   ],
 ])('%s is refused with the assignment, not found by the change it would make', async (_, over, field) => {
-  const body = { baseline: 'house', profile: TEST_PROFILE, appliesTo: { all: true }, precedence: 1, mode: 'enforce' };
+  const body = testAssignment({ mode: 'enforce' });
   const reply = await rig.tickets.api.call('PUT', '/v1/baseline-assignments/bad', {
     body: { ...body, enforcement: { ...enforcement, ...over } },
   });

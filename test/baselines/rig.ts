@@ -11,7 +11,7 @@ import { noticeDuty } from '../../worker/notice-duty.js';
 import { createSigner } from '../../worker/signer.js';
 import type { Json } from '../helpers/agent-client.js';
 import { ADMIN_TOKEN } from '../helpers/api-server.js';
-import { TEST_PROFILE, testDataStream, testRuleId } from '../helpers/data-stream.js';
+import { testAssignment, testDataStream, testRuleId } from '../helpers/data-stream.js';
 import { seedChange, seedEndpoint } from '../helpers/seed-change.js';
 import { TicketRig } from '../tickets/rig.js';
 
@@ -68,15 +68,9 @@ export class BaselineRig {
 
   /** @returns the checklist's name */
   async assign(name: string, over: object = {}): Promise<string> {
-    const body = {
-      baseline: 'house',
-      profile: TEST_PROFILE,
-      appliesTo: { all: true },
-      precedence: 1,
-      mode: 'propose',
-      ...over,
-    };
-    const reply = await this.tickets.api.call('PUT', `/v1/baseline-assignments/${name}`, { body });
+    const reply = await this.tickets.api.call('PUT', `/v1/baseline-assignments/${name}`, {
+      body: testAssignment(over),
+    });
     if (reply.status !== 200) throw new Error(`${reply.status} ${JSON.stringify(reply.body)}`);
     await this.duty('baseline-content');
     return reply.body.checklist;

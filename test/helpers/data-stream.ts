@@ -16,6 +16,15 @@ export interface TestRule {
 
 export const testRuleId = (name: string) => `xccdf_org.example_rule_${name}`;
 export const TEST_PROFILE = 'xccdf_org.example_profile_all';
+/** An assignment of baseline `house` to every endpoint. */
+export const testAssignment = (over: object = {}) => ({
+  baseline: 'house',
+  profile: TEST_PROFILE,
+  appliesTo: { all: true },
+  precedence: 1,
+  mode: 'propose',
+  ...over,
+});
 export const TEST_VALUE = 'xccdf_org.example_value_limit';
 
 const escapeXml = (text: string) => text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`);

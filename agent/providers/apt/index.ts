@@ -19,6 +19,7 @@ import type {
 import { KEPT, packageKey } from '../provider.js';
 import { aptInstall, dpkgAudit, dpkgInstall, workFolders } from './commands.js';
 import { configDifferences, hasConfigSnapshot, restoreConfig, saveConfig } from './config-snapshot.js';
+import { debFields } from './deb-fields.js';
 import { footprint } from './footprint.js';
 import { aptInventory } from './inventory.js';
 import {
@@ -268,8 +269,8 @@ async function findInArchives(args: {
     : undefined;
   if (file === undefined) return null;
   const path = join(archives, file);
-  const fields = await args.run(['dpkg-deb', '-f', path, 'Package', 'Version']);
-  if (!fields.stdout.includes(`Package: ${name}\n`) || !fields.stdout.includes(`Version: ${version}\n`)) return null;
+  const fields = await debFields(args.run, path);
+  if (fields?.name !== name || fields.version !== version) return null;
   const kept = join(args.dir, `old-${prefix.replaceAll('%3a', '.')}.deb`);
   copyFileSync(path, kept);
   syncPath(kept);

@@ -6,6 +6,7 @@ import { type LocalLimits, neverTouchPattern } from '../../limits/limits.js';
 import { spaceObjection } from '../../system/mounts.js';
 import { type Run, tail } from '../../system/run.js';
 import { aptFetch, aptFetchInstalled, aptRemove, aptResolve, aptUpdate, workFolders } from '../apt/commands.js';
+import { debFields } from '../apt/deb-fields.js';
 import { parseSimulation, type SimulatedInstall } from '../apt/parse.js';
 import type { PackageChange, Provider, Transaction } from '../provider.js';
 
@@ -176,7 +177,7 @@ async function fetchInstalls(
   const files = new Map<string, PlannedInstall>();
   for (const name of readdirSync(archives).filter((entry) => entry.endsWith('.deb'))) {
     const file = join(archives, name);
-    const fields = await fieldsOf(deps.run, file);
+    const fields = await debFields(deps.run, file);
     if (fields !== null)
       files.set(`${fields.name}=${fields.version}`, {
         ...fields,
@@ -229,7 +230,7 @@ async function keptFile(
   args: { readonly dir: string; readonly name: string; readonly version: string },
 ): Promise<string | null> {
   for (const entry of readdirSync(args.dir).filter((one) => one.endsWith('.deb'))) {
-    const fields = await fieldsOf(run, join(args.dir, entry));
+    const fields = await debFields(run, join(args.dir, entry));
     if (fields?.name === args.name && fields.version === args.version) return join(args.dir, entry);
   }
   return null;
@@ -253,17 +254,6 @@ async function fetchOr(deps: PackageDeps, argv: readonly string[], options: { re
   if (result.code === 0) return;
   await deps.run(aptUpdate(), { timeoutMs: FETCH_TIMEOUT_MS });
   throw new Error(`apt could not fetch what the fixes install: ${aptWords(result.stderr || result.stdout)}`);
-}
-
-async function fieldsOf(
-  run: Run,
-  file: string,
-): Promise<{ name: string; version: string; arch: string; source: string } | null> {
-  const shown = await run(['dpkg-deb', '-f', file, 'Package', 'Version', 'Architecture', 'Source']);
-  const field = (name: string) => new RegExp(`^${name}: (\\S+)`, 'm').exec(shown.stdout)?.[1];
-  const [name, version, arch] = [field('Package'), field('Version'), field('Architecture')];
-  if (shown.code !== 0 || name === undefined || version === undefined || arch === undefined) return null;
-  return { name, version, arch, source: field('Source') ?? name };
 }
 
 async function hasLeftovers(run: Run, name: string): Promise<boolean> {
