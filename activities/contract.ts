@@ -38,6 +38,8 @@ export interface StageActivities {
   discover(args: OfChange): Promise<{ readonly endpoints: number; readonly fresh: number; readonly stale: number }>;
   freezePlan(args: OfChange & { readonly reason: string }): Promise<FrozenPlanResult>;
   obtainContent(args: OfChange): Promise<{ readonly files: number; readonly bytes: number }>;
+  /** Both in one look at the fleet. Heartbeats. */
+  obtainAndFreeze(args: OfChange & { readonly reason: string }): Promise<FrozenPlanResult>;
   planStaging(args: OfChange): Promise<{ readonly orders: number }>;
   confirm(
     args: OfChange,

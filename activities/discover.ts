@@ -55,7 +55,6 @@ export async function discover(
 
 /** Asks for evidence of the kind's own where it is old. @returns how many endpoints lack it */
 async function refreshEvidence(loaded: LoadedChange, seen: Survey, client: Queryable): Promise<number> {
-  const ids = seen.included.map(({ endpoint }) => endpoint.id);
   const { kind, timing } = loaded;
-  return (await kind.evidence?.refresh(loaded.context(client), ids, timing.scanMaxAgeMs))?.length ?? 0;
+  return (await kind.evidence?.refresh(loaded.context(client), seen.ids, timing.scanMaxAgeMs))?.length ?? 0;
 }

@@ -14,12 +14,11 @@ export async function draftUndoable(
   },
 ): Promise<{ readonly kindPlan: KindPlan; readonly draft: Draft }> {
   const { loaded, seen } = args;
-  const ids = seen.included.map(({ endpoint }) => endpoint.id);
   const { planned } = await planUndoable({
     included: seen.included,
     rings: loaded.change.spec.rings,
     plan: async (careful) => {
-      const kindPlan = await loaded.kind.plan(loaded.context(args.client), ids, careful);
+      const kindPlan = await loaded.kind.plan(loaded.context(args.client), seen.ids, careful);
       const draft = draftPlan({ ...args, kindPlan });
       return { kindPlan, draft, rows: draft.rows };
     },

@@ -8,6 +8,8 @@ import type { Draft } from './freeze-draft.js';
 import { planTotals } from './freeze-totals.js';
 import { draftUndoable } from './freeze-undoable.js';
 import type { KindPlan } from './kinds/change-kind.js';
+import { obtainFor } from './obtain.js';
+import { whileBeating } from './pace.js';
 import type { LoadedChange, StageDeps } from './stage-deps.js';
 import { again, hopeless, loadForStage, paceOf } from './stage-deps.js';
 import type { Survey } from './survey.js';
@@ -33,9 +35,39 @@ export async function freezeChangePlan(
   deps: StageDeps,
   args: { readonly changeId: string; readonly reason: string },
 ): Promise<FrozenPlanResult> {
+  const loaded = await loadForStage(deps, args.changeId);
+  return freezeAfter(deps, { ...args, loaded, look: () => survey(deps, loaded, deps.pool) });
+}
+
+/**
+ * Fetches what the change needs, then freezes what it will do, in one look at the fleet: what could not be had, or says in its
+ * changelog what it fixes, is part of the plan, but inventories need not be read twice for it.
+ */
+export async function obtainAndFreeze(
+  deps: StageDeps,
+  args: { readonly changeId: string; readonly reason: string },
+): Promise<FrozenPlanResult> {
+  const loaded = await loadForStage(deps, args.changeId);
+  const look = async () => {
+    const seen = await survey(deps, loaded, deps.pool);
+    await obtainFor(deps, loaded, seen);
+    return seen;
+  };
+  return whileBeating(paceOf(deps), 'planning', () => freezeAfter(deps, { ...args, loaded, look }));
+}
+
+async function freezeAfter(
+  deps: StageDeps,
+  args: {
+    readonly changeId: string;
+    readonly reason: string;
+    readonly loaded: LoadedChange;
+    readonly look: () => Promise<Survey>;
+  },
+): Promise<FrozenPlanResult> {
   const { db, pool } = deps;
   const { key } = paceOf(deps);
-  const loaded = await loadForStage(deps, args.changeId);
+  const { loaded } = args;
   const [before, beforeRows, rings] = await Promise.all([
     db.loadPlan(pool, args.changeId),
     db.loadPlannedEndpoints(pool, args.changeId),
@@ -44,7 +76,7 @@ export async function freezeChangePlan(
   if (before !== null && key !== null && before.requestKey === key) return resultOf(loaded, before, beforeRows);
 
   const openedRings = new Set(rings.flatMap((ring) => (ring.state === 'waiting' ? [] : [ring.ordinal])));
-  const seen = await survey(deps, loaded, pool);
+  const seen = await args.look();
   const keptDigests = beforeRows.flatMap((row) =>
     row.ring !== null && openedRings.has(row.ring) ? (row.updateSetDigest ?? []) : [],
   );

@@ -4,6 +4,7 @@ import type { Pace } from './pace.js';
 import { whileBeating } from './pace.js';
 import type { LoadedChange, StageDeps } from './stage-deps.js';
 import { again, loadForStage, paceOf } from './stage-deps.js';
+import type { Survey } from './survey.js';
 import { survey } from './survey.js';
 
 interface WantedFile {
@@ -29,19 +30,20 @@ export async function obtainContent(
   deps: StageDeps,
   { changeId }: { readonly changeId: string },
 ): Promise<{ files: number; bytes: number }> {
-  const { db, pool } = deps;
   const loaded = await loadForStage(deps, changeId);
+  const seen = await whileBeating(paceOf(deps), 'planning', () => survey(deps, loaded, deps.pool));
+  const files = await obtainFor(deps, loaded, seen);
+  return { files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0) };
+}
+
+/** {@link obtainContent} for these endpoints. @returns the files the change needs */
+export async function obtainFor(deps: StageDeps, loaded: LoadedChange, seen: Survey): Promise<readonly WantedFile[]> {
+  const { db, pool } = deps;
   const pace = paceOf(deps);
   // What was refused before gets another chance: the mirror may have been mended since.
   await db.forgetRefusals(pool);
   const context = loaded.context(pool);
-  const plan = await whileBeating(pace, 'planning', async () => {
-    const seen = await survey(deps, loaded, pool);
-    return loaded.kind.plan(
-      context,
-      seen.included.map(({ endpoint }) => endpoint.id),
-    );
-  });
+  const plan = await whileBeating(pace, 'planning', () => loaded.kind.plan(context, seen.ids));
   const files = filesOf(plan);
   const missing = await makeOwn(deps, loaded, await missingFiles(deps, files));
   await deps.content
@@ -59,7 +61,7 @@ export async function obtainContent(
       },
     }),
   );
-  return { files: files.length, bytes: files.reduce((sum, file) => sum + file.size, 0) };
+  return files;
 }
 
 function filesOf(plan: KindPlan): WantedFile[] {

@@ -62,11 +62,17 @@ export async function loadForStage(deps: StageDeps, changeId: string): Promise<L
     throw hopeless('parametersMalformed', problems);
   }
   const now = deps.clock();
+  const read = new WeakMap<readonly string[], Promise<unknown>>();
+  const once: KindContext<unknown>['once'] = async <T>(about: readonly string[], look: () => Promise<T>) => {
+    const known = read.get(about) ?? look();
+    read.set(about, known);
+    return known as Promise<T>;
+  };
   return {
     change,
     kind,
     timing: kind.timing(parsed.value),
-    context: (client) => ({ db: deps.db, client, changeId, parameters: parsed.value, now }),
+    context: (client) => ({ db: deps.db, client, changeId, parameters: parsed.value, now, once }),
   };
 }
 

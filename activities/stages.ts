@@ -2,7 +2,7 @@ import { closeChange } from './close.js';
 import { confirm } from './confirm.js';
 import type { StageActivities } from './contract.js';
 import { discover } from './discover.js';
-import { freezeChangePlan } from './freeze.js';
+import { freezeChangePlan, obtainAndFreeze } from './freeze.js';
 import { obtainContent } from './obtain.js';
 import { planStaging } from './prepare.js';
 import { startScheduledChange } from './schedule.js';
@@ -20,6 +20,7 @@ export function createStageActivities(deps: StageDeps): StageActivities {
     discover: (args) => discover(deps, args),
     freezePlan: (args) => freezeChangePlan(deps, args),
     obtainContent: (args) => obtainContent(deps, args),
+    obtainAndFreeze: (args) => obtainAndFreeze(deps, args),
     planStaging: (args) => planStaging(deps, args),
     confirm: (args) => confirm(deps, args),
     closeChange: (args) => closeChange(deps, args),

@@ -8,6 +8,8 @@ import type { LoadedChange, StageDeps } from './stage-deps.js';
 /** Who takes part, as things are now. */
 export interface Survey {
   readonly included: readonly InScope[];
+  /** Ids of the included. */
+  readonly ids: readonly string[];
   readonly excluded: readonly { readonly endpointId: string; readonly reason: string }[];
   /** Of the included: without a recent and complete scan. */
   readonly stale: readonly ScopeEndpoint[];
@@ -37,5 +39,5 @@ export async function survey(deps: StageDeps, loaded: LoadedChange, client: Quer
   });
   const now = deps.clock();
   const stale = included.flatMap(({ endpoint }) => (isFresh(endpoint, now, timing.scanMaxAgeMs) ? [] : [endpoint]));
-  return { included, excluded, stale, groups, policies };
+  return { included, ids: included.map(({ endpoint }) => endpoint.id), excluded, stale, groups, policies };
 }

@@ -21,6 +21,7 @@ export { loadPatchInputs } from './plan/patch-inputs.js';
 export { loadClaims, loadFindings, recordOutcomes, recordProof } from './plan/proof.js';
 export { askForScans, loadScopeEndpoints } from './plan/scope.js';
 export { insertStageOrders } from './plan/staging.js';
+export { loadWorkGroups } from './plan/work-groups.js';
 export { carryApprovals, insertPlan, voidApprovals, writePlanRows } from './plan/write.js';
 export { loadGroups, loadPolicies } from './policy/load.js';
 export { inTransaction } from './pool.js';

@@ -3,6 +3,7 @@ import {
   allHandlersFinished,
   CancellationScope,
   condition,
+  patched,
   setCurrentDetails,
 } from '@temporalio/workflow';
 import type { FrozenPlanResult } from '../activities/contract.js';
@@ -22,7 +23,7 @@ import type {
   RollbackOrder,
   Wait,
 } from './messages.js';
-import { bulk, quick, watched } from './proxies.js';
+import { bulk, near, quick, watched } from './proxies.js';
 import { RingChildren } from './ring-children.js';
 import { stageLanes } from './staging.js';
 import { Stopped } from './stopped.js';
@@ -39,7 +40,7 @@ export class ChangeRun {
   private version = 0;
   private waits = new Map<number, Told>();
   private note: Told | null = null;
-  private plan: FrozenPlanResult | null = null;
+  private frozen: FrozenPlanResult | null = null;
   private stop: Stopped | null = null;
   private rollbackAll: RollbackOrder | null = null;
   private closing = false;
@@ -111,8 +112,7 @@ export class ChangeRun {
   async replan(command: Command): Promise<string> {
     this.replanning += 1;
     try {
-      await this.obtain();
-      await this.freezePlan(command.reason ?? `asked for by ${command.by}`);
+      await this.plan(command.reason ?? `asked for by ${command.by}`);
       if (this.currentPlan().widened) {
         this.widenings += 1;
         this.gate.void('the plan has become wider');
@@ -142,16 +142,20 @@ export class ChangeRun {
     await this.interruptible(() => watched.discover({ changeId: this.input.changeId }));
   }
 
-  /** True when there is nothing to do. */
-  async freezePlan(reason: string): Promise<boolean> {
-    this.plan = await bulk.freezePlan({ changeId: this.input.changeId, reason });
-    return this.plan.empty;
-  }
-
-  /** Before the plan is frozen: what could not be had, or says in its changelog what it fixes, is part of the plan. */
-  async obtain(): Promise<void> {
+  /**
+   * Fetches content and freezes the plan, in this order: what could not be had, or says in its changelog what it fixes, is part
+   * of the plan. True when there is nothing to do.
+   */
+  async plan(reason: string): Promise<boolean> {
+    const { changeId } = this.input;
     await this.tell('Fetches and verifies content', 'content');
-    await this.interruptible(() => watched.obtainContent({ changeId: this.input.changeId }));
+    if (patched('obtain-and-freeze')) {
+      this.frozen = await this.interruptible(() => watched.obtainAndFreeze({ changeId, reason }));
+    } else {
+      await this.interruptible(() => watched.obtainContent({ changeId }));
+      this.frozen = await bulk.freezePlan({ changeId, reason });
+    }
+    return this.frozen.empty;
   }
 
   ringsAfterTest(): readonly number[] {
@@ -253,7 +257,7 @@ export class ChangeRun {
       stage: this.stage,
       waitingFor: this.paused ? ['Paused', ...waits].join('. ') : waits.length > 0 ? waits.join('. ') : null,
       paused: this.paused,
-      rings: (this.plan?.rings ?? []).map((r) => ({
+      rings: (this.frozen?.rings ?? []).map((r) => ({
         ordinal: r.ordinal,
         name: r.name,
         state: this.rings.stateOf(r.ordinal),
@@ -262,8 +266,8 @@ export class ChangeRun {
   }
 
   currentPlan(): FrozenPlanResult {
-    if (this.plan === null) throw new Error('no plan yet');
-    return this.plan;
+    if (this.frozen === null) throw new Error('no plan yet');
+    return this.frozen;
   }
 
   isStopping(): boolean {
@@ -293,10 +297,10 @@ export class ChangeRun {
     setCurrentDetails(`${stage}${waitingFor === null ? '' : `: ${waitingFor}`}`);
     showInLists({ stage, waitingFor: this.foremostWait() });
     this.version += 1;
-    const projected = quick.project({ changeId: this.input.changeId, version: this.version, stage, waitingFor });
+    const row = { changeId: this.input.changeId, version: this.version, stage, waitingFor };
+    if (this.input.expedited !== true || stage === 'closed') return quick.project(row);
     // Late or out of order does no harm: the row keeps the newest version. Only the last word is waited for.
-    if (this.input.expedited === true && stage !== 'closed') projected.catch(() => undefined);
-    else await projected;
+    (patched('project-near') ? near : quick).project(row).catch(() => undefined);
   }
 
   /** The point between steps where a pause is waited out and a stop takes hold. */

@@ -22,8 +22,7 @@ async function runChange(input: ChangeInput): Promise<ChangeResult> {
     await change.discover();
 
     await change.enter('obtain');
-    await change.obtain();
-    if (await change.freezePlan('first plan')) return await change.close({ outcome: 'nothingToDo', reason: null });
+    if (await change.plan('first plan')) return await change.close({ outcome: 'nothingToDo', reason: null });
 
     await change.enter('test');
     await change.deployRing(0);

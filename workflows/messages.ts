@@ -56,6 +56,8 @@ export interface RingInput {
   readonly approvedDigest: string;
   readonly approvals: readonly string[];
   readonly deadline: EpochMs;
+  /** As in {@link ChangeInput}. */
+  readonly expedited?: boolean | undefined;
   /** Set when the run goes on in a new history. */
   readonly carried?: RingCarried | undefined;
   readonly rollback?: RollbackOrder | undefined;

@@ -138,6 +138,7 @@ export class RingChildren {
       approvedDigest: this.approvedDigest,
       approvals: this.approvals,
       deadline: this.input.deadline,
+      ...(this.input.expedited === true ? { expedited: true } : {}),
       ...(args.rollback === undefined ? {} : { rollback: args.rollback }),
     };
     this.starting += 1;

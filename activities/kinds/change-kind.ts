@@ -19,6 +19,11 @@ export interface KindContext<P> {
   readonly changeId: string;
   readonly parameters: P;
   readonly now: EpochMs;
+  /**
+   * What is read about these endpoints once and holds for a whole activity, however often it plans: inventories do not change
+   * with what is fetched. The list itself is the key.
+   */
+  once<T>(about: readonly string[], read: () => Promise<T>): Promise<T>;
 }
 
 export type { KindPlan, KindWork, UpdateFacts };

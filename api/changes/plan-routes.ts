@@ -3,6 +3,7 @@ import { loadFreezeTexts } from '../../db/orders/windows.js';
 import { loadPatchInputs } from '../../db/plan/patch-inputs.js';
 import { loadProjectionFacts } from '../../db/plan/projection-facts.js';
 import { loadScopeEndpoints } from '../../db/plan/scope.js';
+import { loadWorkGroups } from '../../db/plan/work-groups.js';
 import { loadGroups, loadPolicies } from '../../db/policy/load.js';
 import { dryRun } from '../../domain/change/dry-run.js';
 import { parsePatchParameters } from '../../domain/change/patch-parameters.js';
@@ -48,7 +49,7 @@ async function planOf({ pool }: ApiDeps, spec: ChangeSpec, now: EpochMs) {
   const ids = scope.included.map(({ endpoint }) => endpoint.id);
   const calendarNames = new Set(scope.included.flatMap(({ policy }) => policy.document.freezeCalendars));
   const [inputs, facts, texts] = await Promise.all([
-    loadPatchInputs(pool, { endpointIds: ids, now }),
+    loadWorkGroups(pool, ids).then((groups) => loadPatchInputs(pool, { groups, now })),
     loadProjectionFacts(pool, ids),
     loadFreezeTexts(pool, [...calendarNames]),
   ]);

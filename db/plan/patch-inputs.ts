@@ -8,14 +8,13 @@ import { loadSelectables } from '../endpoints/selectable.js';
 import { loadExceptions } from '../exceptions/exceptions.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
-import { loadWorkGroups } from './work-groups.js';
 
-/** What planning patches for these endpoints has to read: a handful of queries, whatever their number. */
+/** What planning patches for these groups has to read: a handful of queries, whatever their number. */
 export async function loadPatchInputs(
   db: Queryable,
-  args: { readonly endpointIds: readonly string[]; readonly now: EpochMs },
+  args: { readonly groups: readonly WorkGroup[]; readonly now: EpochMs },
 ): Promise<PatchInputs> {
-  const groups = await loadWorkGroups(db, args.endpointIds);
+  const { groups } = args;
   const catalogue = await lookUpPackages(db, versionsToLookUp(groups));
   const sources = [...new Set([...catalogue.values()].map((found) => found.source))];
   const [fixes, divided] = await Promise.all([

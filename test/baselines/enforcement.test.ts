@@ -66,6 +66,7 @@ const planOf = async (
     changeId: change.id,
     parameters: parameters.value,
     now: rig.tickets.clock(),
+    once: <T>(_: readonly string[], read: () => Promise<T>) => read(),
   };
   const { works }: KindPlan = await kind.plan(context, endpointIds);
   return Object.fromEntries(

@@ -105,6 +105,7 @@ export function scriptedWorld(args: {
       };
     },
     obtainContent: async () => ({ files: 1, bytes: 1 }),
+    obtainAndFreeze: (args) => usual.freezePlan(args),
     planStaging: async () => ({ orders: 0 }),
     confirm: async () => ({ confirmed: 10, missing: 0, unscanned: 0 }),
     closeChange: async ({ outcome }) => ({ outcome }),

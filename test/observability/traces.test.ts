@@ -128,7 +128,7 @@ describe('traces', () => {
     for (const name of [
       'relay startChange',
       'activity discover',
-      'activity freezePlan',
+      'activity obtainAndFreeze',
       'activity pump',
       'activity closeChange',
     ])

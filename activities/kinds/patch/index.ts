@@ -32,5 +32,6 @@ async function readAndPlan(
   undoable?: ReadonlySet<string>,
 ): Promise<KindPlan> {
   const { db, client, parameters, now } = context;
-  return planPatches({ ...(await db.loadPatchInputs(client, { endpointIds, now })), parameters, now, undoable });
+  const groups = await context.once(endpointIds, () => db.loadWorkGroups(client, endpointIds));
+  return planPatches({ ...(await db.loadPatchInputs(client, { groups, now })), parameters, now, undoable });
 }
