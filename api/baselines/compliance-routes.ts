@@ -11,8 +11,10 @@ import {
 import { markFalsePositive, unmarkFalsePositive } from '../../db/baseline/false-positives.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
 import { inTransaction } from '../../db/pool.js';
+import { readOverview } from '../../db/read/compliance.js';
 import { readEndpoint } from '../../db/read/endpoints.js';
 import { listFalsePositives } from '../../db/read/findings.js';
+import { DAY } from '../../domain/time.js';
 import type { ApiDeps } from '../deps.js';
 import { cursorParts, idParams, pageSchema } from '../http/paging.js';
 import { conflict, invalidField, notFound, unavailable } from '../http/problem.js';
@@ -24,9 +26,13 @@ import {
   falsePositiveQuery,
   falsePositiveReply,
   fleetReply,
+  standingReply,
   tallyReply,
 } from './compliance-schema.js';
 import { falsePositiveBody } from './schema.js';
+
+/** How far back "lately" goes. */
+const LATELY = 7 * DAY;
 
 export function complianceRoutes({ pool }: ApiDeps): Route[] {
   const checklist = async (name: string) => {
@@ -42,6 +48,17 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       permission: 'baseline.read',
       responses: { 200: { description: 'Checklists that hold for some endpoint', schema: pageSchema(fleetReply) } },
       handler: async () => ({ status: 200, body: { items: await fleetCompliance(pool), next: null } }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/compliance/assignments',
+      summary: 'How the fleet stands, by assignment, and what has moved in seven days',
+      permission: 'baseline.read',
+      responses: { 200: { description: 'Assignments by name', schema: pageSchema(standingReply) } },
+      handler: async ({ now }) => ({
+        status: 200,
+        body: { items: await readOverview(pool, now - LATELY), next: null },
+      }),
     }),
     route({
       method: 'get',

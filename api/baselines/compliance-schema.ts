@@ -1,8 +1,9 @@
 /** What is answered of results: of the fleet, of one endpoint, of findings that people say are wrong. */
 import { z } from 'zod';
 import { RULE_RESULTS } from '../../domain/baseline/results.js';
+import { selectorSchema } from '../../domain/fleet/selector-schema.js';
 import { paging } from '../http/paging.js';
-import { packageFix } from './schema.js';
+import { mode, packageFix } from './schema.js';
 
 const counts = {
   pass: z.int(),
@@ -44,6 +45,36 @@ export const fleetReply = z.object({
   results: z.object(counts),
 });
 export const tallyReply = z.object({ ...rule, pass: z.int(), fail: z.int(), error: z.int(), ...remedy });
+/** Endpoints by how they stand: passing, failing, erring and unmeasured are all of them. */
+export const standingReply = z.object({
+  name: z.string(),
+  baseline: z.string(),
+  version: z.int(),
+  newestVersion: z.int(),
+  profile: z.string(),
+  checklist: z.string(),
+  tailored: z.boolean(),
+  appliesTo: selectorSchema,
+  mode,
+  trial: z.object({ mode, appliesTo: selectorSchema }).nullable(),
+  endpoints: z.int(),
+  passing: z.int(),
+  /** A rule fails. */
+  failing: z.int(),
+  /** No rule fails, but the scanner could not tell of some. */
+  erring: z.int(),
+  unmeasured: z.int(),
+  /** The newest try gave no answer; they stand as they did before. */
+  unanswered: z.int(),
+  inTrial: z.int(),
+  /** Rules that fail, over all endpoints; findings marked as wrong don't count. */
+  findings: z.int(),
+  falsePositives: z.int(),
+  oldest: z.iso.datetime().nullable(),
+  /** Rules that began to fail in the last seven days, and that ceased to, over all endpoints. */
+  worse: z.int(),
+  better: z.int(),
+});
 export const falsePositiveQuery = z.strictObject({ ...paging });
 export const falsePositiveReply = z.object({
   endpointId: z.uuid(),

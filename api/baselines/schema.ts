@@ -92,7 +92,7 @@ export const checklistReply = z.object({
   ),
 });
 
-const mode = z.enum(['observe', 'propose', 'enforce']);
+export const mode = z.enum(['observe', 'propose', 'enforce']);
 
 export const assignmentBody = z
   .strictObject({

@@ -9,7 +9,7 @@ import type { Mode } from '../../domain/baseline/assignment.js';
 import { selectorInWords } from '../../domain/fleet/selector-words.js';
 import { conflict, notFound, Problem } from '../http/problem.js';
 import { inWords } from './commands.js';
-import { type Fields, fieldsOf, guardedForm } from './forms.js';
+import { type Fields, fieldsOf, guardedForm, namedIn } from './forms.js';
 import { APPROVERS, RING_FIELDS, RING_PROPOSAL, statedRings } from './rings-form.js';
 import type { ConsoleDeps, Shell } from './shell.js';
 
@@ -29,7 +29,7 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
   const guarded = guardedForm(forms);
 
   const found = async (req: Request): Promise<AssignmentRow> => {
-    const assignment = await findAssignment(pool, String(req.params.name));
+    const assignment = await findAssignment(pool, namedIn(req, 'name'));
     if (assignment === null) throw notFound('baseline assignment');
     return assignment;
   };

@@ -18,7 +18,7 @@ import { cursorParts } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
 import { cursorOf } from './changes.js';
 import { exceptionsOf, SEVERITIES, searchRules, standingParts } from './compliance-view.js';
-import { askedFor } from './forms.js';
+import { askedFor, namedIn } from './forms.js';
 import { mayBeRemediated } from './remediate.js';
 import type { ConsoleDeps, Shell } from './shell.js';
 
@@ -65,7 +65,7 @@ export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Rou
   });
 
   const found = async (req: Request) => {
-    const checklist = await findChecklist(pool, { name: String(req.params.checklist) });
+    const checklist = await findChecklist(pool, { name: namedIn(req, 'checklist') });
     if (checklist === null) throw notFound('checklist');
     const [version, assignments, exceptions] = await Promise.all([
       findVersionById(pool, checklist.versionId),
@@ -132,7 +132,7 @@ export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Rou
 
   router.get('/compliance/:checklist/rules/:rule', may, async (req, res) => {
     const { checklist, version, assignments, exceptions, profile } = await found(req);
-    const rule = await readRuleText(pool, { checklistId: checklist.id, name: String(req.params.rule) });
+    const rule = await readRuleText(pool, { checklistId: checklist.id, name: namedIn(req, 'rule') });
     if (rule === null) throw notFound('rule of this checklist');
     const after = cursorParts(cursorOf(req), ['string', 'string']) as [string, string] | null;
     const of = { checklistId: checklist.id, position: rule.position };

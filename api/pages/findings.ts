@@ -9,7 +9,7 @@ import { idParams } from '../http/paging.js';
 import { notFound, Problem } from '../http/problem.js';
 import { inWords } from './commands.js';
 import { SEVERITIES } from './compliance-view.js';
-import { askedFor, fieldsOf, guardedForm } from './forms.js';
+import { askedFor, fieldsOf, guardedForm, namedIn } from './forms.js';
 import type { ConsoleDeps, Shell } from './shell.js';
 
 const PAGE = 50;
@@ -23,14 +23,13 @@ export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
     if (!success) throw notFound('endpoint');
     return data.id;
   };
-  const pathOf = (req: Request) =>
-    `/endpoints/${idOf(req)}/baselines/${encodeURIComponent(String(req.params.checklist))}`;
+  const pathOf = (req: Request) => `/endpoints/${idOf(req)}/baselines/${encodeURIComponent(namedIn(req, 'checklist'))}`;
 
   router.get('/endpoints/:id/baselines/:checklist', shell.needs('baseline.read'), async (req, res) => {
     const id = idOf(req);
     const [endpoint, checklist] = await Promise.all([
       readEndpointAbout(pool, id),
-      findChecklist(pool, { name: String(req.params.checklist) }),
+      findChecklist(pool, { name: namedIn(req, 'checklist') }),
     ]);
     if (endpoint === null) throw notFound('endpoint');
     if (checklist === null) throw notFound('checklist');
@@ -96,7 +95,7 @@ export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
         }
       },
     );
-  const paramsOf = (req: Request) => ({ id: idOf(req), checklist: String(req.params.checklist) });
+  const paramsOf = (req: Request) => ({ id: idOf(req), checklist: namedIn(req, 'checklist') });
   answer(
     'mark',
     (req, body) =>

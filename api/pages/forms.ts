@@ -1,6 +1,7 @@
 /** What pages with forms have in common: who may post one, and what was filled in. */
 import express, { type Request, type RequestHandler } from 'express';
 import { type FormGuard, refuseForeign } from '../auth/csrf.js';
+import { notFound } from '../http/problem.js';
 
 export type Fields = Readonly<Record<string, string>>;
 
@@ -17,9 +18,16 @@ export function fieldsOf(req: Request, names: readonly string[]): Fields {
   return Object.fromEntries(
     names.map((name) => {
       const value = body[name];
-      return [name, typeof value === 'string' ? value.trim() : ''];
+      return [name, typeof value === 'string' ? value.replaceAll('\0', '').trim() : ''];
     }),
   );
+}
+
+/** A name in the address. @throws Problem 404 for what no name can be */
+export function namedIn(req: Request, part: string): string {
+  const name = String(req.params[part] ?? '');
+  if (name === '' || name.includes('\0')) throw notFound('page');
+  return name;
 }
 
 /** What a query asks for once, as text. */

@@ -8,7 +8,7 @@ import { fixInWords } from '../../domain/baseline/fix-words.js';
 import { selectorInWords } from '../../domain/fleet/selector-words.js';
 import { conflict, notFound, Problem } from '../http/problem.js';
 import { inWords } from './commands.js';
-import { type Fields, fieldsOf, guardedForm } from './forms.js';
+import { type Fields, fieldsOf, guardedForm, namedIn } from './forms.js';
 import { APPROVERS, RING_FIELDS, RING_PROPOSAL, statedRings } from './rings-form.js';
 import type { ConsoleDeps, Shell } from './shell.js';
 
@@ -28,11 +28,9 @@ export function remediatePages({ pool, forms }: ConsoleDeps, shell: Shell): Rout
   const path = '/compliance/:checklist/rules/:rule/remediate';
 
   const find = async (req: Request): Promise<Found> => {
-    const checklist = await findChecklist(pool, { name: String(req.params.checklist) });
+    const checklist = await findChecklist(pool, { name: namedIn(req, 'checklist') });
     const rule =
-      checklist === null
-        ? null
-        : await readRuleText(pool, { checklistId: checklist.id, name: String(req.params.rule) });
+      checklist === null ? null : await readRuleText(pool, { checklistId: checklist.id, name: namedIn(req, 'rule') });
     if (checklist === null || rule === null) throw notFound('rule of this checklist');
     if (rule.noFixReason !== null) throw conflict(`nothing puts this rule right: ${rule.noFixReason}`);
     const assignments = (await listAssignments(pool)).filter(

@@ -57,7 +57,7 @@ export interface AssignmentStanding extends Standing {
 
 /** Assignments by name, with how their endpoints stand and what has changed since. A few sums over rows that hold their counts. */
 export async function readOverview(db: Queryable, since: EpochMs): Promise<AssignmentStanding[]> {
-  const { rows } = await db.query<AssignmentStanding & { none: boolean }>(
+  const { rows } = await db.query<AssignmentStanding & { none: boolean; assignment_id: string | null }>(
     `WITH n AS (SELECT t.assignment_id, (count(*) FILTER (WHERE t.in_trial))::int AS "inTrial", ${STANDING} FROM ${TARGETS} GROUP BY 1),
      moved AS (
        SELECT t.assignment_id, (count(*) FILTER (WHERE x.after = 'f'))::int AS worse, (count(*) FILTER (WHERE x.before = 'f'))::int AS better
@@ -71,7 +71,7 @@ export async function readOverview(db: Queryable, since: EpochMs): Promise<Assig
       ORDER BY a.name`,
     [since],
   );
-  return rows.map(({ none, ...row }) => (none ? { ...row, ...NOBODY } : row));
+  return rows.map(({ none, assignment_id: _, ...row }) => (none ? { ...row, ...NOBODY } : row));
 }
 
 /** How the endpoints stand that are measured by a checklist. */

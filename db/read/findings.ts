@@ -8,30 +8,40 @@ const FAILS = 102;
 /** From the worst; what is not known is last. */
 const SEVERITY = `array_position(ARRAY['high', 'medium', 'low', 'info', 'unknown'], r.severity)`;
 /** SQL: since when endpoint `m` has the result it has for a position; without a change of it, since it was first measured. */
-const since = (position: string): string =>
+const sinceOf = (position: string): string =>
   `coalesce((SELECT max(x.at) FROM rule_change x WHERE x.endpoint_id = m.endpoint_id AND x.checklist_id = m.checklist_id
      AND x.position = ${position}), m.first_at)`;
 const notWrong = (position: string): string =>
   `NOT EXISTS (SELECT FROM false_positive f WHERE f.checklist_id = m.checklist_id AND f.position = ${position} AND f.endpoint_id = m.endpoint_id)`;
 
-/** For rules of a checklist by position, since when the endpoint has failed it that has done so longest. Those that fail nowhere are left out. */
+/**
+ * For rules of a checklist by position, since when the endpoint has failed it that has done so longest. Those that fail nowhere are left out.
+ * It began with a change of the result, or was so when first measured: each is walked from the oldest, and the first that still holds ends it
+ * (a materialized query keeps the order it was read in).
+ */
 export async function longestFailing(
   db: Queryable,
   args: { readonly checklistId: number; readonly positions: readonly number[] },
 ): Promise<Map<number, Date>> {
-  const { rows } = await db.query<{ position: number; since: Date }>(
+  const { rows } = await db.query<{ position: number; since: Date | null }>(
     `WITH m AS MATERIALIZED (
        SELECT endpoint_id, m.checklist_id, m.first_at, convert_to(m.results, 'UTF8') AS results
-         FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id) WHERE t.checklist_id = $1 AND m.failed > 0),
-     changed AS MATERIALIZED (
-       SELECT endpoint_id, position, max(at) AS at FROM rule_change WHERE checklist_id = $1 AND position = ANY ($2::smallint[]) GROUP BY 1, 2)
-     SELECT p.position, min(coalesce(c.at, m.first_at)) AS since
-       FROM m CROSS JOIN unnest($2::smallint[]) AS p (position) LEFT JOIN changed c ON c.endpoint_id = m.endpoint_id AND c.position = p.position
-      WHERE get_byte(m.results, p.position) = ${FAILS} AND ${notWrong('p.position')}
-      GROUP BY 1`,
+         FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id) WHERE t.checklist_id = $1 AND m.failed > 0 ORDER BY m.first_at)
+     SELECT p.position, least(
+              (SELECT m.at FROM rule_change m
+                WHERE m.checklist_id = $1 AND m.position = p.position AND m.after = 'f' AND ${notWrong('p.position')}
+                  AND EXISTS (SELECT FROM assessment_target t WHERE t.endpoint_id = m.endpoint_id AND t.checklist_id = m.checklist_id)
+                  AND NOT EXISTS (SELECT FROM rule_change x WHERE x.endpoint_id = m.endpoint_id AND x.checklist_id = m.checklist_id
+                                     AND x.position = p.position AND (x.at, x.id) > (m.at, m.id))
+                ORDER BY m.at LIMIT 1),
+              (SELECT m.first_at FROM m
+                WHERE get_byte(m.results, p.position) = ${FAILS} AND ${notWrong('p.position')}
+                  AND NOT EXISTS (SELECT FROM rule_change x WHERE x.endpoint_id = m.endpoint_id AND x.checklist_id = m.checklist_id
+                                     AND x.position = p.position) LIMIT 1)) AS since
+       FROM unnest($2::smallint[]) AS p (position)`,
     [args.checklistId, args.positions],
   );
-  return new Map(rows.map((row) => [row.position, row.since]));
+  return new Map(rows.flatMap(({ position, since }) => (since === null ? [] : [[position, since] as const])));
 }
 
 export interface FailingEndpoint {
@@ -54,7 +64,7 @@ export async function listFailingEndpoints(
   },
 ): Promise<Page<FailingEndpoint>> {
   const { rows } = await db.query<FailingEndpoint>(
-    `SELECT e.id, e.name, e.simulated, t.mode, ${since('$2::smallint')} AS since, m.assessed_at AS "assessedAt"
+    `SELECT e.id, e.name, e.simulated, t.mode, ${sinceOf('$2::smallint')} AS since, m.assessed_at AS "assessedAt"
        FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id) JOIN endpoint e ON e.id = m.endpoint_id
       WHERE t.checklist_id = $1 AND m.failed > 0 AND substr(m.results, $2::int + 1, 1) = 'f' AND ${notWrong('$2::smallint')}
         AND ($3::text IS NULL OR (e.name, e.id) > ($3, $4::uuid))
@@ -82,7 +92,7 @@ export async function listOwnFindings(
   const { rows } = await db.query<OwnFinding>(
     `SELECT checklist, name, title, severity, "packageFix", "noFixReason", since FROM (
        SELECT c.name AS checklist, r.name, r.title, r.severity, r.package_fix AS "packageFix", r.no_fix_reason AS "noFixReason",
-              ${since('r.position')} AS since, row_number() OVER (PARTITION BY c.id ORDER BY ${SEVERITY}, r.position) AS place
+              ${sinceOf('r.position')} AS since, row_number() OVER (PARTITION BY c.id ORDER BY ${SEVERITY}, r.position) AS place
          FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id) JOIN checklist c ON c.id = t.checklist_id
          JOIN checklist_rule r ON r.checklist_id = c.id
         WHERE t.endpoint_id = $1 AND m.failed > 0 AND substr(m.results, r.position + 1, 1) = 'f' AND ${notWrong('r.position')}) found
