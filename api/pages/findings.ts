@@ -12,7 +12,7 @@ import { SEVERITIES } from './compliance-view.js';
 import { askedFor, fieldsOf, guardedForm, namedIn } from './forms.js';
 import type { ConsoleDeps, Shell } from './shell.js';
 
-const PAGE = 50;
+const PAGE = 25;
 const BAD: readonly string[] = ['fail', 'error', 'unknown'];
 
 export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router {
