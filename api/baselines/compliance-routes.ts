@@ -11,52 +11,28 @@ import {
 import { markFalsePositive, unmarkFalsePositive } from '../../db/baseline/false-positives.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
 import { inTransaction } from '../../db/pool.js';
+import { readOverview } from '../../db/read/compliance.js';
 import { readEndpoint } from '../../db/read/endpoints.js';
-import { RULE_RESULTS } from '../../domain/baseline/results.js';
+import { listFalsePositives } from '../../db/read/findings.js';
+import { DAY } from '../../domain/time.js';
 import type { ApiDeps } from '../deps.js';
-import { idParams, pageSchema } from '../http/paging.js';
+import { cursorParts, idParams, pageSchema } from '../http/paging.js';
 import { conflict, invalidField, notFound, unavailable } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import {
+  assessmentReply,
+  checklistName,
+  endpointRuleReply,
+  falsePositiveQuery,
+  falsePositiveReply,
+  fleetReply,
+  standingReply,
+  tallyReply,
+} from './compliance-schema.js';
 import { falsePositiveBody } from './schema.js';
 
-const counts = {
-  pass: z.int(),
-  fail: z.int(),
-  error: z.int(),
-  /** Findings that people say are wrong: in neither of the two before. */
-  falsePositives: z.int(),
-  notApplicable: z.int(),
-  notChecked: z.int(),
-};
-const of = { checklist: z.string(), baseline: z.string(), version: z.int(), profile: z.string() };
-const rule = { id: z.string(), name: z.string(), title: z.string(), severity: z.string() };
-const checklistName = z.string().regex(/^[a-z0-9][a-z0-9+.-]{1,127}$/, 'must be the name of a checklist');
-
-const assessment = z.object({
-  ...of,
-  assignment: z.string().nullable(),
-  mode: z.string().nullable(),
-  assessedAt: z.iso.datetime().nullable(),
-  /** Why the newest try gave no answer; the counts are then those of the one before. */
-  problem: z.string().nullable(),
-  problemAt: z.iso.datetime().nullable(),
-  wanted: z.boolean(),
-  ...counts,
-});
-const endpointRule = z.object({
-  ...rule,
-  result: z.enum(RULE_RESULTS),
-  since: z.iso.datetime(),
-  falsePositive: z.object({ reason: z.string(), by: z.string(), at: z.iso.datetime() }).nullable(),
-});
-const fleet = z.object({
-  ...of,
-  endpoints: z.int(),
-  compliant: z.int(),
-  unanswered: z.int(),
-  results: z.object(counts),
-});
-const tally = z.object({ ...rule, pass: z.int(), fail: z.int(), error: z.int() });
+/** How far back "lately" goes. */
+const LATELY = 7 * DAY;
 
 export function complianceRoutes({ pool }: ApiDeps): Route[] {
   const checklist = async (name: string) => {
@@ -70,8 +46,19 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       path: '/v1/compliance',
       summary: 'How the fleet stands, by checklist',
       permission: 'baseline.read',
-      responses: { 200: { description: 'Checklists that hold for some endpoint', schema: pageSchema(fleet) } },
+      responses: { 200: { description: 'Checklists that hold for some endpoint', schema: pageSchema(fleetReply) } },
       handler: async () => ({ status: 200, body: { items: await fleetCompliance(pool), next: null } }),
+    }),
+    route({
+      method: 'get',
+      path: '/v1/compliance/assignments',
+      summary: 'How the fleet stands, by assignment, and what has moved in seven days',
+      permission: 'baseline.read',
+      responses: { 200: { description: 'Assignments by name', schema: pageSchema(standingReply) } },
+      handler: async ({ now }) => ({
+        status: 200,
+        body: { items: await readOverview(pool, now - LATELY), next: null },
+      }),
     }),
     route({
       method: 'get',
@@ -79,10 +66,25 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       summary: 'On how many endpoints each rule of a checklist passes and fails',
       permission: 'baseline.read',
       params: z.strictObject({ checklist: checklistName }),
-      responses: { 200: { description: 'Rules in the order of the checklist', schema: pageSchema(tally) } },
+      responses: { 200: { description: 'Rules in the order of the checklist', schema: pageSchema(tallyReply) } },
       handler: async ({ params }) => {
         const items = await tallyRules(pool, (await checklist(params.checklist)).id);
         return { status: 200, body: { items, next: null } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/compliance/:checklist/false-positives',
+      summary: 'Findings that people say are wrong, newest first',
+      permission: 'baseline.read',
+      params: z.strictObject({ checklist: checklistName }),
+      query: falsePositiveQuery,
+      responses: { 200: { description: 'A page', schema: pageSchema(falsePositiveReply) } },
+      handler: async ({ params, query }) => {
+        const after = cursorParts(query.cursor, ['number', 'string', 'string']) as [number, string, string] | null;
+        const { id: checklistId } = await checklist(params.checklist);
+        const page = await listFalsePositives(pool, { checklistId, position: null, after, limit: query.limit });
+        return { status: 200, body: page };
       },
     }),
     route({
@@ -91,7 +93,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       summary: 'What an endpoint is measured by, and how it stands',
       permission: 'baseline.read',
       params: idParams,
-      responses: { 200: { description: 'Checklists by precedence', schema: pageSchema(assessment) } },
+      responses: { 200: { description: 'Checklists by precedence', schema: pageSchema(assessmentReply) } },
       handler: async ({ params }) => {
         if ((await readEndpoint(pool, params.id)) === null) throw notFound('endpoint');
         return { status: 200, body: { items: await listEndpointAssessments(pool, params.id), next: null } };
@@ -103,7 +105,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       summary: 'Each rule of a checklist on an endpoint, and since when it is so',
       permission: 'baseline.read',
       params: z.strictObject({ id: z.uuid(), checklist: checklistName }),
-      responses: { 200: { description: 'Rules in the order of the checklist', schema: pageSchema(endpointRule) } },
+      responses: { 200: { description: 'Rules in the order of the checklist', schema: pageSchema(endpointRuleReply) } },
       handler: async ({ params }) => {
         const { id: checklistId } = await checklist(params.checklist);
         const items = await listEndpointRules(pool, { endpointId: params.id, checklistId });

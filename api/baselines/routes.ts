@@ -12,6 +12,7 @@ import { inTransaction } from '../../db/pool.js';
 import { type Checklist, checklistOf, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
 import { diffBenchmarks } from '../../domain/baseline/diff.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
+import { packageFixOf } from '../../domain/baseline/package-fix.js';
 import { BaselineRefused } from '../../domain/baseline/refusal.js';
 import type { Tailoring } from '../../domain/baseline/tailoring.js';
 import type { ApiDeps } from '../deps.js';
@@ -126,11 +127,13 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
         });
         const values =
           checklist?.values ?? Object.fromEntries(benchmark.values.map((value) => [value.id, value.options[''] ?? '']));
-        const items = page.items.map(({ fix, selected: _, groups: _groups, conflicts: _conflicts, ...rule }) => ({
-          ...rule,
-          noFixReason: whyNoFix({ fix, automated: rule.automated }),
-          fix: fixText({ id: rule.id, fix }, values),
-        }));
+        const items = page.items.map(({ fix, selected: _, groups: _groups, conflicts: _conflicts, ...rule }) => {
+          const noFixReason = whyNoFix({ fix, automated: rule.automated });
+          const script = fixText({ id: rule.id, fix }, values);
+          const moves = script === null || noFixReason !== null ? null : packageFixOf(script);
+          const packageFix = moves === null ? null : { action: moves.action, name: moves.name };
+          return { ...rule, noFixReason, fix: script, packageFix };
+        });
         return { status: 200, body: { items, next: page.next } };
       },
     }),

@@ -37,6 +37,9 @@ export const versionReply = z.object({
   stored: z.boolean(),
 });
 
+/** What its fix does when it does nothing but install or remove one package; null: a script is run, or there is no fix. */
+export const packageFix = z.object({ action: z.enum(['install', 'remove']), name: z.string() }).nullable();
+
 export const ruleReply = z.object({
   number: z.number().int(),
   id: z.string(),
@@ -52,6 +55,7 @@ export const ruleReply = z.object({
   noFixReason: z.string().nullable(),
   /** As it would be run with the profile's values (the benchmark's own without a profile). */
   fix: z.string().nullable(),
+  packageFix,
 });
 
 const itemDiff = z.object({
@@ -83,11 +87,12 @@ export const checklistReply = z.object({
       severity,
       fixSha256: z.string().nullable(),
       noFixReason: z.string().nullable(),
+      packageFix,
     }),
   ),
 });
 
-const mode = z.enum(['observe', 'propose', 'enforce']);
+export const mode = z.enum(['observe', 'propose', 'enforce']);
 
 export const assignmentBody = z
   .strictObject({

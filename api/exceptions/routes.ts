@@ -61,8 +61,8 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
       responses: { 200: { description: 'A page', schema: pageSchema(exceptionReply) } },
       handler: async ({ query, now }) => {
         const after = cursorParts(query.cursor, ['number', 'string']) as [number, string] | null;
-        const { state = null, cve = null, package: name = null, limit } = query;
-        const page = await listExceptions(pool, { now, state, cve, package: name, after, limit });
+        const { state = null, cve = null, package: name = null, rule = null, of = null, limit } = query;
+        const page = await listExceptions(pool, { now, state, cve, package: name, rule, of, after, limit });
         return { status: 200, body: { next: page.next, items: page.items.map((row) => withState(row, now)) } };
       },
     }),

@@ -41,6 +41,9 @@ export const exceptionQuery = z.strictObject({
   state: z.enum(['inForce', 'expired', 'revoked']).optional(),
   cve: cve.optional(),
   package: packagePattern.optional(),
+  rule: rulePattern.optional(),
+  /** Only exceptions of this kind. */
+  of: z.enum(['package', 'cve', 'rule']).optional(),
 });
 
 export const exceptionReply = z.object({

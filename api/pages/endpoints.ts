@@ -1,5 +1,6 @@
 /** The fleet, and one endpoint: what it is, what it has, what happened to it and why it is not patched. */
 import express, { type Request, Router } from 'express';
+import { listEndpointAssessments } from '../../db/baseline/compliance.js';
 import {
   type EndpointSearch,
   listEndpointOrders,
@@ -7,6 +8,8 @@ import {
   searchEndpoints,
   searchPackages,
 } from '../../db/read/endpoint-view.js';
+import { listOwnFindings } from '../../db/read/findings.js';
+import { fixInWords } from '../../domain/baseline/fix-words.js';
 import { DAY, HOUR } from '../../domain/time.js';
 import { refuseForeign } from '../auth/csrf.js';
 import { cursorParts, idParams } from '../http/paging.js';
@@ -20,6 +23,8 @@ const PAGE = 50;
 const PACKAGES = 100;
 const ORDERS = 15;
 const STEPS_SHOWN = 12;
+/** Failing rules of each baseline; the rest is a link away. */
+const FINDINGS = 5;
 /** How long one can hold an endpoint with two clicks. */
 const HOLDS: readonly { readonly hours: number; readonly text: string }[] = [
   { hours: 4, text: '4 hours' },
@@ -65,10 +70,13 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
 
   router.get('/endpoints/:id', shell.needs('endpoint.read'), async (req, res) => {
     const id = idOf(req);
-    const [endpoint, orders, why] = await Promise.all([
+    const measured = shell.may(req, 'baseline.read');
+    const [endpoint, orders, why, assessments, findings] = await Promise.all([
       readEndpointAbout(pool, id),
       listEndpointOrders(pool, { endpointId: id, limit: ORDERS, steps: STEPS_SHOWN }),
       whyOf(shell, req, id),
+      measured ? listEndpointAssessments(pool, id) : [],
+      measured ? listOwnFindings(pool, { endpointId: id, limit: FINDINGS }) : [],
     ]);
     if (endpoint === null) throw notFound('endpoint');
     await shell.show(req, res, {
@@ -79,6 +87,12 @@ export function endpointPages({ pool, clock, forms }: ConsoleDeps, shell: Shell)
         endpoint,
         orders,
         why,
+        baselines: assessments.map((one) => ({
+          ...one,
+          findings: findings
+            .filter(({ checklist }) => checklist === one.checklist)
+            .map((finding) => ({ ...finding, fix: fixInWords(finding) })),
+        })),
         facts: plain(endpoint.facts),
         observations: plain(endpoint.observations),
         limits: plain(endpoint.localLimits),

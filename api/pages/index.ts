@@ -1,12 +1,17 @@
 /** The console: pages rendered here, working without scripts; one small script keeps some of them up to date. */
 import { type ErrorRequestHandler, Router } from 'express';
 import { problemOf } from '../http/errors.js';
+import { assignmentPages } from './assignments.js';
 import { auditPages } from './audit.js';
 import { changePages } from './changes.js';
 import { closedLoopPages } from './closed-loop.js';
 import { commandPages } from './commands.js';
+import { compliancePages } from './compliance.js';
 import { endpointPages } from './endpoints.js';
+import { findingPages } from './findings.js';
 import { homePages } from './home.js';
+import { incidentPages } from './incidents.js';
+import { remediatePages } from './remediate.js';
 import { type ConsoleDeps, createShell, type Shell } from './shell.js';
 import { zeroDayPages } from './zero-days.js';
 
@@ -17,6 +22,11 @@ export function consolePages(deps: ConsoleDeps): Router {
   router.use(commandPages(deps, shell));
   router.use(changePages(deps, shell));
   router.use(closedLoopPages(deps, shell));
+  router.use(assignmentPages(deps, shell));
+  router.use(compliancePages(deps, shell));
+  router.use(remediatePages(deps, shell));
+  router.use(incidentPages(deps, shell));
+  router.use(findingPages(deps, shell));
   router.use(endpointPages(deps, shell));
   router.use(zeroDayPages(deps, shell));
   router.use(auditPages(deps, shell));

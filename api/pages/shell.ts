@@ -64,6 +64,7 @@ const NAVIGATION: readonly { readonly path: string; readonly text: string; reado
   { path: '/zero-days', text: 'Zero-days', needs: 'zeroDay.read' },
   { path: '/approvals', text: 'Approvals', needs: 'approval.decide' },
   { path: '/endpoints', text: 'Endpoints', needs: 'endpoint.read' },
+  { path: '/compliance', text: 'Compliance', needs: 'baseline.read' },
   { path: '/closed-loop', text: 'Closed loop', needs: 'closedLoop.read' },
   { path: '/audit', text: 'Audit log', needs: 'audit.read' },
 ];

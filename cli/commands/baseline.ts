@@ -1,7 +1,11 @@
 import type { Command } from 'commander';
+import { fixInWords } from '../../domain/baseline/fix-words.js';
 import { CliError, EXIT } from '../exit-codes.js';
 import { plain } from '../output/plain.js';
 import { type ApiOptions, apiCommand, openApi } from './api-command.js';
+import { registerRuleExceptions } from './baseline/exceptions.js';
+import { registerFindings } from './baseline/findings.js';
+import { findEndpoint } from './find.js';
 import { firstOf, LIMIT_OPTION, noteMore } from './limit.js';
 
 interface Version {
@@ -22,6 +26,7 @@ interface Rule {
   readonly title: string;
   readonly severity: string;
   readonly noFixReason: string | null;
+  readonly packageFix: { readonly action: 'install' | 'remove'; readonly name: string } | null;
 }
 
 interface ItemDiff {
@@ -58,7 +63,9 @@ export function registerBaseline(program: Command): void {
     .option('--version <number>', 'default: the newest')
     .action(tailor);
   apiCommand(baseline.command('status')).description('How the fleet stands, by checklist').action(status);
-  apiCommand(baseline.command('assess <endpoint>')).description('Measure an endpoint (its id) now').action(assess);
+  apiCommand(baseline.command('assess <endpoint>')).description('Measure an endpoint now').action(assess);
+  registerFindings(baseline);
+  registerRuleExceptions(baseline);
 }
 
 async function importFile(file: string, options: ApiOptions & { name: string }): Promise<void> {
@@ -118,7 +125,7 @@ async function rules(
       { title: 'TITLE', shrinkTo: 20 },
       { title: 'FIX', shrinkTo: 10 },
     ],
-    rows: found.items.map((one) => [one.name, one.severity, one.title, one.noFixReason ?? 'yes']),
+    rows: found.items.map((one) => [one.name, one.severity, one.title, fixInWords(one)]),
   });
   noteMore(screen, found.more);
 }
@@ -186,7 +193,9 @@ async function status(options: ApiOptions): Promise<void> {
 
 async function assess(endpoint: string, options: ApiOptions): Promise<void> {
   const { client, screen } = await openApi(options);
-  const reply = await client.post<{ checklists: number }>(`/v1/endpoints/${encodeURIComponent(endpoint)}/assess`);
+  const reply = await client.post<{ checklists: number }>(
+    `/v1/endpoints/${await findEndpoint(client, endpoint)}/assess`,
+  );
   if (screen.json) return screen.value(reply);
   screen.line(`Asked for ${reply.checklists === 1 ? 'one checklist' : `${reply.checklists} checklists`}.`);
 }

@@ -2,7 +2,7 @@
 import type { PoolClient } from 'pg';
 import { type Checklist, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
-import { packageFixOf } from '../../domain/baseline/package-fix.js';
+import { type PackageFix, packageFixOf } from '../../domain/baseline/package-fix.js';
 import { ruleNames } from '../../domain/baseline/rule-name.js';
 import type { Tailoring } from '../../domain/baseline/tailoring.js';
 import { sha256Hex } from '../../domain/content/canonical.js';
@@ -24,7 +24,11 @@ export interface ChecklistRule {
   readonly severity: string;
   readonly fixSha256: string | null;
   readonly noFixReason: string | null;
+  readonly packageFix: PackageMove | null;
 }
+
+/** What a fix that moves a package does to it; the agent does that by its own rules instead of running the script. */
+export type PackageMove = Pick<PackageFix, 'action' | 'name'>;
 
 /** The checklist of these contents, made with its rules and fixes if it is new. */
 export async function ensureChecklist(
@@ -79,7 +83,8 @@ export async function loadChecklistRules(
   checklistIds: readonly number[],
 ): Promise<Map<number, ChecklistRule[]>> {
   const { rows } = await db.query(
-    `SELECT checklist_id, position, rule_id AS "ruleId", name, title, severity, fix_sha256 AS "fixSha256", no_fix_reason AS "noFixReason"
+    `SELECT checklist_id, position, rule_id AS "ruleId", name, title, severity, fix_sha256 AS "fixSha256", no_fix_reason AS "noFixReason",
+            package_fix AS "packageFix"
        FROM checklist_rule WHERE checklist_id = ANY ($1) ORDER BY checklist_id, position`,
     [checklistIds],
   );
@@ -108,7 +113,7 @@ async function insertRules(
     if (text !== null && sha256 !== null) fixes.set(sha256, text);
     const { id, title, severity } = rule;
     const moves = text === null ? null : packageFixOf(text);
-    const package_fix = moves === null ? null : { action: moves.action, name: moves.name };
+    const package_fix: PackageMove | null = moves === null ? null : { action: moves.action, name: moves.name };
     return [
       {
         position,

@@ -1,7 +1,7 @@
 /** What was found, for one endpoint and for all of them. */
 import { type ResultCounts, type RuleResult, resultOf } from '../../domain/baseline/results.js';
 import type { Queryable } from '../pool.js';
-import { loadChecklistRules } from './checklists.js';
+import { loadChecklistRules, type PackageMove } from './checklists.js';
 import { WRONG } from './false-positives.js';
 
 /** Findings marked as wrong count as neither failing nor error. */
@@ -55,6 +55,9 @@ export interface EndpointRule {
   readonly since: Date;
   /** Why the finding is wrong here, and who says so; null: nobody does. */
   readonly falsePositive: { readonly reason: string; readonly by: string; readonly at: Date } | null;
+  readonly packageFix: PackageMove | null;
+  /** Why nothing remediates it; null: a fix does. */
+  readonly noFixReason: string | null;
 }
 
 /** Each rule's result and since when it has it; null when the endpoint was never measured by it. */
@@ -81,16 +84,14 @@ export async function listEndpointRules(
   ]);
   const wrongOf = new Map(wrong.rows.map(({ position, ...mark }) => [position, mark]));
   const sinceOf = new Map(since.rows.map((row) => [row.position, row.at as Date]));
-  return (rules.get(args.checklistId) ?? []).flatMap(({ position, ruleId: id, name, title, severity }) => {
+  return (rules.get(args.checklistId) ?? []).flatMap(({ position, ruleId: id, fixSha256: _, ...rule }) => {
     const result = resultOf(found.results[position] ?? '');
     return result === null
       ? []
       : [
           {
             id,
-            name,
-            title,
-            severity,
+            ...rule,
             result,
             since: sinceOf.get(position) ?? found.first_at,
             falsePositive: wrongOf.get(position) ?? null,
@@ -154,6 +155,9 @@ export interface RuleTally {
   readonly pass: number;
   readonly fail: number;
   readonly error: number;
+  readonly packageFix: PackageMove | null;
+  /** Why nothing remediates it; null: a fix does. */
+  readonly noFixReason: string | null;
 }
 
 /** Per rule of a checklist, on how many endpoints it passes and fails; findings marked as wrong don't count. All results come as one text: 4 MB for 10,000 × 400. */
@@ -187,11 +191,9 @@ export async function tallyRules(db: Queryable, checklistId: number): Promise<Ru
     if (code === 'f') counts.f[position] = (counts.f[position] ?? 0) - n;
     else if (code === 'e' || code === 'u') counts.e[position] = (counts.e[position] ?? 0) - n;
   }
-  return list.map(({ position, ruleId: id, name, title, severity }) => ({
+  return list.map(({ position, ruleId: id, fixSha256: _, ...rule }) => ({
     id,
-    name,
-    title,
-    severity,
+    ...rule,
     pass: counts.p[position] ?? 0,
     fail: counts.f[position] ?? 0,
     error: counts.e[position] ?? 0,

@@ -2,6 +2,7 @@
 import type { BaselineRule } from '../../domain/baseline/model.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from '../read/cursor.js';
+import type { ChecklistRule } from './checklists.js';
 
 export interface RuleRow extends BaselineRule {
   readonly number: number;
@@ -31,4 +32,34 @@ export async function listRules(
     args.limit,
     (row) => [row.number],
   );
+}
+
+/** A rule as a checklist has it, with what its authors say and the script that would run. */
+export interface RuleText extends ChecklistRule {
+  readonly id: string;
+  readonly description: string;
+  readonly rationale: string;
+  readonly warnings: readonly string[];
+  readonly references: BaselineRule['references'];
+  readonly script: string | null;
+}
+
+/** @param args.name as the checklist has it (unique there) */
+export async function readRuleText(
+  db: Queryable,
+  args: { readonly checklistId: number; readonly name: string },
+): Promise<RuleText | null> {
+  const { rows } = await db.query(
+    `SELECT r.position, r.rule_id AS id, r.rule_id AS "ruleId", r.name, r.title, r.severity, r.fix_sha256 AS "fixSha256",
+            r.no_fix_reason AS "noFixReason", r.package_fix AS "packageFix", d.detail, f.body AS script
+       FROM checklist_rule r JOIN checklist c ON c.id = r.checklist_id LEFT JOIN baseline_fix f ON f.sha256 = r.fix_sha256
+       LEFT JOIN baseline_rule d ON d.version_id = c.version_id AND d.id = r.rule_id
+      WHERE r.checklist_id = $1 AND r.name = $2`,
+    [args.checklistId, args.name],
+  );
+  const [row] = rows;
+  if (row === undefined) return null;
+  const { detail, ...rule } = row;
+  const { description = '', rationale = '', warnings = [], references = [] } = (detail ?? {}) as Partial<BaselineRule>;
+  return { ...rule, description, rationale, warnings, references };
 }

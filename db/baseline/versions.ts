@@ -53,6 +53,12 @@ export async function findVersion(
   return row === undefined ? null : { ...row, profiles: row.profiles ?? [] };
 }
 
+export async function findVersionById(db: Queryable, id: string): Promise<VersionRow | null> {
+  const { rows } = await db.query<VersionRow>(`SELECT ${COLUMNS} FROM ${FROM} WHERE v.id = $1`, [id]);
+  const [row] = rows;
+  return row === undefined ? null : { ...row, profiles: row.profiles ?? [] };
+}
+
 /** The whole benchmark of a version. @throws Error when there is no such version */
 export async function loadBenchmark(db: Queryable, versionId: string): Promise<Benchmark> {
   const [{ rows }, rules] = await Promise.all([

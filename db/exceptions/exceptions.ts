@@ -37,6 +37,9 @@ export async function listExceptions(
     readonly state: ExceptionState | null;
     readonly cve: string | null;
     readonly package: string | null;
+    readonly rule: string | null;
+    /** Only those that name such a thing. */
+    readonly of: 'package' | 'cve' | 'rule' | null;
     readonly after: readonly [number, string] | null;
     readonly limit: number;
   },
@@ -45,11 +48,25 @@ export async function listExceptions(
     `SELECT ${COLUMNS}, (extract(epoch FROM x.created_at) * 1000000)::bigint AS micros FROM ${FROM}
       WHERE ($2::text IS NULL OR ${STATE} = $2) AND ($3::text IS NULL OR x.cve = $3) AND ($4::text IS NULL OR x.package = $4)
         AND ($5::bigint IS NULL OR ((extract(epoch FROM x.created_at) * 1000000)::bigint, x.id) < ($5, $6::uuid))
+        AND ($8::text IS NULL OR x.rule = $8)
+        AND ($9::text IS NULL OR CASE $9 WHEN 'rule' THEN x.rule WHEN 'cve' THEN x.cve ELSE x.package END IS NOT NULL)
       ORDER BY (extract(epoch FROM x.created_at) * 1000000)::bigint DESC, x.id DESC LIMIT $7`,
-    [args.now, args.state, args.cve, args.package, args.after?.[0] ?? null, args.after?.[1] ?? null, args.limit + 1],
+    [
+      ...[args.now, args.state, args.cve, args.package, args.after?.[0] ?? null, args.after?.[1] ?? null],
+      ...[args.limit + 1, args.rule, args.of],
+    ],
   );
   const page = pageOf(rows, args.limit, (row) => [row.micros, row.id]);
   return { next: page.next, items: page.items.map(({ micros: _, ...row }) => row) };
+}
+
+/** Exceptions of rules that are in force, the one that ends first before the others. */
+export async function listRuleExceptions(db: Queryable, now: EpochMs): Promise<ExceptionRow[]> {
+  const { rows } = await db.query<ExceptionRow>(
+    `SELECT ${COLUMNS} FROM ${FROM} WHERE x.rule IS NOT NULL AND ${STATE} = 'inForce' ORDER BY x.expires_at, x.id`,
+    [now],
+  );
+  return rows;
 }
 
 /** @param args.lock take the row's lock until the transaction ends */

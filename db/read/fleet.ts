@@ -14,6 +14,7 @@ export interface FleetNumbers {
   /** Some change was asked for, whenever. */
   readonly everChanged: boolean;
   readonly openApprovals: number;
+  readonly openIncidents: number;
   readonly groups: number;
   readonly policySets: number;
 }
@@ -24,6 +25,7 @@ export async function readFleetNumbers(db: Queryable, silentSince: EpochMs): Pro
     `SELECT e.*, c.*,
             (SELECT count(DISTINCT endpoint_id)::int FROM available_update) AS "withUpdates",
             (SELECT count(*)::int FROM approval_request WHERE state = 'open') AS "openApprovals",
+            (SELECT count(*)::int FROM incident WHERE closed_at IS NULL) AS "openIncidents",
             EXISTS (SELECT FROM change) AS "everChanged",
             (SELECT count(*)::int FROM endpoint_group) AS groups,
             (SELECT count(*)::int FROM policy_set WHERE retired_at IS NULL) AS "policySets"

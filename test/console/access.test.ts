@@ -44,6 +44,8 @@ const LEAST: [string, (f: ConsoleFleet) => string, Role][] = [
   ['endpoints', () => '/endpoints', 'Operator'],
   ['an endpoint', (f) => `/endpoints/${f.endpointId}`, 'Operator'],
   ['packages', (f) => `/endpoints/${f.endpointId}/packages`, 'Operator'],
+  ['compliance', () => '/compliance', 'Operator'],
+  ['incidents', () => '/incidents', 'Operator'],
   ['the closed loop', () => '/closed-loop', 'Operator'],
   ['changes no ticket explains', () => '/closed-loop/unexplained', 'Operator'],
   ['a command', (f) => `/changes/${f.changeId}/abort`, 'Manager'],

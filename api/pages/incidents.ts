@@ -1,0 +1,56 @@
+/** Incidents from what endpoints notice, and who looks after them. */
+import { Router } from 'express';
+import { listIncidents } from '../../db/baseline/notices.js';
+import { actorNames } from '../../db/read/people.js';
+import { cursorParts, idParams } from '../http/paging.js';
+import { notFound, Problem } from '../http/problem.js';
+import { cursorOf } from './changes.js';
+import { inWords } from './commands.js';
+import { askedFor, guardedForm } from './forms.js';
+import type { ConsoleDeps, Shell } from './shell.js';
+
+const PAGE = 50;
+const ANSWERS = { acknowledge: 'You look after it: it is not escalated any more.', close: 'Closed.' } as const;
+
+export function incidentPages({ pool, forms }: ConsoleDeps, shell: Shell): Router {
+  const router = Router();
+
+  router.get('/incidents', shell.needs('baseline.read'), async (req, res) => {
+    const only = askedFor(req, 'show') === 'closed' ? 'closed' : 'open';
+    const after = cursorParts(cursorOf(req), ['number', 'string']) as [number, string] | null;
+    const page = await listIncidents(pool, { open: only === 'open', after, limit: PAGE });
+    const names = await actorNames(
+      pool,
+      page.items.map((one) => one.acknowledgedBy),
+    );
+    await shell.show(req, res, {
+      view: 'incidents',
+      title: 'Incidents',
+      current: '/compliance',
+      data: {
+        only,
+        incidents: page.items.map((one) => ({
+          ...one,
+          acknowledgedBy: one.acknowledgedBy === null ? null : names.get(one.acknowledgedBy),
+        })),
+        first: after === null,
+        next: page.next === null ? null : `/incidents?show=${only}&cursor=${page.next}`,
+        mayAnswer: shell.may(req, 'incident.answer'),
+      },
+    });
+  });
+
+  for (const [answer, said] of Object.entries(ANSWERS))
+    router.post(`/incidents/:id/${answer}`, shell.needs('incident.answer'), ...guardedForm(forms), async (req, res) => {
+      const { success, data } = idParams.safeParse({ id: req.params.id });
+      if (!success) throw notFound('incident');
+      try {
+        await shell.invoke(req, { method: 'post', path: `/v1/incidents/:id/${answer}`, params: data });
+        await shell.done(req, res, { path: '/incidents', said });
+      } catch (error) {
+        if (!(error instanceof Problem) || error.status !== 409) throw error;
+        await shell.done(req, res, { path: '/incidents', said: `Nothing to do: ${inWords(error)}.` });
+      }
+    });
+  return router;
+}
