@@ -57,8 +57,9 @@ export function registerBackup(program: Command): void {
     .option('--without-keys', 'do not restore keys: they are there already, or come from elsewhere')
     .option('--replace', 'restore over what is there, which is put aside')
     .option(
-      '--revoke <key...>',
-      'a signing key that was revoked since the backup: its id, or the first characters of it',
+      '--revoke <key>',
+      'a signing key that was revoked since the backup: its id, or the first characters of it; may be given again',
+      (key: string, before: readonly string[] = []) => [...before, key],
     )
     .option('--none-revoked', 'no signing key was revoked since the backup')
     .action(

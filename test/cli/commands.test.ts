@@ -318,6 +318,8 @@ describe('cycles', () => {
       changeId: started.id,
       outstanding: 0,
     });
+    const early = await cli('cycle', 'replan', started.id, '--reason', 'an exception was made');
+    expect([early.code, early.stderr]).toEqual([6, expect.stringContaining('the change has no plan yet')]);
     expect((await cli('cycle', 'stop-all', '--reason', 'test', '--yes')).stdout).toContain('Paused 1 change.');
 
     const late = await cli('cycle', 'watch', started.id, '--timeout', '1s', '--json');

@@ -65,7 +65,11 @@ it('two at once are made one after the other: what the first has widened, the se
 });
 
 it('an abort cuts it short: it is refused, and the change ends', async () => {
-  const w = world({ obtainContent: (_, call) => (call === 1 ? undefined : new Promise(() => undefined)) });
+  let end: () => void = () => undefined;
+  const content = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const w = world({ obtainContent: (_, call) => (call === 1 ? undefined : content.then(() => undefined)) });
   await withWorker({
     env,
     bundle,
@@ -80,6 +84,7 @@ it('an abort cuts it short: it is refused, and the change ends', async () => {
       expect(await replan).toMatchObject({ message: 'the change is being stopped' });
       await expect(change.handle.result()).resolves.toEqual({ outcome: 'aborted', reason: 'enough' });
       expect(w.named('freezePlan')).toHaveLength(1);
+      end();
     },
   });
 });
