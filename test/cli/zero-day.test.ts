@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { lookAgain } from '../../db/zero-day/look.js';
 import { inventoryOf } from '../helpers/agent-client.js';
+import { seedPolicy } from '../helpers/seed-change.js';
 import { createFleet } from '../stages/fleet.js';
 import { type CliRig, startCliRig } from './rig.js';
 
@@ -27,6 +28,7 @@ beforeAll(async () => {
   rig = await startCliRig();
   const fleet = createFleet(rig.db.pool);
   await fleet.repository();
+  await seedPolicy(rig.db.pool, { name: 'open' });
   await rig.db.pool.query(
     `INSERT INTO catalogue_package (repository_id, name, arch, version, suite, source, source_version, sha256, size, filename)
      SELECT $1, 'openssl', 'amd64', v, 'stable', 'openssl', v, encode(sha256(v::bytea), 'hex'), 1000, v FROM unnest($2::text[]) v`,
