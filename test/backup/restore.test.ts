@@ -207,6 +207,9 @@ test('a key that was revoked since the backup is not believed again', async () =
     return known?.revoked === true;
   });
   stack.host('one').behave({ available: [{ name: 'app', version: NEWER }] });
+  const [one] = await stack.rows(`SELECT id FROM endpoint WHERE name = 'one'`);
+  expect((await stack.api('POST', `/v1/endpoints/${one.id}/scan`)).status).toBe(202);
+  await stack.waitFor('it has looked', async () => !(await stack.api('GET', `/v1/endpoints/${one.id}`)).body.wantsScan);
   const labels = { site: 'backup', host: 'one' };
   const next = await stack.createChange(changeOf({ name: 'next', labels, packages: ['app'] }));
   await stack.waitFor('the next change is closed', async () => (await outcomeOf(next)) !== null);

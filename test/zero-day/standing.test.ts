@@ -18,7 +18,7 @@ beforeAll(async () => {
   await seedPolicy(db.pool, { name: 'open' });
   await db.pool.query(
     `INSERT INTO endpoint (id, name, public_key, zone, last_seen)
-     SELECT md5(n::text)::uuid, 'web-' || lpad(n::text, 6, '0'), n::text, 'UTC', now() FROM generate_series(1, $1) AS n`,
+     SELECT gen_random_uuid(), 'web-' || lpad(n::text, 6, '0'), n::text, 'UTC', now() FROM generate_series(1, $1) AS n`,
     [ENDPOINTS],
   );
   await db.pool.query(
@@ -87,7 +87,8 @@ test('and listed, each once', async () => {
   const seen: string[] = [];
   for (let cursor: string | null = null, first = true; first || cursor !== null; first = false) {
     const at: string = cursor === null ? '' : `&cursor=${encodeURIComponent(cursor)}`;
-    const { body } = await api.call('GET', `/v1/zero-day/${id}/exposure?limit=500${at}`);
+    const { status, body } = await api.call('GET', `/v1/zero-day/${id}/exposure?limit=500${at}`);
+    expect([status, body.detail]).toEqual([200, undefined]);
     seen.push(...body.items.map((item: { name: string }) => item.name));
     cursor = body.next;
   }
