@@ -30,10 +30,11 @@ export class ApprovalGate {
   constructor(private readonly change: ChangeRun) {}
 
   /**
-   * Returns the requests that were approved; none when the ring's policy asks for none. Rejected or expired requests leave
+   * Returns the requests that were approved; none when the ring's policy asks for none. Null: nobody was asked, because it is not
+   * this ring's turn any more. Rejected or expired requests leave
    * the ring shut until a person asks again (`resume`), makes another plan, or stops the change.
    */
-  async pass(ordinal: number): Promise<Passed> {
+  async pass(ordinal: number): Promise<Passed | null> {
     const { change } = this;
     const rules = change.input.spec.rings[ordinal]?.approvals ?? [];
     if (rules.length === 0) return { requestIds: [], widenings: change.replans.widenings };
@@ -43,8 +44,7 @@ export class ApprovalGate {
       await change.tell(`Ring ${ordinal} waits for approval`, 'approval');
       const { widenings } = change.replans;
       // A new plan may have left this ring empty, or given one before it something to do: then that ring's turn comes first.
-      if (change.leftWithNothing(ordinal) || change.passedOverBefore(ordinal) !== undefined)
-        return { requestIds: [], widenings };
+      if (change.leftWithNothing(ordinal) || change.passedOverBefore(ordinal) !== undefined) return null;
       this.open = await Promise.all(rules.map((_, index) => this.ask(ordinal, index)));
       // A plan that was made while these were being started could not void them.
       if (change.replans.tookTurns) this.voidWhatNoLongerStands();

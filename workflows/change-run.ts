@@ -9,7 +9,7 @@ import {
 import type { FrozenPlanResult } from '../activities/contract.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import type { ChangeOutcome, ChangeStage } from '../domain/change/stage.js';
-import { ApprovalGate, type Passed } from './approval-gate.js';
+import { ApprovalGate } from './approval-gate.js';
 import { ChangeCommands } from './change-commands.js';
 import { until } from './clock.js';
 import { showInLists } from './lists.js';
@@ -181,23 +181,25 @@ export class ChangeRun {
 
   async deployRing(ordinal: number): Promise<void> {
     await this.go();
+    if (this.replans.tookTurns) await condition(() => !this.replans.underWay);
     if (!this.hasWork(ordinal)) return;
-    let passed: Passed;
-    let earlier: number | undefined;
-    // Nothing is awaited between the last look and the ring's start: no wider plan can come between.
-    do {
-      passed = await this.gate.pass(ordinal);
+    let approvals: readonly string[] | null = null;
+    while (approvals === null) {
+      const passed = await this.gate.pass(ordinal);
       await this.tell(null);
       await condition(() => !this.replans.underWay);
       await this.go();
-      earlier = this.passedOverBefore(ordinal);
+      // Nothing is awaited between this look and the ring's start: no wider plan can come between.
+      const earlier = this.passedOverBefore(ordinal);
       if (earlier !== undefined) await this.deployRing(earlier);
-    } while (earlier !== undefined || this.replans.underWay || this.replans.widenings > passed.widenings);
-    if (this.leftWithNothing(ordinal)) return;
+      else if (this.replans.underWay) continue;
+      else if (this.leftWithNothing(ordinal)) return;
+      else if (passed?.widenings === this.replans.widenings) approvals = passed.requestIds;
+    }
     const result = await this.rings.rollOut({
       ordinal,
       approvedDigest: this.currentPlan().digest,
-      approvals: passed.requestIds,
+      approvals,
     });
     this.waits.delete(ordinal);
     await this.afterRing(result);
