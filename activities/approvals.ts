@@ -16,6 +16,7 @@ import {
   NO_CODE_SENT,
   NO_CODE_TYPED,
   NOT_IN_TICKET,
+  PLAN_CHANGED,
   TOO_MANY_WRONG_CODES,
   WRONG_CODE,
 } from '../domain/approval/refusal.js';
@@ -260,7 +261,7 @@ export function createApprovalActivities(deps: ApprovalDeps): ApprovalActivities
   ): Promise<string | null> {
     if (request.state !== 'open') return `this request is ${request.state}`;
     if (clock() >= request.expiresAt) return 'this request has expired';
-    if (decision.planDigest !== request.planDigest) return 'the plan has changed since this page was shown';
+    if (decision.planDigest !== request.planDigest) return PLAN_CHANGED;
     if (decision.accountId === request.requester) return 'whoever requests a change does not approve it';
     const { changeId, ring, rule } = request;
     const asked = await stores.invited(client, request.id);

@@ -55,7 +55,7 @@ export function composeDuties(deps: {
       run: async () => (await relayOutbox({ pool, client, clock, log }, RELAY_BATCH)) === RELAY_BATCH,
     },
     {
-      // A routine batch may wait for slow workflows; nothing urgent waits for it.
+      // Nothing urgent waits behind a batch of routine, not even for a moment.
       name: 'outbox-expedited',
       everyMs: SECOND,
       run: async () =>

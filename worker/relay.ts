@@ -20,7 +20,7 @@ import type { EpochMs } from '../domain/time.js';
 import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import type { ChangeInput, CommandReply, DecisionReply } from '../workflows/messages.js';
 import { COMMAND_UPDATE, DECIDE_UPDATE } from '../workflows/messages.js';
-import { inSpan, subjectFields, traceContext } from './activity-observer.js';
+import { inSpan, subjectFields, traceContext } from './spans.js';
 
 interface OutboxRow {
   readonly id: string;
@@ -70,9 +70,17 @@ export async function relayOutbox(
      RETURNING id, topic, workflow_id, payload, attempts, trace`,
     [deps.clock(), lease, limit, options.expeditedOnly ?? false],
   );
-  await Promise.all(rows.map((row) => carry(deps, row)));
+  await Promise.race([Promise.all(rows.map((row) => carry(deps, row))), patience()]);
   return rows.length;
 }
+
+/**
+ * How long what is due next waits for workflows that have been told something and have not answered: a new plan takes as long
+ * as its content does to fetch. What is not answered by then goes on under its lease, and is written down when it is.
+ */
+const PATIENCE_MS = 1_000;
+
+const patience = () => new Promise<void>((resolve) => setTimeout(resolve, PATIENCE_MS).unref());
 
 async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
   try {
@@ -81,6 +89,7 @@ async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
       () => deliver(deps, row),
     );
     if (delivery.kind === 'refused' && row.topic === 'decision') await refuseDecision(deps, row, delivery.reason);
+    if (delivery.kind === 'refused' && row.topic === 'replan') await recordRefusedReplan(deps, row, delivery.reason);
     await deps.pool.query('UPDATE outbox SET done_at = to_timestamp($2 / 1000.0), result = $3 WHERE id = $1', [
       row.id,
       deps.clock(),
@@ -191,6 +200,15 @@ const INVALID_ARGUMENT = 3;
 
 const isInvalidArgument = (error: unknown): boolean =>
   error instanceof ServiceError && isGrpcServiceError(error.cause) && error.cause.code === INVALID_ARGUMENT;
+
+/** Whoever asked was answered before the workflow had its say; the log tells what became of it. Told twice, it says so twice. */
+async function recordRefusedReplan(deps: RelayDeps, row: OutboxRow, reason: string): Promise<void> {
+  await deps.pool.query(
+    `INSERT INTO audit_entry (actor, action, subject, detail)
+     VALUES ('workflow', 'change.replanRefused', split_part($1, '/ring/', 1), jsonb_build_object('commandId', $2::text, 'reason', $3::text))`,
+    [row.workflow_id, row.id, reason],
+  );
+}
 
 /** What the workflow would not even look at is refused here, and on record as such. */
 async function refuseDecision(deps: RelayDeps, row: OutboxRow, reason: string): Promise<void> {

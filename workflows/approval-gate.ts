@@ -9,6 +9,9 @@ import { VOID_SIGNAL } from './messages.js';
 
 interface Asked {
   readonly requestId: string;
+  readonly ring: number;
+  /** As in {@link Passed}. */
+  readonly widenings: number;
   readonly handle: ChildWorkflowHandle<typeof approval>;
   readonly result: Promise<ApprovalResult>;
   ended: boolean;
@@ -27,19 +30,24 @@ export class ApprovalGate {
   constructor(private readonly change: ChangeRun) {}
 
   /**
-   * Returns the requests that were approved; none when the ring's policy asks for none. Rejected or expired requests leave
+   * Returns the requests that were approved; none when the ring's policy asks for none. Null: nobody was asked, because it is not
+   * this ring's turn any more. Rejected or expired requests leave
    * the ring shut until a person asks again (`resume`), makes another plan, or stops the change.
    */
-  async pass(ordinal: number): Promise<Passed> {
+  async pass(ordinal: number): Promise<Passed | null> {
     const { change } = this;
     const rules = change.input.spec.rings[ordinal]?.approvals ?? [];
-    if (rules.length === 0) return { requestIds: [], widenings: change.widenings };
+    if (rules.length === 0) return { requestIds: [], widenings: change.replans.widenings };
     for (;;) {
       await change.go();
-      const seen = { resumes: change.resumes, replans: change.replans };
+      const seen = { resumes: change.resumes, replans: change.replans.made };
       await change.tell(`Ring ${ordinal} waits for approval`, 'approval');
-      const { widenings } = change;
+      const { widenings } = change.replans;
+      // A new plan may have left this ring empty, or given one before it something to do: then that ring's turn comes first.
+      if (change.leftWithNothing(ordinal) || change.passedOverBefore(ordinal) !== undefined) return null;
       this.open = await Promise.all(rules.map((_, index) => this.ask(ordinal, index)));
+      // A plan that was made while these were being started could not void them.
+      if (change.replans.tookTurns) this.voidWhatNoLongerStands();
       const asked = this.open;
       const results = await Promise.all(asked.map((a) => this.resultOf(a)));
       this.open = [];
@@ -51,20 +59,31 @@ export class ApprovalGate {
         `Ring ${ordinal} stays shut: approval ${no.kind} (${no.reason}). Resume to ask again, replan, or abort`,
         'person',
       );
-      await condition(() => change.resumes > seen.resumes || change.replans > seen.replans || change.isStopping());
+      await condition(() => change.resumes > seen.resumes || change.replans.made > seen.replans || change.isStopping());
     }
   }
 
   /** Ends what is being asked; the gate asks again on the plan as it then is. */
   void(reason: string): void {
+    for (const asked of this.open) this.end(asked, reason);
+  }
+
+  /** Ends what is being asked about a plan that a wider one has replaced, or that leaves the ring nothing to do. */
+  voidWhatNoLongerStands(): void {
     for (const asked of this.open) {
-      if (!asked.ended) asked.handle.signal(VOID_SIGNAL, reason).catch(() => undefined);
+      if (this.change.replans.widenings > asked.widenings) this.end(asked, 'the plan has become wider');
+      else if (!this.change.hasWork(asked.ring)) this.end(asked, 'the plan leaves this ring nothing to do');
     }
+  }
+
+  private end(asked: Asked, reason: string): void {
+    if (!asked.ended) asked.handle.signal(VOID_SIGNAL, reason).catch(() => undefined);
   }
 
   private async ask(ordinal: number, rule: number): Promise<Asked> {
     const { input } = this.change;
     const requestId = uuid4();
+    const { widenings } = this.change.replans;
     const spec = input.spec.rings[ordinal]?.approvals[rule];
     if (spec === undefined) throw new Error(`ring ${ordinal} has no approval rule ${rule}`);
     const handle = await startChild<typeof approval>('approval', {
@@ -82,7 +101,7 @@ export class ApprovalGate {
         },
       ],
     });
-    return { requestId, handle, result: handle.result(), ended: false };
+    return { requestId, ring: ordinal, widenings, handle, result: handle.result(), ended: false };
   }
 
   private async resultOf(asked: Asked): Promise<ApprovalResult> {

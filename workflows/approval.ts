@@ -7,6 +7,7 @@ import {
   setCurrentDetails,
   setHandler,
 } from '@temporalio/workflow';
+import { PLAN_CHANGED } from '../domain/approval/refusal.js';
 import { until } from './clock.js';
 import type { ApprovalInput, ApprovalResult, DecisionMessage, DecisionReply } from './messages.js';
 import { DECIDE_UPDATE, VOID_SIGNAL } from './messages.js';
@@ -40,7 +41,7 @@ export async function approval(input: ApprovalInput): Promise<ApprovalResult> {
       validator: (message) => {
         if (result !== null) throw ApplicationFailure.nonRetryable(`this request is ${result.kind}`);
         if (message.planDigest !== planDigest) {
-          throw ApplicationFailure.nonRetryable('the plan has changed since this page was shown');
+          throw ApplicationFailure.nonRetryable(PLAN_CHANGED);
         }
       },
     },

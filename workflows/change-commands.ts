@@ -25,8 +25,10 @@ export class ChangeCommands {
     const refuse = (reason: string) => ApplicationFailure.nonRetryable(reason);
     const { change } = this;
     if (change.progress().stage === 'closed') throw refuse('the change is closed');
-    if (words.verb === 'replan' && (change.rings.anyRunning() || change.progress().rings.length === 0)) {
-      throw refuse('a plan can be made again only between rings');
+    if (words.verb === 'replan') {
+      if (change.progress().rings.length === 0) throw refuse('there is no plan yet');
+      if (change.pastRings) throw refuse('every ring has had its turn: a new plan would be carried out by nobody');
+      if (change.rings.anyRunning()) throw refuse('a plan can be made again only between rings');
     }
     if (words.verb === 'skip' && words.endpointId === undefined) throw refuse('skip names an endpoint');
     if (words.verb === 'retryFailed' && words.ring === undefined) throw refuse('retryFailed names a ring');

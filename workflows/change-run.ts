@@ -9,7 +9,7 @@ import {
 import type { FrozenPlanResult } from '../activities/contract.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import type { ChangeOutcome, ChangeStage } from '../domain/change/stage.js';
-import { ApprovalGate, type Passed } from './approval-gate.js';
+import { ApprovalGate } from './approval-gate.js';
 import { ChangeCommands } from './change-commands.js';
 import { until } from './clock.js';
 import { showInLists } from './lists.js';
@@ -24,6 +24,7 @@ import type {
   Wait,
 } from './messages.js';
 import { bulk, near, quick, watched } from './proxies.js';
+import { Replans } from './replans.js';
 import { RingChildren } from './ring-children.js';
 import { stageLanes } from './staging.js';
 import { Stopped } from './stopped.js';
@@ -45,13 +46,12 @@ export class ChangeRun {
   private rollbackAll: RollbackOrder | null = null;
   private closing = false;
   /** What runs now and an abort may cut short: never an order under way, those are rows. */
-  private scope: CancellationScope | null = null;
+  private readonly steps = new Set<CancellationScope>();
   paused = false;
+  /** Every ring has had its turn. */
+  pastRings = false;
   resumes = 0;
-  replans = 0;
-  /** How often a new plan has asked for more than the one before. */
-  widenings = 0;
-  private replanning = 0;
+  readonly replans = new Replans();
 
   readonly rings: RingChildren;
   private readonly gate: ApprovalGate;
@@ -79,7 +79,7 @@ export class ChangeRun {
   async halt(stop: Stopped): Promise<void> {
     this.stop ??= stop;
     this.gate.void(stop.reason);
-    this.scope?.cancel();
+    this.cutShort();
     await this.rings.sayAll({ word: 'abort', reason: stop.reason });
   }
 
@@ -87,7 +87,7 @@ export class ChangeRun {
   async rollBackAll(order: RollbackOrder): Promise<void> {
     this.rollbackAll ??= order;
     this.gate.void(order.reason);
-    this.scope?.cancel();
+    this.cutShort();
     await this.rings.sayRunning({ word: 'rollback', order });
     await this.rings.say(STRAGGLERS, { word: 'abort', reason: order.reason });
   }
@@ -110,20 +110,29 @@ export class ChangeRun {
 
   /** Between rings only: an open ring's orders are part of the plan that was approved. */
   async replan(command: Command): Promise<string> {
-    this.replanning += 1;
-    try {
-      await this.plan(command.reason ?? `asked for by ${command.by}`);
-      if (this.currentPlan().widened) {
-        this.widenings += 1;
-        this.gate.void('the plan has become wider');
-      }
-      this.replans += 1;
-    } finally {
-      this.replanning -= 1;
-    }
-    return this.currentPlan().widened
-      ? 'the plan is wider: approvals are asked for again'
-      : 'the plan is not wider: approvals stay';
+    if (!patched('replans-in-turn')) return this.replans.asOnce(() => this.replanAsOnce(command));
+    const done = this.replans.inTurn(async () => {
+      await this.show();
+      const plan = await this.makePlan(command.reason ?? `asked for by ${command.by}`);
+      // All at once: nobody may see the new plan with what was approved before it.
+      this.frozen = plan;
+      this.replans.note(plan);
+      this.gate.voidWhatNoLongerStands();
+      return plan.widened
+        ? 'the plan is wider: approvals are asked for again'
+        : 'the plan is not wider: approvals stay';
+    });
+    return done.finally(() => this.show());
+  }
+
+  /** For histories from before new plans took turns. */
+  private async replanAsOnce(command: Command): Promise<string> {
+    await this.plan(command.reason ?? `asked for by ${command.by}`);
+    const { widened } = this.currentPlan();
+    this.replans.note(this.currentPlan());
+    if (!widened) return 'the plan is not wider: approvals stay';
+    this.gate.void('the plan has become wider');
+    return 'the plan is wider: approvals are asked for again';
   }
 
   // --- steps of the runbook ----------------------------------------------------------------------------------------
@@ -142,41 +151,53 @@ export class ChangeRun {
     await this.interruptible(() => watched.discover({ changeId: this.input.changeId }));
   }
 
-  /**
-   * Fetches content and freezes the plan, in this order: what could not be had, or says in its changelog what it fixes, is part
-   * of the plan. True when there is nothing to do.
-   */
+  /** Makes the first plan. True when there is nothing to do. */
   async plan(reason: string): Promise<boolean> {
-    const { changeId } = this.input;
     await this.tell('Fetches and verifies content', 'content');
-    if (patched('obtain-and-freeze')) {
-      this.frozen = await this.interruptible(() => watched.obtainAndFreeze({ changeId, reason }));
-    } else {
-      await this.interruptible(() => watched.obtainContent({ changeId }));
-      this.frozen = await bulk.freezePlan({ changeId, reason });
-    }
+    this.frozen = await this.makePlan(reason);
     return this.frozen.empty;
   }
 
+  /** Fetches content, then freezes: what could not be had, or says in its changelog what it fixes, is part of the plan. */
+  private async makePlan(reason: string): Promise<FrozenPlanResult> {
+    const { changeId } = this.input;
+    if (patched('obtain-and-freeze')) {
+      return this.interruptible(() => watched.obtainAndFreeze({ changeId, reason }));
+    }
+    await this.interruptible(() => watched.obtainContent({ changeId }));
+    if (this.replans.tookTurns && this.isStopping()) throw this.stop ?? new Stopped('rolledBack', 'rolled back');
+    return bulk.freezePlan({ changeId, reason });
+  }
+
   ringsAfterTest(): readonly number[] {
-    return this.input.spec.rings.map((_, ordinal) => ordinal).slice(1);
+    return this.ringOrdinals().slice(1);
+  }
+
+  private ringOrdinals(): readonly number[] {
+    return this.input.spec.rings.map((_, ordinal) => ordinal);
   }
 
   async deployRing(ordinal: number): Promise<void> {
     await this.go();
-    if (!this.currentPlan().rings.some((r) => r.ordinal === ordinal && r.endpoints > 0)) return;
-    let passed: Passed;
-    // Nothing is awaited between the last look and the ring's start: no wider plan can come between.
-    do {
-      passed = await this.gate.pass(ordinal);
+    if (this.replans.tookTurns) await condition(() => !this.replans.underWay);
+    if (!this.hasWork(ordinal)) return;
+    let approvals: readonly string[] | null = null;
+    while (approvals === null) {
+      const passed = await this.gate.pass(ordinal);
       await this.tell(null);
-      await condition(() => this.replanning === 0);
+      await condition(() => !this.replans.underWay);
       await this.go();
-    } while (this.replanning > 0 || this.widenings > passed.widenings);
+      // Nothing is awaited between this look and the ring's start: no wider plan can come between.
+      const earlier = this.passedOverBefore(ordinal);
+      if (earlier !== undefined) await this.deployRing(earlier);
+      else if (this.replans.underWay) continue;
+      else if (this.leftWithNothing(ordinal)) return;
+      else if (passed?.widenings === this.replans.widenings) approvals = passed.requestIds;
+    }
     const result = await this.rings.rollOut({
       ordinal,
       approvedDigest: this.currentPlan().digest,
-      approvals: passed.requestIds,
+      approvals,
     });
     this.waits.delete(ordinal);
     await this.afterRing(result);
@@ -209,6 +230,7 @@ export class ChangeRun {
   }
 
   async catchUpStragglers(): Promise<void> {
+    this.pastRings = true;
     const result = await this.rings.closeStragglersLane();
     this.waits.delete(STRAGGLERS);
     if (result !== null) await this.afterRing(result);
@@ -270,6 +292,22 @@ export class ChangeRun {
     return this.frozen;
   }
 
+  /** Whether the plan in force has anything to do in this ring. */
+  hasWork(ordinal: number): boolean {
+    return this.currentPlan().rings.some((r) => r.ordinal === ordinal && r.endpoints > 0);
+  }
+
+  /** Whether a plan made since the ring's turn came has taken all it had to do. */
+  leftWithNothing(ordinal: number): boolean {
+    return this.replans.tookTurns && !this.hasWork(ordinal);
+  }
+
+  /** A ring that had nothing to do when its turn came and has something now: a new plan may ask for more. */
+  passedOverBefore(ordinal: number): number | undefined {
+    if (!this.replans.tookTurns) return undefined;
+    return this.ringOrdinals().find((o) => o < ordinal && this.rings.stateOf(o) === 'waiting' && this.hasWork(o));
+  }
+
   isStopping(): boolean {
     return this.stop !== null || this.rollbackAll !== null;
   }
@@ -282,7 +320,9 @@ export class ChangeRun {
   }
 
   private told(): readonly Told[] {
-    return [...(this.note === null ? [] : [this.note]), ...this.waits.values()];
+    const again: Told[] =
+      this.replans.tookTurns && this.replans.underWay ? [{ text: 'The plan is being made anew', wait: 'content' }] : [];
+    return [...(this.note === null ? [] : [this.note]), ...again, ...this.waits.values()];
   }
 
   /** The one a list shows: what needs a person comes before what time alone brings. */
@@ -314,14 +354,19 @@ export class ChangeRun {
   }
 
   private async interruptible<T>(step: () => Promise<T>): Promise<T> {
-    this.scope = new CancellationScope();
+    const scope = new CancellationScope();
+    this.steps.add(scope);
     try {
-      return await this.scope.run(step);
+      return await scope.run(step);
     } catch (error) {
       await this.go();
       throw error;
     } finally {
-      this.scope = null;
+      this.steps.delete(scope);
     }
+  }
+
+  private cutShort(): void {
+    for (const step of this.steps) step.cancel();
   }
 }

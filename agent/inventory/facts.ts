@@ -1,7 +1,8 @@
 /** What kind of machine this is. Read from files; nothing here changes or asks anything outside. */
-import { readFileSync, realpathSync, statfsSync } from 'node:fs';
+import { realpathSync, statfsSync } from 'node:fs';
 import { arch, cpus, freemem, hostname, networkInterfaces, release, totalmem, uptime } from 'node:os';
 import { VERSION } from '../../domain/version.js';
+import { readOr } from '../system/lenient-reads.js';
 import type { Run } from '../system/run.js';
 
 /** Put in place by the build of a package that has a version of its own (scripts/agent-bundle.mjs). */
@@ -72,14 +73,6 @@ function readDisks(): { path: string; bytes: number; freeBytes: number }[] {
 function linkOr(path: string): string {
   try {
     return realpathSync(path);
-  } catch {
-    return '';
-  }
-}
-
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
   } catch {
     return '';
   }

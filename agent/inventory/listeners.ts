@@ -1,6 +1,7 @@
 /** What listens on this host, straight from the kernel's tables: nothing needs to be installed for it. */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import type { InventoryRequest } from '../../protocol/messages.js';
+import { listOrNone, readOr } from '../system/lenient-reads.js';
 
 export type Listener = InventoryRequest['listeners'][number];
 
@@ -17,7 +18,7 @@ export function readListeners(options: { readonly withProcesses?: boolean; reado
   const proc = options.proc ?? '/proc';
   const owners = options.withProcesses === true ? socketOwners(proc) : new Map<string, string>();
   const found = TABLES.flatMap(({ file, protocol, state }) =>
-    parseTable(readOrEmpty(`${proc}/net/${file}`))
+    parseTable(readOr(`${proc}/net/${file}`))
       .filter((row) => row.state === state)
       .map(({ address, port, inode }) => ({ protocol, address, port, process: owners.get(inode) ?? null })),
   );
@@ -57,29 +58,13 @@ function addressOf(hex: string): string {
 
 function socketOwners(proc: string): Map<string, string> {
   const owners = new Map<string, string>();
-  for (const pid of listOr(proc).filter((name) => /^\d+$/.test(name))) {
-    for (const fd of listOr(`${proc}/${pid}/fd`)) {
+  for (const pid of listOrNone(proc).filter((name) => /^\d+$/.test(name))) {
+    for (const fd of listOrNone(`${proc}/${pid}/fd`)) {
       const inode = /^socket:\[(\d+)\]$/.exec(linkOr(`${proc}/${pid}/fd/${fd}`))?.[1];
-      if (inode !== undefined) owners.set(inode, readOrEmpty(`${proc}/${pid}/comm`).trim() || pid);
+      if (inode !== undefined) owners.set(inode, readOr(`${proc}/${pid}/comm`).trim() || pid);
     }
   }
   return owners;
-}
-
-function readOrEmpty(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function listOr(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }
 
 function linkOr(path: string): string {

@@ -3,10 +3,11 @@
  * in a file. After a restart the agent finds a run by the order's folder on some process's command line, and joins it.
  */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdirSync, openSync, readdirSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { RunOutcome } from '../providers/provider.js';
 import { syncPath } from './files.js';
+import { listOrNone, readOr } from './lenient-reads.js';
 import { CHILD_ENV } from './run.js';
 
 /** Fixed text; everything variable is an argument. */
@@ -25,7 +26,7 @@ export interface RunFolder {
 
 /** The newest run of this name in the order's folder. */
 export function latestRun(txDir: string, name: string): RunFolder | null {
-  const numbers = listOr(txDir).flatMap((entry) => {
+  const numbers = listOrNone(txDir).flatMap((entry) => {
     const match = new RegExp(`^run-${name}-(\\d+)$`).exec(entry);
     return match?.[1] === undefined ? [] : [Number(match[1])];
   });
@@ -74,7 +75,7 @@ export async function waitForNobody(txDir: string): Promise<void> {
 const WORKERS = new Set(['sh', 'apt-get', 'dpkg', 'dpkg-deb', 'dpkg-split', 'bash']);
 
 function isSomebodyAt(txDir: string): boolean {
-  return listOr('/proc').some((pid) => {
+  return listOrNone('/proc').some((pid) => {
     if (!/^\d+$/.test(pid)) return false;
     const [program = '', ...args] = readOr(`/proc/${pid}/cmdline`).split('\0');
     return WORKERS.has(basename(program)) && args.some((arg) => arg.includes(`${txDir}/`));
@@ -94,21 +95,5 @@ function tailOf(path: string): string {
     return buffer.toString('utf8').trim();
   } catch {
     return '';
-  }
-}
-
-function readOr(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return '';
-  }
-}
-
-function listOr(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
   }
 }

@@ -6,7 +6,7 @@ import type { Pool } from 'pg';
 import { decisionState, type JudgedDecision, type Located, submitDecision } from '../../db/approvals/decision.js';
 import { inTransaction } from '../../db/pool.js';
 import { looksLikeCode } from '../../domain/approval/one-time-code.js';
-import { NO_CODE_SENT } from '../../domain/approval/refusal.js';
+import { NO_CODE_SENT, PLAN_CHANGED } from '../../domain/approval/refusal.js';
 import type { EpochMs } from '../../domain/time.js';
 import { approvalWorkflowId } from '../../workflows/ids.js';
 import { createGuessLimit } from '../auth/limits.js';
@@ -21,11 +21,18 @@ export interface DecisionInput {
   readonly code: string;
 }
 
+interface Refusal {
+  readonly status: 401 | 403 | 409 | 422;
+  readonly message: string;
+  /** The digest of the plan as it is now, where the decision was about another one. */
+  readonly planInForce?: string;
+}
+
 export type Decided =
   /** Nothing was written; `status` is HTTP's. */
-  | { readonly kind: 'refused'; readonly status: 401 | 403 | 409 | 422; readonly message: string }
-  /** Judged, and found not to count. */
-  | { readonly kind: 'notCounted'; readonly decisionId: string; readonly message: string }
+  | (Refusal & { readonly kind: 'refused' })
+  /** Judged, and found not to count: 409 where it came too late, for a request or a plan that stands no more. */
+  | (Refusal & { readonly kind: 'notCounted'; readonly decisionId: string })
   | { readonly kind: 'counted' | 'beingChecked'; readonly decisionId: string; readonly message: string };
 
 /** Takes the decision of the person a {@link Located} is about. @throws Problem 429 after too many wrong codes */
@@ -71,8 +78,16 @@ export function createDecide(deps: { pool: Pool; clock: () => EpochMs }): Decide
     }
     const verdict = await verdictOf(deps.pool, decisionId);
     if (verdict.state === 'refused') {
+      const why = `Not counted: ${verdict.refusedReason}.`;
+      if (verdict.requestState !== 'open' || verdict.refusedReason === PLAN_CHANGED)
+        return {
+          kind: 'notCounted',
+          decisionId,
+          status: 409,
+          ...overtaken(why, input.planDigest, verdict.planInForce),
+        };
       await guesses.failed([guess]);
-      return { kind: 'notCounted', decisionId, message: `Not counted: ${verdict.refusedReason}.` };
+      return { kind: 'notCounted', decisionId, status: 422, message: why };
     }
     if (verdict.state === 'counted') {
       return { kind: 'counted', decisionId, message: `Your decision (${input.decision}) has been counted.` };
@@ -94,7 +109,8 @@ function refusal(args: Parameters<Decide>[0] & { readonly now: EpochMs }): Decid
   const { located, person, input } = args;
   const { highRisk } = located.request;
   const why = shut(located, args.now);
-  if (why !== null) return refuse(409, why);
+  if (why !== null)
+    return { kind: 'refused', status: 409, ...overtaken(why, input.planDigest, located.request.planInForce) };
   const code = input.code.trim();
   if (person?.via === 'token' && code === '')
     return refuse(403, 'An API token decides nothing: sign in, or use your one-time code.');
@@ -106,6 +122,16 @@ function refusal(args: Parameters<Decide>[0] & { readonly now: EpochMs }): Decid
   if (code !== '' && !looksLikeCode(code))
     return refuse(422, 'This is no one-time code: those have ten letters and digits, such as 7KQ2M-XH4PD.');
   return null;
+}
+
+/** Says which plan is in force, to whom decides on one that no longer is. */
+function overtaken(
+  why: string,
+  decidedOn: string,
+  planInForce: string | null,
+): Pick<Refusal, 'message' | 'planInForce'> {
+  if (planInForce === null || planInForce === decidedOn) return { message: why };
+  return { message: `${why} The plan in force is now ${planInForce}.`, planInForce };
 }
 
 const refuse = (status: 401 | 403 | 409 | 422, message: string): Decided => ({ kind: 'refused', status, message });

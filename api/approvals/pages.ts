@@ -73,7 +73,7 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
     const after = await find(req);
     if (decided.kind === 'notCounted') {
       const notice: Notice = { message: decided.message, tone: 'bad' };
-      return show(req, res, { located: after, notice, status: 422, comment: input.comment });
+      return show(req, res, { located: after, notice, status: decided.status, comment: input.comment });
     }
     const done = decided.kind === 'counted';
     const message = done ? decided.message : `${decided.message}; load this page again to see the result.`;

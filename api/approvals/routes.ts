@@ -58,7 +58,10 @@ export function approvalRoutes({ pool, clock }: ApiDeps): Route[] {
       responses: {
         201: { description: 'It has been counted', schema: decisionReply },
         202: { description: 'It is recorded and being checked', schema: decisionReply },
-        409: { description: 'The request takes no decision of yours, or has it already' },
+        409: {
+          description:
+            'The request takes no decision of yours, has it already, or its plan stands no more: `planInForce` is the digest of the one that does',
+        },
         422: { description: 'It does not count; `detail` says why' },
       },
       handler: async ({ params, body, person }) => {
@@ -79,9 +82,12 @@ export function approvalRoutes({ pool, clock }: ApiDeps): Route[] {
 }
 
 function problemOf(decided: Extract<Decided, { kind: 'refused' | 'notCounted' }>): Problem {
-  const status = decided.kind === 'refused' ? decided.status : 422;
+  const { status, planInForce } = decided;
   if (status === 401) return unauthenticated(decided.message);
   if (status === 403) return forbidden(decided.message);
-  if (status === 409) return conflict(decided.message);
+  if (status === 409) {
+    const { options } = conflict(decided.message);
+    return new Problem({ ...options, ...(planInForce !== undefined && { extra: { planInForce } }) });
+  }
   return new Problem({ status, type: 'not-counted', title: 'The decision does not count', detail: decided.message });
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { PoolClient } from 'pg';
 import type { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
-import { changeState } from '../../db/change/open.js';
+import { changeState, whyNoNewPlan } from '../../db/change/open.js';
 import { enqueueCommand } from '../../db/outbox/enqueue.js';
 import { inTransaction } from '../../db/pool.js';
 import { changeWorkflowId } from '../../workflows/ids.js';
@@ -22,6 +22,8 @@ const SUMMARIES = {
   rollback: 'Put endpoints back to what they had before',
   'retry-failed': 'Try failed endpoints once more',
   skip: 'Leave one endpoint out',
+  replan:
+    'Make the plan again, between rings; one that asks for more voids the approvals of rings that have yet to open',
 } as const satisfies Record<keyof typeof commandBodies, string>;
 
 interface Words {
@@ -60,6 +62,8 @@ export function commandRoutes(deps: ApiDeps): Route[] {
           const state = await changeState(client, params.id);
           if (state === 'unknown') throw notFound('change');
           if (state === 'closed') throw conflict('the change is closed');
+          const noPlan = verb === 'replan' ? await whyNoNewPlan(client, params.id) : null;
+          if (noPlan !== null) throw conflict(noPlan);
           const told = { changeId: params.id, verb, by, words: body };
           if (verb === 'pause' || verb === 'abort') {
             const stop = await deps.stops.haltChange(client, {

@@ -29,6 +29,7 @@ export const commandBodies = {
   rollback: z.strictObject({ reason, ring, ignoreWindows: z.boolean().default(false) }),
   'retry-failed': z.strictObject({ reason: reason.optional(), ring }).default({}),
   skip: z.strictObject({ endpointId: z.uuid(), reason }),
+  replan: z.strictObject({ reason: reason.optional() }).default({}),
 };
 
 export const stopAllBody = z.strictObject({ reason });

@@ -95,7 +95,7 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
     signed(async (req, signer) => {
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await scans.run({ signer, scan });
+      await scans.run({ signer, scan, arrivedAt: deps.clock() });
       return { serverTime: deps.clock(), scanId: scan.scanId };
     }),
   );

@@ -7,6 +7,7 @@ import type { InventoryRequest } from '../../protocol/messages.js';
 import { invalidField } from '../http/problem.js';
 import { inactive } from './active.js';
 import { createGatherer, type Gatherer } from './gather.js';
+import { scanBegan } from './scan-begun.js';
 import type { Signer } from './signed.js';
 
 /** Inventories in one transaction; each may be big. */
@@ -16,7 +17,7 @@ const SCANS_TOGETHER = 50;
 export function createScans(deps: {
   readonly pool: Pool;
   readonly clock: () => EpochMs;
-}): Gatherer<{ readonly signer: Signer; readonly scan: InventoryRequest }, void> {
+}): Gatherer<{ readonly signer: Signer; readonly scan: InventoryRequest; readonly arrivedAt: EpochMs }, void> {
   return createGatherer({
     work: async (scans) => {
       const views = await readPollViews(
@@ -25,9 +26,11 @@ export function createScans(deps: {
       );
       const objections = scans.map(({ signer }) => inactive(signer, views.get(signer.endpointId)));
       await storeScans(deps.pool, {
-        scans: scans.flatMap(({ signer, scan }, i) =>
-          objections[i] === null ? [{ endpointId: signer.endpointId, scan }] : [],
-        ),
+        scans: scans.flatMap(({ signer, scan, arrivedAt }, i) => {
+          if (objections[i] !== null) return [];
+          const begunAt = scanBegan({ startedAt: scan.startedAt, signedAt: signer.signedAt, arrivedAt });
+          return [{ endpointId: signer.endpointId, scan, begunAt }];
+        }),
         now: deps.clock(),
       });
       return objections.map((error) => (error === null ? { ok: true, value: undefined } : { ok: false, error }));

@@ -21,6 +21,10 @@ interface CommandPage {
 
 const failures = (progress: Progress): number =>
   progress.rings.reduce((n, ring) => n + ring.counts.change.failed + ring.counts.revert.failed, 0);
+const betweenRings = (progress: Progress): boolean =>
+  progress.planRevision > 0 &&
+  progress.stage !== 'confirm' &&
+  !progress.rings.some(({ state }) => ['open', 'soaking', 'rollingBack'].includes(state));
 const heldUp = (progress: Progress): boolean => progress.halted || progress.rings.some((ring) => ring.halted);
 
 const COMMANDS: readonly CommandPage[] = [
@@ -63,6 +67,17 @@ const COMMANDS: readonly CommandPage[] = [
     fields: ['endpoint'],
     possible: () => true,
     said: 'Told to leave the endpoint out',
+  },
+  {
+    name: 'replan',
+    text: 'Plan again',
+    explains:
+      'Makes the plan anew from what is known now: inventories, catalogue, exceptions. Approvals stay unless it asks for more.',
+    danger: false,
+    reason: 'optional',
+    fields: [],
+    possible: (progress) => progress.haltVerb !== 'abort' && betweenRings(progress),
+    said: 'Told to make the plan again',
   },
   {
     name: 'rollback',

@@ -1,5 +1,5 @@
 /** Looking at zero-days: which there are, and what stays exposed and why, until nothing does. */
-import { listExposure } from '../../db/zero-day/exposure.js';
+import { judgeAllExposed, listExposure } from '../../db/zero-day/exposure.js';
 import {
   listZeroDayChanges,
   listZeroDays,
@@ -15,9 +15,6 @@ import { cursorParts, idParams, pageSchema } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
 import { exposurePage, exposureQuery, zeroDayDetail, zeroDayQuery, zeroDaySummary } from './schema.js';
-
-/** Reasons are told for so many endpoints at once. */
-const STANDING_AT_MOST = 2_000;
 
 export function zeroDayReadRoutes({ pool }: ApiDeps): Route[] {
   const one = async (id: string): Promise<ZeroDayRow> => {
@@ -51,7 +48,7 @@ export function zeroDayReadRoutes({ pool }: ApiDeps): Route[] {
         const [counts, changes, exposed] = await Promise.all([
           readZeroDayCounts(pool, zeroDay.id),
           listZeroDayChanges(pool, zeroDay.id),
-          listExposure(pool, { zeroDay, show: 'exposed', after: null, limit: STANDING_AT_MOST, now }),
+          judgeAllExposed(pool, { zeroDay, now }),
         ]);
         return {
           status: 200,
@@ -61,7 +58,7 @@ export function zeroDayReadRoutes({ pool }: ApiDeps): Route[] {
             override: zeroDay.request.override,
             targets: zeroDay.targets,
             changes: changes.map(({ planDigest: _, ...change }) => change),
-            standing: standingOf({ id: zeroDay.id, exposed: exposed.items }),
+            standing: standingOf({ id: zeroDay.id, exposed }),
           },
         };
       },

@@ -139,7 +139,7 @@ export const zeroDayDetail = zeroDaySummary.extend({
       closedAt: time.nullable(),
     }),
   ),
-  /** What the exposed come down to: of the first 2,000 by name, where there are more. */
+  /** What the exposed come down to, all of them; `GET …/exposure` lists them. */
   standing: z.object({
     counted: z.number().int(),
     byState: byCode(EXPOSURE_STATES),

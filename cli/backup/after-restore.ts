@@ -11,8 +11,9 @@ import { haltAll } from '../../db/orders/stop.js';
 import { enqueueCommand } from '../../db/outbox/enqueue.js';
 import { PERMIT_VALID_MS } from '../../domain/order/permit.js';
 import { KEY_SET_TYPE, signEnvelope, signingKeyFromPem } from '../../protocol/envelope.js';
-import { keySetDocument } from '../../protocol/messages.js';
 import { changeWorkflowId } from '../../workflows/ids.js';
+import { UpError } from '../up/errors.js';
+import { keySetOf } from './revoked-keys.js';
 
 /** Further than anybody rotates keys between two backups: agents refuse a set older than one they have seen. */
 const KEY_SET_LEAP = 1_000;
@@ -21,7 +22,14 @@ const BY = 'restore';
 /** In the transaction that loaded the dump. @returns what a person should know, one line each */
 export async function makeSafe(
   client: pg.PoolClient,
-  args: { readonly backupId: string; readonly backupAt: number; readonly now: number; readonly keysDir: string },
+  args: {
+    readonly backupId: string;
+    readonly backupAt: number;
+    readonly now: number;
+    readonly keysDir: string;
+    /** Keys that were revoked since the backup, by their whole ids. */
+    readonly revoked: readonly string[];
+  },
 ): Promise<readonly string[]> {
   const { now, backupId } = args;
   const reason = `restored from backup ${backupId}: resume once you have looked`;
@@ -45,7 +53,13 @@ export async function makeSafe(
       actor: BY,
       action: 'installation.restored',
       subject: 'installation',
-      detail: { backup: backupId, backupAt: new Date(args.backupAt).toISOString(), halted: changeIds.length, orders },
+      detail: {
+        backup: backupId,
+        backupAt: new Date(args.backupAt).toISOString(),
+        halted: changeIds.length,
+        orders,
+        keysRevoked: args.revoked,
+      },
     },
   ]);
   return [
@@ -86,10 +100,10 @@ async function markOrders(client: pg.PoolClient, now: number): Promise<number> {
   return rowCount ?? 0;
 }
 
-/** The same keys under a number no agent can have seen. Needs the root key. */
+/** The same keys, less those that were revoked since, under a number no agent can have seen. Needs the root key. */
 async function reissueKeySet(
   client: pg.PoolClient,
-  args: { readonly now: number; readonly keysDir: string },
+  args: { readonly now: number; readonly keysDir: string; readonly revoked: readonly string[] },
 ): Promise<string> {
   const { rows } = await client.query<{ version: number; envelope: { payload: string } }>(
     'SELECT version, envelope FROM key_set ORDER BY version DESC LIMIT 1',
@@ -98,14 +112,21 @@ async function reissueKeySet(
   if (newest === undefined) return 'There was no key set yet.';
   const rootFile = join(args.keysDir, 'root.pem');
   if (!existsSync(rootFile)) {
+    if (args.revoked.length > 0) throw noRootToRevoke(rootFile);
     return `The root key is not at ${rootFile}: if keys were rotated after the backup, agents trust only a newer key set; sign one above version ${newest.version} with it.`;
   }
   const root = signingKeyFromPem(readFileSync(rootFile, 'utf8'));
-  const document = keySetDocument.parse(JSON.parse(Buffer.from(newest.envelope.payload, 'base64').toString('utf8')));
-  const next = { ...document, version: newest.version + KEY_SET_LEAP, issuedAt: args.now };
+  const document = keySetOf(newest.envelope);
+  const keys = document.keys.map((key) => (args.revoked.includes(key.keyid) ? { ...key, revoked: true } : key));
+  const next = { ...document, keys, version: newest.version + KEY_SET_LEAP, issuedAt: args.now };
   await client.query('INSERT INTO key_set (version, envelope) VALUES ($1, $2)', [
     next.version,
     JSON.stringify(signEnvelope({ type: KEY_SET_TYPE, document: next, key: root })),
   ]);
-  return `The key set was signed again as version ${next.version}.`;
+  const without = args.revoked.length === 0 ? '' : `; revoked in it: ${args.revoked.join(', ')}`;
+  return `The key set was signed again as version ${next.version}${without}.`;
 }
+
+/** Only the root signs a key set, and only a key set revokes. */
+export const noRootToRevoke = (rootFile: string): UpError =>
+  new UpError('a key can be revoked only with the root key', [`Put it at ${rootFile} for the time of the restore.`]);

@@ -46,6 +46,8 @@ export async function restoreInto(args: {
   readonly folder: string;
   readonly manifest: Manifest;
   readonly target: RestoreTarget;
+  /** See {@link keysToRevoke}. */
+  readonly revoked: readonly string[];
   readonly now: number;
 }): Promise<readonly string[]> {
   const { dir, folder, manifest, target } = args;
@@ -69,6 +71,7 @@ export async function restoreInto(args: {
       backupAt,
       now: args.now,
       keysDir: target.keysDir,
+      revoked: args.revoked,
     });
     await client.query('COMMIT');
   } finally {

@@ -6,11 +6,13 @@ import { withSecretFiles } from '../../db/secret-files.js';
 import { VERSION } from '../../domain/version.js';
 import { UpError } from '../up/errors.js';
 import { readSettings, type UpSettings } from '../up/settings.js';
+import { noRootToRevoke } from './after-restore.js';
 import { type BackupReport, createBackup } from './backup.js';
 import { findBackup, listBackups, type Manifest } from './manifest.js';
 import { readPassphrase } from './passphrase.js';
 import { placeOf, temporalPid, withDatabase } from './place.js';
 import { restoreInto, unsealed, verifiedManifest } from './restore.js';
+import { keysToRevoke, type RevocationAnswer } from './revoked-keys.js';
 import { collectFiles, writeSecretFiles } from './secrets.js';
 
 export interface BackupOptions {
@@ -59,7 +61,7 @@ export async function runVerify(dir: string, id: string | undefined): Promise<Ma
 
 export const backupsIn = listBackups;
 
-export interface RestoreOptions extends BackupOptions {
+export interface RestoreOptions extends BackupOptions, RevocationAnswer {
   readonly backup?: string;
   readonly replace: boolean;
 }
@@ -74,9 +76,14 @@ export async function runRestore(
   say(`checking backup ${folder} …`);
   const manifest = await verifiedManifest(dir, folder);
   const settings = settingsHere();
+  const now = Date.now();
+  const revoked = keysToRevoke({ folder, manifest, answer: options, now });
   const secrets = options.keys
     ? unsealed(folder, manifest, await readPassphrase({ file: options.passphraseFile, env: process.env, twice: false }))
     : null;
+  const rootFile = join(placeOf(settings, process.env).keysDir, 'root.pem');
+  if (revoked.length > 0 && secrets?.['keys/worker/root.pem'] === undefined && !existsSync(rootFile))
+    throw noRootToRevoke(rootFile);
   const aside = clearPlace(settings.dataDir, options.replace);
   if (aside !== null) say(`what was in ${settings.dataDir} is kept in ${aside}`);
   const place = placeOf(settings, process.env);
@@ -94,7 +101,8 @@ export async function runRestore(
       dir,
       folder,
       manifest,
-      now: Date.now(),
+      revoked,
+      now,
       target: {
         ownerUrl,
         contentDir: place.contentDir,

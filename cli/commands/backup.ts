@@ -56,14 +56,28 @@ export function registerBackup(program: Command): void {
     .option('--passphrase-file <file>', PASSPHRASE)
     .option('--without-keys', 'do not restore keys: they are there already, or come from elsewhere')
     .option('--replace', 'restore over what is there, which is put aside')
+    .option(
+      '--revoke <key>',
+      'a signing key that was revoked since the backup: its id, or the first characters of it; may be given again',
+      (key: string, before: readonly string[] = []) => [...before, key],
+    )
+    .option('--none-revoked', 'no signing key was revoked since the backup')
     .action(
       async (
         dir: string,
-        options: { backup?: string; passphraseFile?: string; withoutKeys?: boolean; replace?: boolean },
+        options: {
+          backup?: string;
+          passphraseFile?: string;
+          withoutKeys?: boolean;
+          replace?: boolean;
+          revoke?: string[];
+          noneRevoked?: boolean;
+        },
       ) => {
         const { runRestore } = await import('../backup/run.js');
-        const { withoutKeys, replace, ...rest } = options;
-        const told = await runRestore(dir, { ...rest, keys: withoutKeys !== true, replace: replace === true }, say);
+        const { withoutKeys, replace, revoke = [], noneRevoked = false, ...rest } = options;
+        const asked = { ...rest, keys: withoutKeys !== true, replace: replace === true, revoke, noneRevoked };
+        const told = await runRestore(dir, asked, say);
         for (const line of told) print(line);
         print('Restored. Start it, look at what is halted, and resume.');
         process.exit(0);

@@ -59,6 +59,9 @@ export function registerCycle(program: Command): void {
   api('skip <cycle> <endpoint>', 'Leave one endpoint out')
     .requiredOption('--reason <text>', 'why')
     .action(async (id, endpoint, options) => (await verbs()).tell('skip', id, { ...options, endpoint }));
+  api('replan <cycle>', 'Make its plan again, between rings; one that asks for more is approved anew')
+    .option('--reason <text>', 'why')
+    .action(async (id, options) => (await verbs()).tell('replan', id, options));
   api('stop-all', 'Pause every open change: nothing is released once this has answered')
     .requiredOption('--reason <text>', 'why')
     .option('--yes', 'don’t ask')

@@ -4,7 +4,7 @@ import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import type { Queryable } from '../pool.js';
 import { currentTrace } from '../trace.js';
-import type { ApprovalRequest, CodeWay } from './request.js';
+import type { ApprovalRequest, CodeWay, RequestState } from './request.js';
 import { findRequest } from './request.js';
 
 /** A request as one of the people asked sees it. */
@@ -120,11 +120,15 @@ export async function submitDecision(client: PoolClient, decision: NewDecision):
 export interface JudgedDecision {
   readonly state: 'submitted' | 'counted' | 'refused';
   readonly refusedReason: string | null;
+  /** Of its request, as it is now. */
+  readonly requestState: RequestState;
+  readonly planInForce: string | null;
 }
 
 export async function decisionState(db: Queryable, decisionId: string): Promise<JudgedDecision | null> {
   const { rows } = await db.query<JudgedDecision>(
-    `SELECT state, refused_reason AS "refusedReason" FROM approval_decision WHERE id = $1`,
+    `SELECT d.state, d.refused_reason AS "refusedReason", r.state AS "requestState", c.plan_digest AS "planInForce"
+       FROM approval_decision d JOIN approval_request r ON r.id = d.request_id JOIN change c ON c.id = r.change_id WHERE d.id = $1`,
     [decisionId],
   );
   return rows[0] ?? null;

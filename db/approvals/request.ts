@@ -21,11 +21,13 @@ export interface ApprovalRequest {
   readonly expiresAt: EpochMs;
   /** The change's requester, who never counts. */
   readonly requester: string;
+  /** The digest of the change's plan as it is now; another one than `planDigest` once it was made anew. */
+  readonly planInForce: string | null;
 }
 
 const COLUMNS = `r.id, r.change_id AS "changeId", r.ring, r.rule, r.plan_digest AS "planDigest", r.high_risk AS "highRisk", r.evidence, r.state,
   (extract(epoch FROM r.opened_at) * 1000)::float8 AS "openedAt", (extract(epoch FROM r.expires_at) * 1000)::float8 AS "expiresAt",
-  ${REQUESTER} AS requester`;
+  ${REQUESTER} AS requester, c.plan_digest AS "planInForce"`;
 
 export async function findRequest(db: Queryable, requestId: string): Promise<ApprovalRequest | null> {
   const { rows } = await db.query<ApprovalRequest>(
@@ -38,7 +40,7 @@ export async function findRequest(db: Queryable, requestId: string): Promise<App
 /** Opens a request once; a retry finds the one that is there, with the evidence first frozen. */
 export async function insertRequest(
   db: Queryable,
-  request: Omit<ApprovalRequest, 'state' | 'requester'>,
+  request: Omit<ApprovalRequest, 'state' | 'requester' | 'planInForce'>,
 ): Promise<void> {
   await db.query(
     `INSERT INTO approval_request (id, change_id, ring, rule, plan_digest, high_risk, evidence, opened_at, expires_at)

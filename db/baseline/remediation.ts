@@ -7,7 +7,7 @@ import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
 import { loadExceptions } from '../exceptions/exceptions.js';
 import { wakeEndpoints } from '../orders/rows.js';
-import type { Claim, Finding } from '../plan/proof.js';
+import { CLAIMS, type Claim, type Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
 import { WRONG } from './false-positives.js';
@@ -121,24 +121,16 @@ export async function refreshAssessments(
   return rows.map((row) => row.endpoint_id);
 }
 
-/** The last change order of each endpoint that succeeded and was not rolled back, with its rules and what proves them. */
-const CLAIMS = `
-  claims AS MATERIALIZED (
-    SELECT o.endpoint_id, o.content_digest, o.settled_at FROM (
-      SELECT DISTINCT ON (endpoint_id) * FROM order_state WHERE change_id = $1 AND kind = 'change' ORDER BY endpoint_id, attempt DESC) o
-     WHERE o.state = 'succeeded'
-       AND NOT EXISTS (SELECT FROM order_state r WHERE r.reverts = o.id AND r.state IN ('reverted', 'reverting')))`;
-
 export async function loadRuleClaims(db: Queryable, changeId: string): Promise<Claim[]> {
-  const { rows } = await db.query(
+  const { rows } = await db.query<Claim>(
     `WITH ${CLAIMS}
-     SELECT c.endpoint_id, e.name, coalesce(p.answered_at > c.settled_at, false) AS scanned
+     SELECT c.endpoint_id AS "endpointId", e.name, coalesce(p.answered_at > c.settled_at, false) AS scanned
        FROM claims c JOIN endpoint e ON e.id = c.endpoint_id
        LEFT JOIN rule_proof p ON p.change_id = $1 AND p.endpoint_id = c.endpoint_id
       ORDER BY e.name, c.endpoint_id`,
     [changeId],
   );
-  return rows.map((row) => ({ endpointId: row.endpoint_id, name: row.name, scanned: row.scanned }));
+  return rows;
 }
 
 /** Asks for a scan of exactly the rules that were put right. Asked before and not answered since: stays asked. */
@@ -165,10 +157,10 @@ export async function askForRuleProof(
 
 /** What the scanner said of each rule; grouped, so that alike endpoints are one row. */
 export async function loadRuleFindings(db: Queryable, changeId: string): Promise<Finding[]> {
-  const { rows } = await db.query(
+  const { rows } = await db.query<Finding>(
     `WITH ${CLAIMS}
      SELECT i.name, i.arch, i."to", coalesce(p.results ->> r.rule_id, p.results ->> '') AS installed,
-            array_agg(c.endpoint_id ORDER BY c.endpoint_id) AS endpoint_ids
+            array_agg(c.endpoint_id ORDER BY c.endpoint_id) AS "endpointIds"
        FROM claims c JOIN rule_proof p ON p.change_id = $1 AND p.endpoint_id = c.endpoint_id AND p.answered_at > c.settled_at
        JOIN update_set us ON us.digest = c.content_digest
       CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, arch text, "to" text)
@@ -176,11 +168,5 @@ export async function loadRuleFindings(db: Queryable, changeId: string): Promise
       GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     [changeId],
   );
-  return rows.map((row) => ({
-    name: row.name,
-    arch: row.arch,
-    to: row.to,
-    installed: row.installed,
-    endpointIds: row.endpoint_ids,
-  }));
+  return rows;
 }

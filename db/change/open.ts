@@ -9,3 +9,20 @@ export async function changeState(db: Queryable, changeId: string): Promise<'ope
   if (rows[0] === undefined) return 'unknown';
   return rows[0].closed ? 'closed' : 'open';
 }
+
+/**
+ * Why a new plan can't be made of an open change now, by what its rows say; null when they speak against nothing. The
+ * workflow has the last word: a ring may be opening at this moment.
+ */
+export async function whyNoNewPlan(db: Queryable, changeId: string): Promise<string | null> {
+  const { rows } = await db.query<{ planned: boolean; stage: string; busy: number | null }>(
+    `SELECT c.plan_revision > 0 AS planned, c.stage,
+            (SELECT min(r.ordinal) FROM ring r WHERE r.change_id = c.id AND r.state IN ('open', 'soaking', 'rollingBack')) AS busy
+       FROM change c WHERE c.id = $1`,
+    [changeId],
+  );
+  const { planned = false, stage = '', busy = null } = rows[0] ?? {};
+  if (!planned) return 'the change has no plan yet: the one it makes will know what is known then';
+  if (busy !== null) return `a plan can be made again only between rings: ring ${busy} is under way`;
+  return stage === 'confirm' ? 'every ring has had its turn: a new plan would be carried out by nobody' : null;
+}

@@ -54,11 +54,12 @@ export async function readEditable(db: Queryable, id: string): Promise<object | 
   return rows[0] ?? null;
 }
 
-/** Asks for a fresh scan at the endpoint's next poll, and hints to it that polling now is worth it. */
+/** Asks for a scan that has yet to begin, at the endpoint's next poll, and hints to it that polling now is worth it. */
 export async function wantScan(client: PoolClient, id: string): Promise<boolean> {
-  const { rowCount } = await client.query(`UPDATE endpoint SET wants_scan = true WHERE id = $1 AND state = 'active'`, [
-    id,
-  ]);
+  const { rowCount } = await client.query(
+    `UPDATE endpoint SET wants_scan = true, scan_wanted_at = now() WHERE id = $1 AND state = 'active'`,
+    [id],
+  );
   await client.query(`SELECT pg_notify('rm_wake', $1)`, [JSON.stringify([id])]);
   return rowCount === 1;
 }

@@ -12,6 +12,8 @@ import { recordMissing, settleConfirmed } from './update-facts.js';
 export interface ScanOf {
   readonly endpointId: string;
   readonly scan: InventoryRequest;
+  /** On our clock. */
+  readonly begunAt: EpochMs;
 }
 
 /**
@@ -40,12 +42,18 @@ export async function storeScans(
     );
     const scans = await insertScans(client, args.scans, now);
     if (scans.length === 0) return;
-    // Also after a scan that failed: asking again at every poll would only load a host that can't answer.
+    // Also after a scan that failed: asking again at every poll would only load a host that can't answer. Not after one that
+    // had begun when it was asked for: by age, because askers have the database's time.
     await client.query(
-      `UPDATE endpoint e SET facts = e.facts || s.facts, wants_scan = false
-         FROM unnest($1::uuid[], $2::jsonb[]) AS s(id, facts)
-        WHERE e.id = s.id AND (e.wants_scan OR NOT e.facts @> s.facts)`,
-      [scans.map(({ endpointId }) => endpointId), scans.map(({ scan }) => JSON.stringify(scan.facts))],
+      `UPDATE endpoint e SET facts = e.facts || s.facts, wants_scan = e.wants_scan AND (e.scan_wanted_at > s.begun) IS TRUE
+         FROM (SELECT id, facts, now() - age * interval '1 millisecond' AS begun
+                 FROM unnest($1::uuid[], $2::jsonb[], $3::float8[]) AS t(id, facts, age)) s
+        WHERE e.id = s.id AND (e.wants_scan AND (e.scan_wanted_at > s.begun) IS NOT TRUE OR NOT e.facts @> s.facts)`,
+      [
+        scans.map(({ endpointId }) => endpointId),
+        scans.map(({ scan }) => JSON.stringify(scan.facts)),
+        scans.map(({ begunAt }) => now - begunAt),
+      ],
     );
     const moved = new Set(locked.flatMap((row) => (row.moved ? [row.id] : [])));
     for (const { endpointId } of scans) if (moved.has(endpointId)) await refreshQuorumMembers(client, endpointId);
@@ -69,10 +77,10 @@ async function insertScans(client: PoolClient, scans: readonly ScanOf[], now: Ep
      ON CONFLICT (id) DO NOTHING RETURNING id`,
     [
       JSON.stringify(
-        scans.map(({ endpointId, scan }) => ({
+        scans.map(({ endpointId, scan, begunAt }) => ({
           id: scan.scanId,
           endpoint_id: endpointId,
-          started_at: scan.startedAt,
+          started_at: begunAt,
           complete: scan.complete,
           incomplete_reason: scan.incompleteReason,
           provider: scan.provider,

@@ -20,14 +20,17 @@ export interface Finding {
   readonly endpointIds: readonly string[];
 }
 
-/** The last change order of each endpoint that succeeded and was not rolled back. */
-const CLAIMS = `
+/** The last change order of each endpoint that succeeded and was not rolled back; `$1` is the change. */
+export const CLAIMS = `
   claims AS MATERIALIZED (
-    SELECT o.endpoint_id, o.id AS order_id, o.content_digest, o.settled_at
+    SELECT o.endpoint_id, o.content_digest, o.settled_at
       FROM (SELECT DISTINCT ON (endpoint_id) * FROM order_state WHERE change_id = $1 AND kind = 'change'
              ORDER BY endpoint_id, attempt DESC) o
      WHERE o.state = 'succeeded'
-       AND NOT EXISTS (SELECT FROM order_state r WHERE r.reverts = o.id AND r.state IN ('reverted', 'reverting'))),
+       AND NOT EXISTS (SELECT FROM order_state r WHERE r.reverts = o.id AND r.state IN ('reverted', 'reverting')))`;
+
+/** Those of them that a scan has been heard of since. */
+const SCANNED = `${CLAIMS},
   scanned AS MATERIALIZED (
     SELECT c.*, s.received_at FROM claims c
       JOIN LATERAL (SELECT received_at FROM scan s WHERE s.endpoint_id = c.endpoint_id AND s.complete
@@ -35,38 +38,32 @@ const CLAIMS = `
 
 /** Endpoints that claim success. */
 export async function loadClaims(db: Queryable, changeId: string): Promise<Claim[]> {
-  const { rows } = await db.query(
+  const { rows } = await db.query<Claim>(
     `WITH ${CLAIMS}
-     SELECT c.endpoint_id, e.name,
+     SELECT c.endpoint_id AS "endpointId", e.name,
             EXISTS (SELECT FROM scan s WHERE s.endpoint_id = c.endpoint_id AND s.complete AND s.received_at > c.settled_at) AS scanned
        FROM claims c JOIN endpoint e ON e.id = c.endpoint_id
       ORDER BY e.name, c.endpoint_id`,
     [changeId],
   );
-  return rows.map((row) => ({ endpointId: row.endpoint_id, name: row.name, scanned: row.scanned }));
+  return rows;
 }
 
 /** What fresh scans found where success is claimed; grouped, so that a fleet of alike hosts is a few rows. */
 export async function loadFindings(db: Queryable, changeId: string): Promise<Finding[]> {
-  const { rows } = await db.query(
-    `WITH ${CLAIMS},
+  const { rows } = await db.query<Finding>(
+    `WITH ${SCANNED},
      items AS MATERIALIZED (
        SELECT us.digest, i.name, i.arch, i."to" FROM update_set us
         CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, arch text, "to" text)
         WHERE us.digest IN (SELECT content_digest FROM scanned))
-     SELECT i.name, i.arch, i."to", p.version AS installed, array_agg(s.endpoint_id ORDER BY s.endpoint_id) AS endpoint_ids
+     SELECT i.name, i.arch, i."to", p.version AS installed, array_agg(s.endpoint_id ORDER BY s.endpoint_id) AS "endpointIds"
        FROM scanned s JOIN items i ON i.digest = s.content_digest
        LEFT JOIN installed_package p ON p.endpoint_id = s.endpoint_id AND p.name = i.name AND p.arch = i.arch
       GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     [changeId],
   );
-  return rows.map((row) => ({
-    name: row.name,
-    arch: row.arch,
-    to: row.to,
-    installed: row.installed,
-    endpointIds: row.endpoint_ids,
-  }));
+  return rows;
 }
 
 /**
@@ -80,7 +77,7 @@ export async function recordProof(
 ): Promise<number> {
   const bad = args.unproven.flatMap((finding) => finding.endpointIds.map((endpointId) => ({ ...finding, endpointId })));
   const { rowCount } = await db.query(
-    `WITH ${CLAIMS},
+    `WITH ${SCANNED},
      items AS MATERIALIZED (
        SELECT us.digest, i.name, i.arch, i."to" FROM update_set us
         CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, arch text, "to" text)

@@ -40,9 +40,9 @@ export async function loadScopeEndpoints(
   }));
 }
 
-/** Asks these endpoints for a fresh scan at their next poll, and wakes those that listen. */
+/** Asks these endpoints for a scan that has yet to begin, at their next poll, and wakes those that listen. */
 export async function askForScans(db: Queryable, endpointIds: readonly string[]): Promise<void> {
   if (endpointIds.length === 0) return;
-  await db.query('UPDATE endpoint SET wants_scan = true WHERE id = ANY ($1) AND NOT wants_scan', [endpointIds]);
+  await db.query('UPDATE endpoint SET wants_scan = true, scan_wanted_at = now() WHERE id = ANY ($1)', [endpointIds]);
   await wakeEndpoints(db, endpointIds);
 }

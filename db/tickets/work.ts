@@ -153,7 +153,7 @@ export async function loadJudgeable(
        CROSS JOIN LATERAL (SELECT s.* FROM scan s WHERE s.endpoint_id = w.endpoint_id AND s.complete ORDER BY s.received_at DESC LIMIT 1) s
       WHERE w.closed_at IS NULL AND w.kind IN ('failedEndpoint', 'straggler') AND c.kind = ANY ($2) AND s.id IS DISTINCT FROM w.judged_scan
         AND s.received_at > greatest(w.last_seen_at, w.claimed_at)
-        AND (w.claimed_at IS NULL OR s.started_at - make_interval(secs => e.clock_skew_ms / 1000.0) > w.claimed_at - interval '5 seconds')
+        AND (w.claimed_at IS NULL OR s.started_at > w.claimed_at - interval '5 seconds')
       ORDER BY w.opened_at LIMIT $1`,
     [args.limit, args.changeKinds],
   );
@@ -221,11 +221,11 @@ export async function loadMootWork(db: Queryable): Promise<readonly string[]> {
 /** Asks for the scans that claims about changes of these kinds wait for; again, when one begun before the claim took its place in the queue. */
 export async function askForClaimScans(db: Queryable, changeKinds: readonly string[]): Promise<void> {
   await db.query(
-    `UPDATE endpoint e SET wants_scan = true FROM work_item w JOIN change c ON c.id = w.change_id
+    `UPDATE endpoint e SET wants_scan = true, scan_wanted_at = now() FROM work_item w JOIN change c ON c.id = w.change_id
       WHERE w.endpoint_id = e.id AND w.closed_at IS NULL AND w.state = 'claimed' AND w.kind <> 'drift' AND c.kind = ANY ($1)
         AND NOT e.wants_scan AND e.state = 'active'
         AND NOT EXISTS (SELECT FROM scan s WHERE s.endpoint_id = e.id AND s.complete AND s.received_at > w.claimed_at
-                          AND s.started_at - make_interval(secs => e.clock_skew_ms / 1000.0) > w.claimed_at - interval '5 seconds')`,
+                          AND s.started_at > w.claimed_at - interval '5 seconds')`,
     [changeKinds],
   );
 }

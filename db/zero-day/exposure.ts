@@ -31,6 +31,16 @@ interface Member {
   readonly fixedAt: Date | null;
 }
 
+const MEMBERS = `
+  SELECT e.id, e.name, e.simulated, z.exposed_since AS "exposedSince", z.fixed_at AS "fixedAt"
+    FROM zero_day_endpoint z JOIN endpoint e ON e.id = z.endpoint_id
+   WHERE z.zero_day_id = $1 AND ($2 = 'all' OR (z.fixed_at IS NULL) = ($2 = 'exposed'))
+     AND (e.state <> 'retired' OR z.fixed_at IS NOT NULL)
+     AND ($3::text IS NULL OR (e.name, e.id) > ($3, $4::uuid))
+   ORDER BY e.name, e.id LIMIT $5`;
+
+const place = (after: readonly [string, string] | null) => [after?.[0] ?? null, after?.[1] ?? null] as const;
+
 /** By name. @param args.show `exposed`: not proven fixed; retired endpoints are not shown */
 export async function listExposure(
   db: Queryable,
@@ -42,30 +52,53 @@ export async function listExposure(
     readonly now: EpochMs;
   },
 ): Promise<Page<ExposedEndpoint>> {
-  const { rows } = await db.query<Member>(
-    `SELECT e.id, e.name, e.simulated, z.exposed_since AS "exposedSince", z.fixed_at AS "fixedAt"
-       FROM zero_day_endpoint z JOIN endpoint e ON e.id = z.endpoint_id
-      WHERE z.zero_day_id = $1 AND ($2 = 'all' OR (z.fixed_at IS NULL) = ($2 = 'exposed'))
-        AND (e.state <> 'retired' OR z.fixed_at IS NOT NULL)
-        AND ($3::text IS NULL OR (e.name, e.id) > ($3, $4::uuid))
-      ORDER BY e.name, e.id LIMIT $5`,
-    [args.zeroDay.id, args.show, args.after?.[0] ?? null, args.after?.[1] ?? null, args.limit + 1],
-  );
+  const { rows } = await db.query<Member>(MEMBERS, [args.zeroDay.id, args.show, ...place(args.after), args.limit + 1]);
   const page = pageOf(rows, args.limit, (row) => [row.name, row.id]);
-  return { next: page.next, items: await judge(db, { ...args, members: page.items }) };
+  const taken = await loadTakenIds(db, args.zeroDay.id);
+  return { next: page.next, items: await judge(db, { ...args, taken, members: page.items }) };
+}
+
+/** So many are judged at once: what is held of each is a few kilobytes. */
+const JUDGED_AT_ONCE = 2_000;
+
+/** Every exposed endpoint with what its count needs, in no order; a fixed number of statements for every two thousand. */
+export async function judgeAllExposed(
+  db: Queryable,
+  args: { readonly zeroDay: ZeroDayRow; readonly now: EpochMs },
+): Promise<readonly Pick<ExposedEndpoint, 'state' | 'code' | 'offered' | 'taken'>[]> {
+  const judged: Pick<ExposedEndpoint, 'state' | 'code' | 'offered' | 'taken'>[] = [];
+  const taken = await loadTakenIds(db, args.zeroDay.id);
+  for (let after: readonly [string, string] | null = null; ; ) {
+    const { rows }: { rows: Member[] } = await db.query<Member>(MEMBERS, [
+      args.zeroDay.id,
+      'exposed',
+      ...place(after),
+      JUDGED_AT_ONCE,
+    ]);
+    const found = await judge(db, { ...args, taken, members: rows });
+    for (const { state, code, offered, taken: cared } of found) judged.push({ state, code, offered, taken: cared });
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < JUDGED_AT_ONCE) return judged;
+    after = [last.name, last.id];
+  }
 }
 
 /** A fixed number of statements, however many members. */
 async function judge(
   db: Queryable,
-  args: { readonly zeroDay: ZeroDayRow; readonly members: readonly Member[]; readonly now: EpochMs },
+  args: {
+    readonly zeroDay: ZeroDayRow;
+    readonly members: readonly Member[];
+    /** See {@link loadTakenIds}. */
+    readonly taken: ReadonlySet<string>;
+    readonly now: EpochMs;
+  },
 ): Promise<ExposedEndpoint[]> {
-  const { zeroDay, members, now } = args;
+  const { zeroDay, members, taken, now } = args;
   const open = members.flatMap((one) => (one.fixedAt === null ? [one.id] : []));
   const exposed = open.length === 0 ? [] : await findExposed(db, { targets: zeroDay.targets, endpointIds: open });
   const offered = new Map(exposed.map((one) => [one.endpointId, one.offered]));
   const inScope = new Set((await ofScope(db, exposed, zeroDay.scope)).map((one) => one.endpointId));
-  const taken = await loadTakenIds(db, zeroDay.id);
   const packages = [...new Set(zeroDay.targets.map((target) => target.name))];
   const facts = await loadWhyFacts(db, { endpointIds: [...offered.keys()], packages, vulnerable: true, now });
   const factsOf = new Map(facts.map((one) => [one.endpoint.id, one]));

@@ -8,6 +8,7 @@ export const WRONG_CODE = 'the one-time code is wrong';
 
 export const TOO_MANY_WRONG_CODES = `${MAX_WRONG_CODES} wrong codes were typed: no code opens this request for you any more`;
 export const NO_CODE_TYPED = 'this decision needs your one-time code';
+export const PLAN_CHANGED = 'the plan has changed since this page was shown';
 export const APPROVED_BY_OTHER_RULE =
   'you have approved this ring by another of its rules already, and its rules want distinct people';
 export const NO_CODE_SENT =

@@ -178,11 +178,12 @@ function nextSteps(args: {
 const RESTARTABLE: readonly (ReasonCode | null)[] = ['notInChange', 'failed', 'superseded', 'expired', 'withdrawn'];
 
 /** Whether starting the zero-day again would help. */
-export const isStartable = (one: Exposure & { readonly offered: boolean; readonly taken: boolean }): boolean =>
-  one.offered && !one.taken && RESTARTABLE.includes(one.code);
+export const isStartable = (
+  one: Pick<Exposure, 'code'> & { readonly offered: boolean; readonly taken: boolean },
+): boolean => one.offered && !one.taken && RESTARTABLE.includes(one.code);
 
 export interface Standing {
-  /** Endpoints looked at; fewer than are exposed where there are very many. */
+  /** How many are exposed. */
   readonly counted: number;
   readonly byState: Readonly<Partial<Record<ExposureState, number>>>;
   /** By what decides. */
@@ -193,7 +194,10 @@ export interface Standing {
 /** What a list of exposed endpoints comes down to. */
 export function standingOf(args: {
   readonly id: string;
-  readonly exposed: readonly (Exposure & { readonly offered: boolean; readonly taken: boolean })[];
+  readonly exposed: readonly (Pick<Exposure, 'state' | 'code'> & {
+    readonly offered: boolean;
+    readonly taken: boolean;
+  })[];
 }): Standing {
   const byState: Partial<Record<ExposureState, number>> = {};
   const byReason: Partial<Record<ReasonCode, number>> = {};

@@ -136,6 +136,20 @@ describe('changes', () => {
     expect((await say('skip', { endpointId, reason: 'broken disk' })).status).toBe(202);
     expect((await say('retry-failed', { ring: 0 })).status).toBe(202);
     expect((await say('rollback', { reason: 'bad patch', ring: 0 })).status).toBe(202);
+    const replans = async (rows: string) => {
+      await db.pool.query(rows, [id]);
+      const { status, body } = await say('replan', { reason: 'the till is excepted' });
+      return [status, body.detail];
+    };
+    expect(await replans(`UPDATE ring SET state = 'open' WHERE change_id = $1`)).toEqual([
+      409,
+      expect.stringContaining('no plan yet'),
+    ]);
+    expect(await replans('UPDATE change SET plan_revision = 1 WHERE id = $1')).toEqual([
+      409,
+      expect.stringContaining('ring 0 is under way'),
+    ]);
+    expect(await replans(`UPDATE ring SET state = 'passed' WHERE change_id = $1`)).toEqual([202, undefined]);
     expect((await say('abort', { reason: 'enough' })).status).toBe(202);
     const told = (await outbox(`change/${id}`)).slice(1);
     expect(told.map((row) => row.payload)).toMatchObject([
@@ -144,6 +158,7 @@ describe('changes', () => {
       { verb: 'skip', endpointId, reason: 'broken disk' },
       { verb: 'retryFailed', ring: 0 },
       { verb: 'rollback', ring: 0, ignoreWindows: false, reason: 'bad patch' },
+      { verb: 'replan', reason: 'the till is excepted' },
       { verb: 'abort', reason: 'enough' },
     ]);
     expect((await audit(`change/${id}`)).map((a) => a.action)).toEqual([
@@ -153,6 +168,7 @@ describe('changes', () => {
       'change.skip',
       'change.retryFailed',
       'change.rollback',
+      'change.replan',
       'change.abort',
     ]);
     await db.pool.query(`UPDATE change SET closed_at = now(), stage = 'closed', outcome = 'aborted' WHERE id = $1`, [

@@ -112,6 +112,22 @@ describe('inventory', () => {
     expect(await facts(id)).toMatchObject([{ outcome: 'missingAgain', confirmed_at: null }]);
   });
 
+  test('asked for while a scan is under way, that one does not answer: the next does', async () => {
+    const { agent, id } = await enrolled();
+    const wanted = async () => (await api.call('GET', `/v1/endpoints/${id}`)).body.wantsScan;
+    expect((await agent.inventory()).status).toBe(200);
+    expect([await wanted(), (await agent.poll()).body.scanNow]).toEqual([false, false]);
+    const underWay = inventoryOf({ startedAt: Date.now() - 60_000 });
+    expect((await api.call('POST', `/v1/endpoints/${id}/scan`)).status).toBe(202);
+    expect((await agent.inventory(underWay)).status).toBe(200);
+    // One that failed answers no more than one that did not.
+    const failed = { startedAt: Date.now() - 60_000, complete: false, incompleteReason: 'dpkg is locked' };
+    expect((await agent.inventory({ ...failed, packages: [], updates: [] })).status).toBe(200);
+    expect([await wanted(), (await agent.poll()).body.scanNow]).toEqual([true, true]);
+    expect((await agent.inventory({ startedAt: Date.now() + 1_000 })).status).toBe(200);
+    expect([await wanted(), (await agent.poll()).body.scanNow]).toEqual([false, false]);
+  });
+
   test('an incomplete scan leaves what was known', async () => {
     const { agent, id } = await enrolled();
     await agent.inventory();

@@ -39,7 +39,15 @@ describe('deciding', () => {
     expect([wrong.status, wrong.body.detail]).toEqual([422, 'Not counted: the one-time code is wrong.']);
     const code = rig.codeMailedTo('ada.api@example.test', asked) ?? '';
     const stale = await decide(asked.requestId, token, { ...good, planDigest: 'b'.repeat(64), code });
-    expect([stale.status, stale.body.detail]).toEqual([422, expect.stringContaining('the plan has changed')]);
+    expect([stale.status, stale.body]).toEqual([
+      409,
+      expect.objectContaining({
+        detail: expect.stringContaining(
+          `the plan has changed since this page was shown. The plan in force is now ${asked.planDigest}`,
+        ),
+        planInForce: asked.planDigest,
+      }),
+    ]);
     const counted = await decide(asked.requestId, token, { ...good, code, comment: 'by API' });
     expect([counted.status, counted.body]).toEqual([201, expect.objectContaining({ state: 'counted' })]);
     const again = await decide(asked.requestId, token, { ...good, code });

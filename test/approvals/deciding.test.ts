@@ -441,7 +441,7 @@ describe('plans and time', () => {
     const asked = await rig.ask({ people: [ada] });
     const fields = { planDigest: 'a'.repeat(64) };
     const page = await rig.decide({ asked, person: ada, browser: await rig.signedIn(ada), fields });
-    expect([page.status, visibleText(page.text)]).toEqual([422, expect.stringContaining('the plan has changed')]);
+    expect([page.status, visibleText(page.text)]).toEqual([409, expect.stringContaining('the plan has changed')]);
     expect(await rig.state(asked)).toBe('open');
   });
 

@@ -185,7 +185,7 @@ describe('from the mail to the workflow', () => {
     await mailed(ada);
     const fields = { planDigest: 'c'.repeat(64) };
     const page = await rig.decide({ asked, person: ada, browser: await rig.signedIn(ada), fields });
-    expect([page.status, visibleText(page.text)]).toEqual([422, expect.stringContaining('the plan has changed')]);
+    expect([page.status, visibleText(page.text)]).toEqual([409, expect.stringContaining('the plan has changed')]);
     await handle.signal('void', 'the plan has become wider');
     await expect(handle.result()).resolves.toEqual({ kind: 'voided', reason: 'the plan has become wider' });
     expect(await rig.state(asked)).toBe('voided');

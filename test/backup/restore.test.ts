@@ -7,9 +7,13 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { createBackup, SECRETS_FILE } from '../../cli/backup/backup.js';
 import { findBackup } from '../../cli/backup/manifest.js';
 import { restoreInto, unsealed, verifiedManifest } from '../../cli/backup/restore.js';
+import { keysToRevoke, type RevocationAnswer } from '../../cli/backup/revoked-keys.js';
 import { collectFiles } from '../../cli/backup/secrets.js';
+import { signingKeyFromPem } from '../../protocol/envelope.js';
+import { runCli } from '../helpers/cli.js';
 import { changeOf, NEW, ringOf, type Stack, startStack } from '../helpers/stack.js';
 
+const NEWER = '3.0-1';
 const PASSPHRASE = 'correct horse battery staple';
 let stack: Stack;
 let dir: string;
@@ -24,6 +28,7 @@ beforeAll(async () => {
   dir = mkdtempSync(join(tmpdir(), 'ringmaster-backups-'));
   stack = await startStack({
     packages: ['app', 'lib'],
+    more: [{ name: 'app', version: NEWER }],
     hosts: ['one', 'two', 'three', 'four'].map((name) => ({ name, labels: { site: 'backup', host: name } })),
   });
   const home = dirname(stack.dataDir);
@@ -48,11 +53,13 @@ const backUp = () =>
   });
 
 /** The server is lost and comes back as the backup has it; agents live on. */
-async function restore(id: string): Promise<readonly string[]> {
+async function restore(id: string, answer: RevocationAnswer): Promise<readonly string[]> {
   for (const name of ['api', 'worker', 'temporal']) await stack.processes.kill9(name);
   const folder = findBackup(dir, id);
   const manifest = await verifiedManifest(dir, folder);
-  const told = await restoreInto({ dir, folder, manifest, now: Date.now(), target: { ...parts, replace: true } });
+  const now = Date.now();
+  const revoked = keysToRevoke({ folder, manifest, answer, now });
+  const told = await restoreInto({ dir, folder, manifest, revoked, now, target: { ...parts, replace: true } });
   for (const name of ['temporal', 'worker', 'api']) await stack.processes.start(name);
   return told;
 }
@@ -97,7 +104,7 @@ test('an hour-old backup applies nothing twice, and its changes end', async () =
   const before = stack.hosts.map((host) => begins(host.name).length);
   expect(before).toEqual([2, 2, 2, 2]);
 
-  const told = await restore(id);
+  const told = await restore(id, { revoke: [], noneRevoked: true });
   expect(told.join('\n')).toContain('1 open changes are halted');
   await stack.waitFor(
     'the web tier is back',
@@ -161,3 +168,50 @@ test('a damaged backup is known before anything is replaced, and keys open only 
   writeFileSync(file, bytes);
   await expect(verifiedManifest(dir, folder)).rejects.toThrow('is not whole');
 });
+
+test('a key that was revoked since the backup is not believed again', async () => {
+  const { id } = await backUp();
+  const env = {
+    RINGMASTER_DATA: stack.dataDir,
+    RINGMASTER_KEYS_DIR: stack.keysDir,
+    HOME: dirname(stack.dataDir),
+  };
+  const cli = (...args: string[]) =>
+    runCli(args, {
+      url: stack.apiUrl,
+      env: { ...env, DATABASE_URL: args[0] === 'keys' ? stack.workerUrl : parts.ownerUrl },
+    });
+  const { keyid } = signingKeyFromPem(readFileSync(join(stack.keysDir, 'worker.pem'), 'utf8'));
+  const revoked = await cli('keys', 'revoke', keyid, '--yes');
+  expect([revoked.code, revoked.stdout]).toEqual([0, expect.stringContaining('revoked')]);
+
+  const rows = async () => (await stack.rows('SELECT count(*)::int AS n FROM audit_entry'))[0].n;
+  const before = await rows();
+  for (const [answer, says] of [
+    [[], keyid],
+    [['--revoke', 'feedfeed'], 'the backup believes no such key'],
+    [['--revoke', keyid, '--none-revoked'], 'contradict each other'],
+  ] as const) {
+    const refused = await cli('restore', dir, '--without-keys', ...answer);
+    expect([refused.code === 0, refused.stderr]).toEqual([false, expect.stringContaining(says)]);
+  }
+  expect(await rows()).toBeGreaterThanOrEqual(before);
+
+  const told = await restore(id, { revoke: [keyid.slice(0, 12)], noneRevoked: false });
+  expect(told.join('\n')).toContain(`revoked in it: ${keyid}`);
+  // The worker signs with its next key, which endpoints believe; what the old one signs they do not.
+  await stack.waitFor('the web tier is back', async () => (await stack.api('GET', '/v1/changes')).status === 200);
+  await stack.waitFor('endpoints know', async () => {
+    const identity = JSON.parse(readFileSync(join(stack.host('one').stateDir, 'identity/identity.json'), 'utf8'));
+    const known = identity.keySet.keys.find((key: { keyid: string }) => key.keyid === keyid);
+    return known?.revoked === true;
+  });
+  stack.host('one').behave({ available: [{ name: 'app', version: NEWER }] });
+  const [one] = await stack.rows(`SELECT id FROM endpoint WHERE name = 'one'`);
+  expect((await stack.api('POST', `/v1/endpoints/${one.id}/scan`)).status).toBe(202);
+  await stack.waitFor('it has looked', async () => !(await stack.api('GET', `/v1/endpoints/${one.id}`)).body.wantsScan);
+  const labels = { site: 'backup', host: 'one' };
+  const next = await stack.createChange(changeOf({ name: 'next', labels, packages: ['app'] }));
+  await stack.waitFor('the next change is closed', async () => (await outcomeOf(next)) !== null);
+  expect([await outcomeOf(next), stack.host('one').version('app')]).toEqual(['completed', NEWER]);
+}, 200_000);

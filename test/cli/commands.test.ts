@@ -3,34 +3,25 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { simulatedAgent } from '../helpers/agent-client.js';
-import { ADMIN_TOKEN, startApi, type TestApi } from '../helpers/api-server.js';
-import { type CliResult, cliMain, runCli } from '../helpers/cli.js';
-import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
+import { ADMIN_TOKEN } from '../helpers/api-server.js';
+import { cliMain, runCli } from '../helpers/cli.js';
 import { createFleet, NOW } from '../stages/fleet.js';
+import { type CliRig, startCliRig } from './rig.js';
 
-let db: TestDatabase;
-let api: TestApi;
+let rig: CliRig;
+let db: CliRig['db'];
+let api: CliRig['api'];
+let cli: CliRig['cli'];
+let json: CliRig['json'];
+let stdin: CliRig['stdin'];
 let endpointId: string;
 
 beforeAll(async () => {
-  db = await createDatabase();
-  api = await startApi({ apiUrl: db.apiUrl, pool: db.pool });
-  const { body } = await api.call('POST', '/v1/join-tokens', { body: { labels: { role: 'web' } } });
-  endpointId = (await simulatedAgent({ url: api.url }).enrol(body.token, { name: 'web-1' })).body.endpointId;
+  rig = await startCliRig();
+  ({ db, api, cli, json, stdin } = rig);
+  endpointId = (await rig.enrol('web-1')).id;
 });
-afterAll(async () => {
-  await api?.close();
-  await db?.drop();
-});
-
-const cli = (...args: string[]): Promise<CliResult> => runCli(args, { url: api.url, token: ADMIN_TOKEN });
-const json = async (...args: string[]) => {
-  const { code, stdout, stderr } = await cli(...args, '--json');
-  if (code !== 0) throw new Error(`exit code ${code}: ${stderr}`);
-  return JSON.parse(stdout);
-};
-const stdin = (input: string, ...args: string[]) => runCli(args, { url: api.url, token: ADMIN_TOKEN, input });
+afterAll(() => rig?.end());
 
 describe('endpoints', () => {
   test('are listed for people and for programs', async () => {
@@ -327,6 +318,8 @@ describe('cycles', () => {
       changeId: started.id,
       outstanding: 0,
     });
+    const early = await cli('cycle', 'replan', started.id, '--reason', 'an exception was made');
+    expect([early.code, early.stderr]).toEqual([6, expect.stringContaining('the change has no plan yet')]);
     expect((await cli('cycle', 'stop-all', '--reason', 'test', '--yes')).stdout).toContain('Paused 1 change.');
 
     const late = await cli('cycle', 'watch', started.id, '--timeout', '1s', '--json');

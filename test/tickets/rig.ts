@@ -180,6 +180,7 @@ export class TicketRig {
       scans: [
         {
           endpointId,
+          begunAt: this.clock(),
           scan: {
             scanId,
             startedAt: this.clock(),

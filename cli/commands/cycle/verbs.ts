@@ -15,7 +15,7 @@ interface VerbOptions extends ApiOptions {
   readonly yes?: boolean;
 }
 
-type VerbName = 'pause' | 'resume' | 'abort' | 'rollback' | 'retry-failed' | 'skip';
+type VerbName = 'pause' | 'resume' | 'abort' | 'rollback' | 'retry-failed' | 'skip' | 'replan';
 
 /** What is asked before; verbs that can be taken back are not asked about. */
 const QUESTIONS: Partial<Record<VerbName, string>> = {

@@ -1,0 +1,153 @@
+/** A plan made anew while a change is under way, in the orders of events that real ones meet too rarely to be waited for. */
+import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import type { TestWorkflowEnvironment } from '@temporalio/testing';
+import type { FrozenPlanResult } from '../../activities/contract.js';
+import { approvalRule, changeSpec, ringSpec, scriptedWorld } from '../helpers/scripted-activities.js';
+import { startTimeSkipping } from '../helpers/temporal.js';
+import { bundleFromSources, withWorker } from '../helpers/workflow-rig.js';
+
+jest.setTimeout(120_000);
+
+let env: TestWorkflowEnvironment;
+let bundle: { code: string };
+beforeAll(async () => {
+  [env, bundle] = await Promise.all([startTimeSkipping(), bundleFromSources()]);
+});
+afterAll(() => env?.teardown());
+
+type Script = NonNullable<Parameters<typeof scriptedWorld>[0]['script']>;
+const world = (script: Script) => scriptedWorld({ now: () => env.currentTimeMs(), rings: 2, script });
+const gated = changeSpec([ringSpec(), ringSpec({ approvals: [approvalRule()] })]);
+
+/** The plan of this revision with so many endpoints per ring. */
+const plan = (revision: number, widened: boolean, endpoints: readonly number[] = [10, 10]): FrozenPlanResult => ({
+  digest: `digest-${revision}`,
+  revision,
+  rings: endpoints.map((n, ordinal) => ({ ordinal, name: `ring ${ordinal}`, endpoints: n })),
+  excluded: 0,
+  widened,
+  empty: endpoints.every((n) => n === 0),
+});
+
+const until = async (look: () => boolean) => {
+  while (!look()) await new Promise((resolve) => setTimeout(resolve, 20));
+};
+
+it('two at once are made one after the other: what the first has widened, the second that changes nothing does not hide', async () => {
+  let first: () => void = () => undefined;
+  const held = new Promise<void>((resolve) => {
+    first = resolve;
+  });
+  const w = world({
+    freezePlan: (_, call) =>
+      call === 1 ? plan(1, false) : call === 2 ? held.then(() => plan(2, true)) : plan(2, false),
+  });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(gated);
+      await env.sleep('1 hour');
+      const both = [change.command({ verb: 'replan' }), change.command({ verb: 'replan' })];
+      await until(() => w.named('freezePlan').length === 2);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(w.named('freezePlan')).toHaveLength(2);
+      first();
+      await Promise.all(both);
+      await env.sleep('1 hour');
+      expect(w.named('openApproval').map((c) => c.planDigest)).toEqual(['digest-1', 'digest-2']);
+      expect((await change.progress()).waitingFor).toBe('Ring 1 waits for approval');
+      await change.command({ verb: 'abort' });
+      await change.handle.result();
+    },
+  });
+});
+
+it('one that finds nothing to be done in the ring asks nobody about it any more', async () => {
+  const w = world({ freezePlan: (_, call) => (call === 1 ? plan(1, false) : plan(2, false, [10, 0])) });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(gated);
+      await env.sleep('1 hour');
+      await change.command({ verb: 'replan' });
+      await expect(change.handle.result()).resolves.toMatchObject({ outcome: 'completed' });
+      expect(w.named('closeApproval')).toMatchObject([{ state: 'voided' }]);
+      expect(w.named('openRing').map((c) => c.ring)).toEqual([0]);
+    },
+  });
+});
+
+it('one that gives an earlier ring something to do has it done first, and asks only then', async () => {
+  const w = world({ freezePlan: (_, call) => (call === 1 ? plan(1, false, [0, 10]) : plan(2, true)) });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(gated);
+      await env.sleep('1 hour');
+      expect(w.named('openRing')).toEqual([]);
+      await change.command({ verb: 'replan' });
+      await env.sleep('1 hour');
+      const order = w.calls.filter((c) => ['openRing', 'openApproval'].includes(c.name));
+      expect(order.map((c) => [c.name, c.args.ring, c.args.planDigest ?? c.args.approvedDigest])).toEqual([
+        ['openApproval', 1, 'digest-1'],
+        ['openRing', 0, 'digest-2'],
+        ['openApproval', 1, 'digest-2'],
+      ]);
+      await change.command({ verb: 'abort' });
+      await change.handle.result();
+    },
+  });
+});
+
+it('is refused when no ring is left to open', async () => {
+  let done: () => void = () => undefined;
+  const scanned = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  const w = world({ confirm: () => scanned.then(() => undefined) });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(changeSpec([ringSpec(), ringSpec()]));
+      await until(() => w.named('confirm').length === 1);
+      const refusal = await change.command({ verb: 'replan' }).catch((error: Error) => error.cause);
+      expect(refusal).toMatchObject({ message: expect.stringContaining('every ring has had its turn') });
+      done();
+      await change.handle.result();
+    },
+  });
+});
+
+// The last one: the test server's time stands still for good once a workflow has ended before its activity.
+it('an abort cuts it short: it is refused, and the change ends', async () => {
+  let end: () => void = () => undefined;
+  const content = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  const w = world({ obtainContent: (_, call) => (call === 1 ? undefined : content.then(() => undefined)) });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(gated);
+      await env.sleep('1 hour');
+      const replan = change.command({ verb: 'replan' }).catch((error: Error) => error.cause);
+      await until(() => w.named('obtainContent').length === 2);
+      expect((await change.progress()).waitingFor).toBe('Ring 1 waits for approval. The plan is being made anew');
+      await change.command({ verb: 'abort', reason: 'enough' });
+      expect(await replan).toMatchObject({ message: 'the change is being stopped' });
+      await expect(change.handle.result()).resolves.toEqual({ outcome: 'aborted', reason: 'enough' });
+      expect(w.named('freezePlan')).toHaveLength(1);
+      end();
+    },
+  });
+});
