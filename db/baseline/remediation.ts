@@ -10,6 +10,7 @@ import { wakeEndpoints } from '../orders/rows.js';
 import type { Claim, Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
+import { declinedRules } from './declined-rules.js';
 import { WRONG } from './false-positives.js';
 import { askedAt } from './targets.js';
 
@@ -124,7 +125,7 @@ export async function refreshAssessments(
 /** The last change order of each endpoint that succeeded and was not rolled back, with its rules and what proves them. */
 const CLAIMS = `
   claims AS MATERIALIZED (
-    SELECT o.endpoint_id, o.content_digest, o.settled_at FROM (
+    SELECT o.id, o.endpoint_id, o.content_digest, o.settled_at FROM (
       SELECT DISTINCT ON (endpoint_id) * FROM order_state WHERE change_id = $1 AND kind = 'change' ORDER BY endpoint_id, attempt DESC) o
      WHERE o.state = 'succeeded'
        AND NOT EXISTS (SELECT FROM order_state r WHERE r.reverts = o.id AND r.state IN ('reverted', 'reverting')))`;
@@ -141,6 +142,9 @@ export async function loadRuleClaims(db: Queryable, changeId: string): Promise<C
   return rows.map((row) => ({ endpointId: row.endpoint_id, name: row.name, scanned: row.scanned }));
 }
 
+/** Items of a claim's update set, less what was left out. */
+const DONE = `NOT EXISTS (SELECT FROM ${declinedRules('c')} d WHERE d.name = i.name)`;
+
 /** Asks for a scan of exactly the rules that were put right. Asked before and not answered since: stays asked. */
 export async function askForRuleProof(
   db: Queryable,
@@ -153,7 +157,7 @@ export async function askForRuleProof(
        FROM claims c JOIN update_set us ON us.digest = c.content_digest
       CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, source text)
        JOIN checklist k ON k.name = i.source
-      WHERE c.endpoint_id = ANY ($2) GROUP BY c.endpoint_id, k.id
+      WHERE c.endpoint_id = ANY ($2) AND ${DONE} GROUP BY c.endpoint_id, k.id
      ON CONFLICT (change_id, endpoint_id) DO UPDATE
        SET rules = excluded.rules, checklist_id = excluded.checklist_id, asked_at = excluded.asked_at, order_id = NULL, results = NULL,
            answered_at = NULL
@@ -163,7 +167,7 @@ export async function askForRuleProof(
   await wakeEndpoints(db, args.endpointIds);
 }
 
-/** What the scanner said of each rule; grouped, so that alike endpoints are one row. */
+/** What the scanner said of each rule that was put right; grouped, so that alike endpoints are one row. */
 export async function loadRuleFindings(db: Queryable, changeId: string): Promise<Finding[]> {
   const { rows } = await db.query(
     `WITH ${CLAIMS}
@@ -173,6 +177,7 @@ export async function loadRuleFindings(db: Queryable, changeId: string): Promise
        JOIN update_set us ON us.digest = c.content_digest
       CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, arch text, "to" text)
        JOIN checklist_rule r ON r.checklist_id = p.checklist_id AND r.name = i.name
+      WHERE ${DONE}
       GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     [changeId],
   );

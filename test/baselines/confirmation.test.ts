@@ -98,3 +98,22 @@ it('not by a proof from before it was carried out once more', async () => {
   expect((await confirmations(changeId)).get(id)).toMatchObject({ scanId: null, scanOf: null, proven: null });
   expect(await loop(changeId)).toMatchObject({ confirmed: { scanned: 0 } });
 });
+
+it.each<[string, unknown, string[]]>([
+  ['what an endpoint left out is not asked for', [{ name: 'two', reason: 'no way back' }], ['one']],
+  ['a rule nobody ordered changes nothing', [{ name: 'three' }], ['one', 'two']],
+  ['something of no known shape changes nothing', ['two', 7, null, { reason: 'x' }], ['one', 'two']],
+  ['no list changes nothing', 'two', ['one', 'two']],
+])('%s when it is confirmed', async (_, declined, rules) => {
+  const { changeId, ids } = await carriedOut(1);
+  await rig.tickets.rows(
+    `INSERT INTO order_event (order_id, actor, event, from_state, to_state, detail)
+     SELECT id, 'agent', 'apply', 'staged', 'applying', $2 FROM order_state WHERE change_id = $1`,
+    [changeId, JSON.stringify({ declined })],
+  );
+  await askForProof(changeId, ids);
+  expect(await rig.tickets.rows('SELECT rules FROM rule_proof WHERE change_id = $1', [changeId])).toEqual([{ rules }]);
+  rig.tickets.skip(1_000);
+  await rig.answer(ids[0] as string, Object.fromEntries(rules.map((name) => [name, 'pass' as const])));
+  expect((await confirmations(changeId)).get(ids[0] as string)).toMatchObject({ proven: true });
+});

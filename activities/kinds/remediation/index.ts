@@ -32,6 +32,7 @@ export const remediationKind: ChangeKind<RemediationParameters> = {
     claims: ({ db, client, changeId }) => db.loadRuleClaims(client, changeId),
     prove: ({ db, client, changeId, now }, endpointIds) => db.askForRuleProof(client, { changeId, endpointIds, now }),
     findings: ({ db, client, changeId }) => db.loadRuleFindings(client, changeId),
+    declined: ({ db, client, changeId }) => db.loadDeclinedRules(client, changeId),
     work: {
       ask: ({ db, client, now }) => db.askForAssessments(client, { changeKind: remediationKind.name, now }),
       judgeable: ({ db, client }, limit) => db.loadPlannedRuleWork(client, { changeKind: remediationKind.name, limit }),
