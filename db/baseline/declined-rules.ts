@@ -12,10 +12,10 @@ export interface DeclinedFinding extends Finding {
  * @param order alias of the order; it has id
  */
 export const declinedRules = (order: string): string => `
-  (SELECT DISTINCT ON (1) d.value ->> 'name' AS name, left(coalesce(d.value ->> 'reason', 'without a reason'), 500) AS reason
+  (SELECT DISTINCT ON (1) left(d.value ->> 'name', 200) AS name, left(coalesce(d.value ->> 'reason', 'without a reason'), 500) AS reason
      FROM order_event v
     CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(v.detail -> 'declined') = 'array' THEN v.detail -> 'declined' ELSE '[]' END) d
-    WHERE v.order_id = ${order}.id AND v.event IN ('apply', 'decline') AND jsonb_typeof(d.value) = 'object'
+    WHERE v.order_id = ${order}.id AND v.event IN ('apply', 'decline') AND jsonb_typeof(d.value -> 'name') = 'string'
     ORDER BY 1, v.id DESC)`;
 
 /** Of the last change order of each endpoint that was not rolled back; alike endpoints are one row. */

@@ -1,4 +1,4 @@
-import { planRemediation } from '../../../domain/baseline/plan-remediation.js';
+import { packagesToCome, planRemediation } from '../../../domain/baseline/plan-remediation.js';
 import { whyNotProven } from '../../../domain/baseline/results.js';
 import {
   parseRemediationParameters,
@@ -54,5 +54,6 @@ async function readAndPlan(
   const rules = await db.loadRemediableRules(client, [...new Set(groups.map((group) => group.checklist))]);
   const assigned = new Set(groups.flatMap((group) => group.endpointIds));
   const unassigned = endpointIds.filter((id) => !assigned.has(id));
-  return planRemediation({ groups, rules, parameters, unassigned });
+  const offers = await db.loadOffers(client, packagesToCome(groups, rules));
+  return planRemediation({ groups, rules, offers, parameters, unassigned });
 }

@@ -228,7 +228,12 @@ type Resolved =
 
 async function resolveInstalls(deps: PackageDeps, fixes: readonly RuleFix[]): Promise<Resolved> {
   const names = namesOf(fixes);
-  const result = await deps.run(aptResolve(names), { timeoutMs: FETCH_TIMEOUT_MS });
+  const versions = new Map(fixes.flatMap(({ fix, wanted }) => (wanted === null ? [] : [[fix.name, wanted.version]])));
+  const specs = names.map((name) => (versions.has(name) ? `${name}=${versions.get(name)}` : name));
+  let result = await deps.run(aptResolve(specs), { timeoutMs: FETCH_TIMEOUT_MS });
+  // Without the approved version, people want to know which one there is.
+  if (result.code !== 0 && versions.size > 0)
+    result = await deps.run(aptResolve(names), { timeoutMs: FETCH_TIMEOUT_MS });
   if (result.code !== 0)
     return { ok: false, reason: `can not install ${names.join(', ')}: ${aptWords(result.stderr || result.stdout)}` };
   const { installs, removes } = parseSimulation(result.stdout);
