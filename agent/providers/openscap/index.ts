@@ -10,6 +10,7 @@ import type { OrderDocument } from '../../../protocol/messages.js';
 import { attributeAccess } from '../../system/attributes.js';
 import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
+import { flagAccess } from '../../system/inode-flags.js';
 import { type Run, tail } from '../../system/run.js';
 import type { ContentCache } from '../../transport/content.js';
 import { noProvider } from '../none.js';
@@ -125,6 +126,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const snapshots: SnapshotDeps = {
     run,
     attributes: attributeAccess(run),
+    flags: flagAccess(run),
     roots: deps.roots ?? HOST_ROOTS,
     large: deps.largeDir,
   };
