@@ -16,7 +16,8 @@ import type { ContentCache } from '../../transport/content.js';
 import { noProvider } from '../none.js';
 import type { Declined, Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
 import { evaluate, type RuleResults } from './oscap.js';
-import { type PackageDeps, packageFixesOf } from './package-plan.js';
+import type { PackageDeps } from './package-files.js';
+import { packageFixesOf } from './package-plan.js';
 import {
   backObjection,
   judgePackagesBack,

@@ -9,7 +9,8 @@ import { NO_LIMITS } from '../../limits/limits.js';
 import type { Run } from '../../system/run.js';
 import { noProvider } from '../none.js';
 import type { InstalledPackage, Provider } from '../provider.js';
-import { type PackageDeps, planPackages, type RuleFix } from './package-plan.js';
+import type { PackageDeps } from './package-files.js';
+import { planPackages, type RuleFix } from './package-plan.js';
 
 let orders: string;
 let dir: string;

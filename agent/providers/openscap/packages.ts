@@ -9,7 +9,8 @@ import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import { aptRemove, dpkgConfigureAll, dpkgPurge, workFolders } from '../apt/commands.js';
 import { parseSimulation } from '../apt/parse.js';
 import type { Declined, PackageChange, RunOutcome, Simulated, Transaction, Verdict } from '../provider.js';
-import { type PackageDeps, type PackagePlan, type PlannedRemoval, planPackages, type RuleFix } from './package-plan.js';
+import type { PackageDeps, PlannedRemoval } from './package-files.js';
+import { type PackagePlan, planPackages, type RuleFix } from './package-plan.js';
 
 /** Of one order. `home`: the folder of the order whose fixes they are; `tx`: of the one that is carried out, which may take them back. */
 export interface PackageWork {
