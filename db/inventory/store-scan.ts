@@ -5,6 +5,8 @@ import type { InventoryRequest } from '../../protocol/messages.js';
 import { selectableFacts } from '../endpoints/selectable.js';
 import { refreshQuorumMembers } from '../groups/groups.js';
 import { inTransaction } from '../pool.js';
+import { digestsOf, INVENTORY_PARTS, type InventoryDigests } from './digests.js';
+import { servicesOf } from './services.js';
 import { recordMissing, settleConfirmed } from './update-facts.js';
 
 export interface ScanOf {
@@ -15,8 +17,8 @@ export interface ScanOf {
 /**
  * Stores scans, at most one of each endpoint. An incomplete one leaves a record that it was tried, and what earlier scans
  * found stays; one that was stored before (a repeated request) changes nothing. Rows name the scan that last *changed* them,
- * so that a scan without news writes next to nothing: rows that are as before are left out of what is inserted, because
- * `ON CONFLICT DO UPDATE` locks (and so writes) every row it meets.
+ * so that a scan without news writes next to nothing: parts whose digest is as before are not even compared, and rows that are
+ * as before are left out of what is inserted, because `ON CONFLICT DO UPDATE` locks (and so writes) every row it meets.
  */
 export async function storeScans(
   pool: Pool,
@@ -26,9 +28,10 @@ export async function storeScans(
   await inTransaction(pool, async (client) => {
     const { now } = args;
     // Two scans of one endpoint take turns; rows are locked in one order, as everywhere.
-    const { rows: locked } = await client.query<{ id: string; moved: boolean }>(
-      `SELECT e.id, NOT e.facts @> s.facts AS moved
+    const { rows: locked } = await client.query<{ id: string; moved: boolean } & Partial<InventoryDigests>>(
+      `SELECT e.id, NOT e.facts @> s.facts AS moved, d.packages, d.updates, d.services
          FROM endpoint e JOIN unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) ON s.id = e.id
+         LEFT JOIN inventory_digest d ON d.endpoint_id = e.id
         ORDER BY e.id FOR NO KEY UPDATE OF e`,
       [
         args.scans.map(({ endpointId }) => endpointId),
@@ -48,9 +51,7 @@ export async function storeScans(
     for (const { endpointId } of scans) if (moved.has(endpointId)) await refreshQuorumMembers(client, endpointId);
     const complete = scans.filter(({ scan }) => scan.complete);
     if (complete.length === 0) return;
-    await replacePackages(client, complete);
-    await replaceUpdates(client, complete);
-    await replaceServices(client, complete);
+    await replaceParts(client, complete, new Map(locked.map((row) => [row.id, row])));
     await recordMissing(client, complete, now);
     await settleConfirmed(client, complete, now);
   });
@@ -85,6 +86,31 @@ async function insertScans(client: PoolClient, scans: readonly ScanOf[], now: Ep
   );
   const stored = new Set(rows.map((row) => row.id));
   return scans.filter(({ scan }) => stored.has(scan.scanId));
+}
+
+/** Replaces what differs from what is kept, part by part. */
+async function replaceParts(
+  client: PoolClient,
+  scans: readonly ScanOf[],
+  kept: ReadonlyMap<string, Partial<InventoryDigests>>,
+): Promise<void> {
+  const found = scans.map((one) => ({ ...one, digests: digestsOf(one.scan) }));
+  const replace = { packages: replacePackages, updates: replaceUpdates, services: replaceServices };
+  const moved = new Set<(typeof found)[number]>();
+  for (const part of INVENTORY_PARTS) {
+    const differing = found.filter(({ endpointId, digests }) => !kept.get(endpointId)?.[part]?.equals(digests[part]));
+    if (differing.length > 0) await replace[part](client, differing);
+    for (const one of differing) moved.add(one);
+  }
+  if (moved.size === 0) return;
+  const rows = [...moved];
+  await client.query(
+    `INSERT INTO inventory_digest (endpoint_id, packages, updates, services)
+     SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[])
+     ON CONFLICT (endpoint_id) DO UPDATE
+       SET packages = excluded.packages, updates = excluded.updates, services = excluded.services`,
+    [endpointsOf(rows), ...INVENTORY_PARTS.map((part) => rows.map(({ digests }) => digests[part]))],
+  );
 }
 
 const endpointsOf = (scans: readonly ScanOf[]) => scans.map(({ endpointId }) => endpointId);
@@ -171,15 +197,4 @@ async function replaceServices(client: PoolClient, scans: readonly ScanOf[]): Pr
       rows.map((s) => JSON.stringify(s.detail)),
     ],
   );
-}
-
-/** A process may listen twice under one name (a socket per family): the last one told stands for it. */
-function servicesOf(scan: InventoryRequest): readonly { kind: string; name: string; detail: object }[] {
-  const rows = new Map<string, { kind: string; name: string; detail: object }>();
-  for (const { name, active } of scan.services) rows.set(`unit ${name}`, { kind: 'unit', name, detail: { active } });
-  for (const { protocol, address, port, process } of scan.listeners) {
-    const name = `${protocol} ${address}:${port}`;
-    rows.set(`listener ${name}`, { kind: 'listener', name, detail: { protocol, address, port, process } });
-  }
-  return [...rows.values()];
 }

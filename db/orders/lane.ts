@@ -53,9 +53,17 @@ export async function beginPump(
 }
 
 /**
+ * How a ring's row is locked. Handing out (`FOR KEY SHARE`, in `takeOfferBatch`) and letting out look whether the ring may go
+ * on, and get on beside each other, for both lock the orders they are at; what stops or turns the ring shuts out both.
+ */
+export type RingLock = 'letOut' | 'stop';
+const RING_LOCKS: Readonly<Record<RingLock, string>> = { letOut: 'FOR NO KEY UPDATE', stop: 'FOR UPDATE' };
+
+/**
  * Takes the locks of a release, the change's before the ring's (as a stop does), and reads the ring under them.
  *
  * @param args.epoch null: no pump, so nothing to fence.
+ * @param args.lock default `stop`.
  * @throws PumpFenced when a newer attempt of the pump has begun; NoSuchRow.
  */
 export async function lockLane(
@@ -65,6 +73,7 @@ export async function lockLane(
     readonly ring: number;
     readonly target: OrderTarget;
     readonly epoch: number | null;
+    readonly lock?: RingLock;
   },
 ): Promise<Lane> {
   const { changeId, ring, target } = args;
@@ -76,7 +85,7 @@ export async function lockLane(
   const { rows: rings } = await client.query(
     `SELECT spec, epoch::int, planned, forgiven_failures, halted, halt_reason, halted_by, concurrency, paced_successes,
             paced_failures, deadline, approved_digest
-       FROM ring WHERE change_id = $1 AND ordinal = $2 FOR UPDATE`,
+       FROM ring WHERE change_id = $1 AND ordinal = $2 ${RING_LOCKS[args.lock ?? 'stop']}`,
     [changeId, ring],
   );
   const [change, row] = [changes[0], rings[0]];

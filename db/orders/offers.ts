@@ -32,7 +32,7 @@ const OPEN = `SELECT ${ORDER_COLUMNS} FROM order_state o WHERE o.endpoint_id = $
 const LOCK_RINGS = `
   SELECT r.change_id, r.ordinal, r.halted, r.target_kind FROM ring r
    WHERE (r.change_id, r.ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::smallint[]))
-   ORDER BY r.change_id, r.ordinal FOR SHARE`;
+   ORDER BY r.change_id, r.ordinal FOR KEY SHARE`;
 
 const LOCK_ORDERS = `
   SELECT ${ORDER_COLUMNS}, coalesce(o.next_open <= ${at('$2')} AND o.next_close > ${at('$2')}, o.change_id IS NULL) AS window_open,

@@ -10,7 +10,7 @@ import { inTransaction } from '../pool.js';
 import { setHalted } from './budget-halt.js';
 import { countLane, type LaneCounts } from './counts.js';
 import { shutGates } from './gates.js';
-import { type Lane, lockLane } from './lane.js';
+import { type Lane, lockLane, type RingLock } from './lane.js';
 import { moveOrders } from './move-set.js';
 import { permitReboots, refreshPermits, writePermits } from './permits.js';
 import { approvedRings, hostOrderGates, pickCandidates } from './pick.js';
@@ -33,78 +33,89 @@ export interface ReleaseDeps {
   readonly documentsFor: DocumentsFor;
 }
 
+interface Tick {
+  readonly changeId: string;
+  readonly ring: number;
+  readonly target: OrderTarget;
+  readonly epoch: number;
+  readonly now: EpochMs;
+}
+
 /**
- * One step of the pump, in one transaction: under the ring's lock, and only in statements after it, it looks at what time and
- * reports have done, halts the ring when its budget is spent, and lets out what pace, budgets, windows, host order, quorum
- * groups and other changes leave room for.
+ * One step of the pump: looks at what time and reports have done, halts the ring when its budget is spent, and lets out what
+ * pace, budgets, windows, host order, quorum groups and other changes leave room for. Each part is a transaction under the
+ * ring's lock, which a stop waits for: so they are short.
  *
  * @param args.tidy whether to look for endpoints that went away or came back; costs a pass over the lane. Default true.
  * @throws PumpFenced when a newer attempt of the pump has begun; NoSuchRow.
  */
-export async function releaseTick(
-  deps: ReleaseDeps,
-  args: {
-    readonly changeId: string;
-    readonly ring: number;
-    readonly target: OrderTarget;
-    readonly epoch: number;
-    readonly now: EpochMs;
-    readonly tidy?: boolean;
-  },
-): Promise<TickResult> {
-  return inTransaction(deps.pool, async (client) => {
-    const { now } = args;
-    const lane = await lockLane(client, args);
-    if (args.tidy !== false) {
-      if (lane.target === 'revert') await queueReverts(client, { changeId: lane.changeId, ring: lane.ring, now });
-      await applyTimeouts(client, lane, { now, deadline: lane.changeDeadline });
-      await tidyLane(client, lane, now);
-    }
-    const counted = await countLane(client, { ...lane, planned: lane.target === 'change' ? lane.planned : null, now });
-    const halt = lane.halted
-      ? { reason: lane.haltReason ?? 'halted', by: lane.haltedBy }
-      : await haltIfNeeded(client, lane, { counted, now });
-    if (halt !== null) return result({ lane, counted, now, released: 0, halt });
-
-    const room = (await roomNow(client, lane, counted.counts)) - (await notBackYet(client, lane));
-    const released = room > 0 && counted.active > 0 ? await letOut(deps, client, lane, { now, room, counted }) : 0;
-    await refreshPermits(client, lane, { ...deps, now });
-    await permitReboots(client, lane, { ...deps, now });
-    return result({ lane, counted, now, released, halt: null });
-  });
+export async function releaseTick(deps: ReleaseDeps, args: Tick & { readonly tidy?: boolean }): Promise<TickResult> {
+  const underLock = <T>(lock: RingLock, work: (client: PoolClient, lane: Lane) => Promise<T>): Promise<T> =>
+    inTransaction(deps.pool, async (client) => work(client, await lockLane(client, { ...args, lock })));
+  if (args.tidy !== false) await underLock('letOut', (client, lane) => tidy(client, lane, args.now));
+  const tick = await underLock('letOut', (client, lane) => letOutWhatMay(deps, client, { lane, now: args.now }));
+  // A halt shuts out those who hand out, so it begins with the stronger lock, and is judged under it.
+  return tick ?? underLock('stop', (client, lane) => haltSpent(client, lane, args.now));
 }
 
-/** Halts the ring when it may not go on: its plan is not the approved one, or its error budget is spent or unreadable. */
-async function haltIfNeeded(
+async function tidy(client: PoolClient, lane: Lane, now: EpochMs): Promise<void> {
+  if (lane.target === 'revert') await queueReverts(client, { changeId: lane.changeId, ring: lane.ring, now });
+  await applyTimeouts(client, lane, { now, deadline: lane.changeDeadline });
+  await tidyLane(client, lane, now);
+}
+
+/** @returns null when the ring must be halted instead. */
+async function letOutWhatMay(
+  deps: ReleaseDeps,
   client: PoolClient,
-  lane: Lane,
-  args: { readonly counted: LaneCounts; readonly now: EpochMs },
-): Promise<{ readonly reason: string; readonly by: string } | null> {
+  args: { readonly lane: Lane; readonly now: EpochMs },
+): Promise<TickResult | null> {
+  const { lane, now } = args;
+  const counted = await count(client, lane, now);
+  if (lane.halted) return result({ lane, counted, now, released: 0, halt: haltOf(lane) });
+  if (reasonToHalt(lane, counted) !== null) return null;
+  const room = (await roomNow(client, lane, counted.counts)) - (await notBackYet(client, lane));
+  const released = room > 0 && counted.active > 0 ? await letOut(deps, client, lane, { now, room, counted }) : 0;
+  await refreshPermits(client, lane, { ...deps, now });
+  await permitReboots(client, lane, { ...deps, now });
+  return result({ lane, counted, now, released, halt: null });
+}
+
+async function haltSpent(client: PoolClient, lane: Lane, now: EpochMs): Promise<TickResult> {
   const { changeId, ring } = lane;
-  const { now } = args;
+  const counted = await count(client, lane, now);
+  if (lane.halted) return result({ lane, counted, now, released: 0, halt: haltOf(lane) });
+  const halt = reasonToHalt(lane, counted);
+  if (halt !== null) await setHalted(client, { halts: [{ changeId, ring, reason: halt.reason }], by: halt.by, now });
+  return result({ lane, counted, now, released: 0, halt });
+}
+
+function count(client: PoolClient, lane: Lane, now: EpochMs): Promise<LaneCounts> {
+  return countLane(client, { ...lane, planned: lane.target === 'change' ? lane.planned : null, now });
+}
+
+interface Halt {
+  readonly reason: string;
+  readonly by: string | null;
+}
+
+function haltOf(lane: Lane): Halt {
+  return { reason: lane.haltReason ?? 'halted', by: lane.haltedBy };
+}
+
+/** Why the ring may not go on: its plan is not the approved one, or its error budget is spent or unreadable. */
+function reasonToHalt(lane: Lane, counted: LaneCounts): { readonly reason: string; readonly by: string } | null {
   if (lane.target === 'revert') {
     // Undoing goes on whatever failed: stopping halfway would leave more hosts on what is being taken back.
     const read = readTerms(lane.spec, lane.planned);
-    if (read.ok) return null;
-    await setHalted(client, { halts: [{ changeId, ring, reason: read.reason }], by: 'budget', now });
-    return { reason: read.reason, by: 'budget' };
+    return read.ok ? null : { reason: read.reason, by: 'budget' };
   }
   if (lane.target === 'stage') return null;
   const approved = lane.isStragglers || (lane.planDigest !== null && lane.approvedDigest === lane.planDigest);
-  if (!approved) {
-    const reason = 'the plan is not the one that was approved for this ring';
-    await setHalted(client, { halts: [{ changeId, ring, reason }], by: 'plan', now });
-    return { reason, by: 'plan' };
-  }
-  const verdict = judgeBudget({
-    spec: lane.spec,
-    planned: lane.planned,
-    failed: args.counted.counts.failed,
-    forgiven: lane.forgivenFailures,
-  });
-  if (verdict.kind === 'within') return null;
-  await setHalted(client, { halts: [{ changeId, ring, reason: verdict.reason }], by: 'budget', now });
-  return { reason: verdict.reason, by: 'budget' };
+  if (!approved) return { reason: 'the plan is not the one that was approved for this ring', by: 'plan' };
+  const { failed } = counted.counts;
+  const verdict = judgeBudget({ spec: lane.spec, planned: lane.planned, failed, forgiven: lane.forgivenFailures });
+  return verdict.kind === 'within' ? null : { reason: verdict.reason, by: 'budget' };
 }
 
 /** How many orders may be let out now; moves the ring's pace along. */
@@ -284,7 +295,7 @@ function result(args: {
   readonly counted: LaneCounts;
   readonly now: EpochMs;
   readonly released: number;
-  readonly halt: { readonly reason: string; readonly by: string | null } | null;
+  readonly halt: Halt | null;
 }): TickResult {
   const { lane, counted, released, halt, now } = args;
   const { counts } = counted;

@@ -10,14 +10,17 @@ export async function loadScopeEndpoints(
 ): Promise<ScopeEndpoint[]> {
   const { rows } = await db.query(
     `SELECT ${SELECTABLE_COLUMNS}, e.state_reason, e.hold_until, e.hold_reason,
-            done.received_at AS scanned_at, done.provider,
+            CASE WHEN last.complete THEN last.received_at ELSE done.received_at END AS scanned_at,
+            CASE WHEN last.complete THEN last.provider ELSE done.provider END AS provider,
             CASE WHEN NOT last.complete THEN coalesce(last.incomplete_reason, 'no reason given') END AS incomplete_reason
        FROM endpoint e
-       LEFT JOIN LATERAL (SELECT complete, incomplete_reason FROM scan s
+       LEFT JOIN LATERAL (SELECT complete, incomplete_reason, received_at, provider FROM scan s
                            WHERE s.endpoint_id = e.id AND s.received_at >= coalesce(e.identity_since, '-infinity')
                           ORDER BY received_at DESC LIMIT 1) last ON true
+       -- Looked for only where the last one is not it.
        LEFT JOIN LATERAL (SELECT received_at, provider FROM scan s
-                           WHERE s.endpoint_id = e.id AND complete AND s.received_at >= coalesce(e.identity_since, '-infinity')
+                           WHERE NOT last.complete AND s.endpoint_id = e.id AND complete
+                             AND s.received_at >= coalesce(e.identity_since, '-infinity')
                           ORDER BY received_at DESC LIMIT 1) done ON true
       WHERE $1::uuid[] IS NULL OR e.id = ANY ($1)
       ORDER BY e.id`,

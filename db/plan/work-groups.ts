@@ -6,30 +6,35 @@ export type { WorkGroup };
 
 /**
  * Groups endpoints by what they would upgrade and what is installed around it. Endpoints with nothing to upgrade are in
- * no group. The database groups; only one endpoint's rows per group travel, so 10,000 alike hosts cost as much as one.
+ * no group. The database groups: first by the digests of whole inventories, then one speaker of each such set by what matters
+ * here; only one endpoint's rows per group travel. So 10,000 alike hosts cost little more than one.
  */
 export async function loadWorkGroups(db: Queryable, endpointIds: readonly string[]): Promise<WorkGroup[]> {
   const { rows: groups } = await db.query<{ endpoint_ids: string[]; provider: string; never_touch: unknown }>(
-    `WITH scope AS MATERIALIZED (SELECT unnest($1::uuid[]) AS endpoint_id),
+    `WITH alike AS MATERIALIZED (
+       SELECT (array_agg(e.id))[1] AS speaker, array_agg(e.id) AS ids, seen.provider, e.local_limits -> 'neverTouch' AS never_touch
+         FROM endpoint e LEFT JOIN inventory_digest d ON d.endpoint_id = e.id
+         JOIN LATERAL (SELECT s.provider FROM scan s WHERE s.endpoint_id = e.id AND s.complete
+                        ORDER BY s.received_at DESC LIMIT 1) seen ON true
+        WHERE e.id = ANY ($1::uuid[])
+        GROUP BY seen.provider, e.local_limits -> 'neverTouch', d.packages, d.updates, CASE WHEN d.endpoint_id IS NULL THEN e.id END),
      ups AS MATERIALIZED (
-       SELECT u.endpoint_id, string_agg(concat_ws(' ', u.name, u.arch, coalesce(u.installed, '-'), u.candidate), E'\\n'
+       SELECT a.speaker, string_agg(concat_ws(' ', u.name, u.arch, coalesce(u.installed, '-'), u.candidate), E'\\n'
                              ORDER BY u.name COLLATE "C", u.arch COLLATE "C") AS text
-         FROM scope JOIN available_update u USING (endpoint_id) GROUP BY u.endpoint_id),
+         FROM alike a JOIN available_update u ON u.endpoint_id = a.speaker GROUP BY a.speaker),
      moving AS MATERIALIZED (
-       SELECT DISTINCT i.source FROM scope JOIN available_update u USING (endpoint_id)
+       SELECT DISTINCT i.source FROM alike a JOIN available_update u ON u.endpoint_id = a.speaker
          JOIN installed_package i USING (endpoint_id, name, arch)),
      around AS MATERIALIZED (
-       SELECT i.endpoint_id, string_agg(concat_ws(' ', i.name, i.arch, i.version, i.source), E'\\n'
+       SELECT u.speaker, string_agg(concat_ws(' ', i.name, i.arch, i.version, i.source), E'\\n'
                              ORDER BY i.name COLLATE "C", i.arch COLLATE "C") AS text
-         FROM ups JOIN installed_package i USING (endpoint_id)
+         FROM ups u JOIN installed_package i ON i.endpoint_id = u.speaker
         WHERE i.source IN (SELECT source FROM moving) OR i.name ~ '-[0-9]+(\\.[0-9]+)?$'
-        GROUP BY i.endpoint_id)
-     SELECT array_agg(e.id ORDER BY e.id) AS endpoint_ids, seen.provider, e.local_limits -> 'neverTouch' AS never_touch
-       FROM ups JOIN endpoint e ON e.id = ups.endpoint_id LEFT JOIN around ON around.endpoint_id = e.id
-       JOIN LATERAL (SELECT s.provider FROM scan s WHERE s.endpoint_id = e.id AND s.complete
-                      ORDER BY s.received_at DESC LIMIT 1) seen ON true
-      GROUP BY seen.provider, sha256(convert_to(ups.text || E'\\n\\n' || coalesce(around.text, ''), 'UTF8')), e.local_limits -> 'neverTouch'
-      ORDER BY min(e.id::text)`,
+        GROUP BY u.speaker)
+     SELECT array_agg(id ORDER BY id) AS endpoint_ids, a.provider, a.never_touch
+       FROM alike a JOIN ups USING (speaker) LEFT JOIN around USING (speaker) CROSS JOIN unnest(a.ids) AS id
+      GROUP BY a.provider, sha256(convert_to(ups.text || E'\\n\\n' || coalesce(around.text, ''), 'UTF8')), a.never_touch
+      ORDER BY min(id::text)`,
     [endpointIds],
   );
   const speakers = groups.map((group) => group.endpoint_ids[0] as string);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { createPool, inTransaction } from '../../db/pool.js';
@@ -39,8 +40,9 @@ async function openChange(endpoints: readonly string[], args: { priority?: numbe
 async function pumping(
   changeId: string,
   stopped: () => boolean,
+  begun = orders.beginPump(pool, { changeId, ring: 0 }),
 ): Promise<{ epoch: number; released: number; fenced: boolean }> {
-  const { epoch } = await orders.beginPump(pool, { changeId, ring: 0 });
+  const { epoch } = await begun;
   let released = 0;
   while (!stopped()) {
     try {
@@ -49,6 +51,8 @@ async function pumping(
       if (error instanceof orders.PumpFenced) return { epoch, released, fenced: true };
       throw error;
     }
+    // As the pump does: who takes the lock again at once leaves it to nobody.
+    await sleep(5);
   }
   return { epoch, released, fenced: false };
 }
@@ -88,7 +92,9 @@ describe('pumps', () => {
     const changeId = await openChange(endpoints, { spec: { maxInFlight: 3 } });
     const agents = endpoints.map((id) => new TestAgent(pool, id));
     let stop = false;
-    const first = pumping(changeId, () => stop);
+    const begun = orders.beginPump(pool, { changeId, ring: 0 });
+    await begun;
+    const first = pumping(changeId, () => stop, begun);
     await agents[0]?.run(T0);
     const second = pumping(changeId, () => stop);
     while ((await ordersOf(pool, changeId)).some((o) => o.state !== 'succeeded')) {
@@ -148,13 +154,13 @@ describe('a stop against releases and permits', () => {
           }
         }),
       ];
-      await new Promise((resolve) => setTimeout(resolve, round * 3));
+      await sleep(round * 3);
       await inTransaction(pool, (client) =>
         orders.haltChange(client, { changeId, verb, by: 'p', reason: 'race', now: T0 }),
       );
       const at = await counted(changeId);
       // Everything keeps trying for a while; the rows must not move that way any more.
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      await sleep(30);
       const later = await counted(changeId);
       stop = true;
       await Promise.all(busy);
@@ -263,6 +269,6 @@ async function untilBlocked(n: number): Promise<void> {
       `SELECT count(*)::int AS n FROM pg_stat_activity WHERE application_name = 'races' AND wait_event_type = 'Lock'`,
     );
     if (rows[0].n >= n) return;
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await sleep(5);
   }
 }
