@@ -60,7 +60,7 @@ export async function closeChange(
   });
 }
 
-/** A report is no proof: whoever reported success that no scan shows needs somebody to look at it. */
+/** A report is no proof: whoever reported success that no scan shows needs somebody to look at it, and so does what an endpoint left out. */
 function unprovenWork(changeId: string, proof: Proof) {
   const of = (endpointId: string, reason: string) => ({
     kind: 'failedEndpoint' as const,
@@ -69,12 +69,20 @@ function unprovenWork(changeId: string, proof: Proof) {
     reason,
   });
   return [
+    ...declinedByEndpoint(proof).map(([id, words]) => of(id, `not done there: ${words.join('; ')}`.slice(0, 1_900))),
     ...proof.missing.map((id) => of(id, 'reported success, but the scan after it does not show it')),
     ...proof.unscanned.map(({ endpointId }) => of(endpointId, 'reported success, but has sent no scan since')),
   ];
 }
 
-const NO_PROOF: Proof = { claims: [], unscanned: [], unproven: [], missing: [] };
+const NO_PROOF: Proof = { claims: [], unscanned: [], unproven: [], missing: [], declined: [] };
+
+function declinedByEndpoint({ declined }: Proof): [string, string[]][] {
+  const found = new Map<string, string[]>();
+  for (const { name, reason, endpointIds } of declined)
+    for (const id of endpointIds) found.set(id, [...(found.get(id) ?? []), `${name}: ${reason}`]);
+  return [...found];
+}
 
 const isFailed = (end: EndpointEnd): boolean => end.state !== null && budgetClass('change', end.state) === 'failed';
 const isUnsettled = (end: EndpointEnd): boolean =>
@@ -89,6 +97,7 @@ function outcomeCounts(ends: readonly EndpointEnd[], proof: Proof): OutcomeCount
     unsettled: ends.filter(isUnsettled).length,
     missing: proof.missing.length,
     unconfirmed: proof.unscanned.length,
+    declinedOn: declinedByEndpoint(proof).length,
   };
 }
 
@@ -128,6 +137,12 @@ function lists(ends: readonly EndpointEnd[], proof: Proof) {
       to,
       reason,
       endpoints: endpointIds.slice(0, NAMED).map((id) => names.get(id) ?? id),
+    })),
+    declined: proof.declined.slice(0, NAMED).map(({ name, to, endpointIds, reason }) => ({
+      rule: name,
+      to,
+      reason,
+      endpoints: endpointIds.length,
     })),
     notConfirmed: proof.unscanned
       .slice(0, NAMED)

@@ -1,3 +1,4 @@
+import type { DeclinedFinding } from '../db/baseline/declined-rules.js';
 import type { Claim, Finding } from '../db/plan/proof.js';
 import type { Queryable } from '../db/pool.js';
 import type { LoadedChange, StageDeps } from './stage-deps.js';
@@ -10,6 +11,8 @@ export interface Proof {
   readonly unproven: readonly (Finding & { readonly reason: string })[];
   /** Endpoints with at least one unproven update. */
   readonly missing: readonly string[];
+  /** What endpoints left out by their own decision, each with the reason. */
+  readonly declined: readonly DeclinedFinding[];
 }
 
 /** Compares what is planned with what scans since have found; each distinct pair of versions is compared once. */
@@ -28,5 +31,6 @@ export async function judgeProof(deps: StageDeps, loaded: LoadedChange, client: 
     unscanned: claims.filter((claim) => !claim.scanned),
     unproven,
     missing: [...new Set(unproven.flatMap((finding) => finding.endpointIds))].sort(),
+    declined: (await evidence?.declined?.(context)) ?? [],
   };
 }

@@ -1,6 +1,8 @@
 /** What the stages' activities may ask of the database; injected by the composition root. */
 export { loadAgentGroups, loadAgentReleases } from './agents/releases.js';
 export { appendAudit } from './audit/append.js';
+export { loadDeclinedRules } from './baseline/declined-rules.js';
+export { loadOffers } from './baseline/offers.js';
 export { loadFixes } from './baseline/pending-content.js';
 export * from './baseline/remediation.js';
 export { askForAssessments, loadPlannedRuleWork, loadUnmeasuredClaims } from './baseline/rule-work.js';

@@ -191,6 +191,8 @@ const packageUpdate = z.strictObject({
   source: packageName,
   sha256,
   size: z.number().int().positive(),
+  /** Of a rule whose fix installs this package: the file that was approved. Never sent to agents that do not heed it. */
+  installs: z.strictObject({ name: packageName, version, arch: architecture, sha256 }).optional(),
 });
 const oldPackage = z.strictObject({
   name: packageName,

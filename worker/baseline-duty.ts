@@ -4,6 +4,7 @@ import { gunzipSync } from 'node:zlib';
 import type { Pool } from 'pg';
 import type { ContentStore } from '../adapters/content/store.js';
 import { listAssignments } from '../db/baseline/assignments.js';
+import { readFixesAnew } from '../db/baseline/checklists.js';
 import { takeDueEnforcements } from '../db/baseline/enforcement.js';
 import { markStored, nextPendingFile } from '../db/baseline/pending-content.js';
 import { expireScans, orderDueScans, orderHandOvers, orderProofs } from '../db/baseline/scan-orders.js';
@@ -53,6 +54,11 @@ export function baselineDuties(deps: {
         });
         return true;
       },
+    },
+    {
+      name: 'baseline-fixes',
+      everyMs: 60 * SECOND,
+      run: () => inTransaction(pool, readFixesAnew),
     },
     {
       name: 'enforcement',

@@ -4,6 +4,7 @@
  * sets (files by digest), so orders, their documents and the way back need nothing of their own.
  */
 
+import type { DeclinedFinding } from '../../db/baseline/declined-rules.js';
 import type { Claim, Finding } from '../../db/plan/proof.js';
 import type { Queryable } from '../../db/pool.js';
 import type * as StageDb from '../../db/stages.js';
@@ -45,6 +46,8 @@ export interface KindEvidence<P> {
   prove(context: KindContext<P>, endpointIds: readonly string[]): Promise<void>;
   /** What the proof says, for `judge`. */
   findings(context: KindContext<P>): Promise<Finding[]>;
+  /** What endpoints left out of their orders, and why. Left out: a kind whose orders are done whole or not at all. */
+  declined?(context: KindContext<P>): Promise<DeclinedFinding[]>;
   /** How work for people that came out of changes of this kind is settled. */
   readonly work: WorkEvidence;
 }

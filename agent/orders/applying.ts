@@ -42,7 +42,7 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
   if (prepared.kind === 'wait') return waitFor(prepared.reason);
   if (prepared.kind === 'yield') return prepared;
   if (prepared.kind === 'ended') return GO;
-  const { tx } = prepared;
+  const { tx, declined } = prepared;
   const doc = deps.ledger.doc(orderId);
 
   mkdirSync(tx.dir, { recursive: true, mode: 0o755 });
@@ -77,6 +77,7 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
     packages: tx.changes.map(({ name, arch, from, to }) => ({ name, arch, from, to })),
     ...(baseline.length > 0 ? { failingBefore: baseline } : {}),
     ...(also.length > 0 ? { alsoPackages: also } : {}),
+    ...(declined.length > 0 ? { declined } : {}),
     ...(taken.notKept.length > 0 ? { notKept: taken.notKept } : {}),
   };
   deps.ledger.report(

@@ -82,6 +82,46 @@ describe('what keeps an order from starting', () => {
     expect([w.hooksRun, w.host.runs]).toEqual([[], []]);
   });
 
+  test('of items that have nothing to do with each other, one that can not be done is left out, with the reason; the rest is done', async () => {
+    const w = world();
+    const reason = 'lib could not be put back';
+    const simulate = async () => ({ ok: true, declined: [{ name: 'lib', reason }] });
+    Object.assign(w.host.provider, { separable: true, simulate });
+    const { core, reports } = await worked(w, orderDoc(), permit());
+    expect([core.state, w.host.versions]).toEqual([
+      'succeeded',
+      new Map([
+        ['app', '2'],
+        ['lib', '1'],
+      ]),
+    ]);
+    const detailOf = (type: string) => reports.find((report) => report.type === type)?.detail;
+    expect(detailOf('staged')).toMatchObject({ packages: 1, declined: [{ name: 'lib', reason }] });
+    expect(detailOf('apply')).toMatchObject({ packages: [{ name: 'app' }], declined: [{ name: 'lib', reason }] });
+    expect(detailOf('healthy')).toMatchObject({ versions: [{ name: 'app', version: '2' }] });
+  });
+
+  test('when none of them can be done, the order is declined with the reasons, and nothing is begun', async () => {
+    const w = world();
+    w.limits = { ...NO_LIMITS, neverTouch: ['app'] };
+    const simulate = async () => ({ ok: true, declined: [{ name: 'lib', reason: 'no way back' }] });
+    Object.assign(w.host.provider, { separable: true, simulate });
+    const { core, reports } = await worked(w, orderDoc(), permit());
+    const declined = [
+      { name: 'app', reason: 'app is never to be touched (app)' },
+      { name: 'lib', reason: 'no way back' },
+    ];
+    expect([core.state, reports.at(-1), w.host.runs]).toEqual([
+      'skipped',
+      expect.objectContaining({
+        type: 'decline',
+        reason: 'app is never to be touched (app); lib: no way back',
+        detail: { declined },
+      }),
+      [],
+    ]);
+  });
+
   test('what a snapshot could not keep is said when it begins', async () => {
     const w = world();
     Object.assign(w.host.provider, { snapshot: async () => ({ ok: true, notKept: ['a pipe'] }) });

@@ -1,45 +1,73 @@
 /** What is left to do of an order on this host, as it is now. Pure. */
 import type { OrderDocument } from '../../protocol/messages.js';
 import { type LocalLimits, neverTouchPattern } from '../limits/limits.js';
-import type { InstalledPackage, OldPackage, PackageChange, PackageUpdate, Provider } from '../providers/provider.js';
+import type {
+  Declined,
+  InstalledPackage,
+  OldPackage,
+  PackageChange,
+  PackageUpdate,
+  Provider,
+} from '../providers/provider.js';
 
 export type Installed = ReadonlyMap<string, InstalledPackage>;
 export const keyOf = (p: { readonly name: string; readonly arch: string }): string => `${p.name}:${p.arch}`;
 
 export type ChangePlan =
-  | { readonly kind: 'do'; readonly updates: readonly PackageUpdate[] }
+  | { readonly kind: 'do'; readonly updates: readonly PackageUpdate[]; readonly declined: readonly Declined[] }
   | { readonly kind: 'satisfied' }
-  | { readonly kind: 'refuse' | 'decline'; readonly reason: string };
+  | { readonly kind: 'refuse' | 'decline'; readonly reason: string; readonly declined?: readonly Declined[] };
 
 /**
  * Compares each update with what is installed: there already, or newer, counts as satisfied and is left out; anything but
- * exactly the planned `from` is refused, because it is not what was approved.
+ * exactly the planned `from` is refused, because it is not what was approved. Where updates are separable, only those are left out.
  */
 export function planChange(args: {
   readonly updates: readonly PackageUpdate[];
   readonly installed: Installed;
   readonly limits: LocalLimits;
   readonly compare: Provider['compareVersions'];
+  readonly separable?: boolean | undefined;
 }): ChangePlan {
   const left: PackageUpdate[] = [];
+  const declined: Declined[] = [];
   for (const update of args.updates) {
-    const now = args.installed.get(keyOf(update));
-    const order = now === undefined ? -1 : args.compare(now.version, update.to);
-    if (order === null)
-      return { kind: 'refuse', reason: `${update.name}: ${now?.version} and ${update.to} can't be compared` };
-    if (order >= 0 && now?.whole === true) continue;
-    if ((now?.version ?? null) !== update.from && now?.version !== update.to) {
-      return {
-        kind: 'refuse',
-        reason: `${update.name} is ${now?.version ?? 'not installed'}, the plan says ${update.from ?? 'not installed'}`,
-      };
-    }
-    const pattern = neverTouchPattern(args.limits, update.name);
-    if (pattern !== null) return { kind: 'decline', reason: `${update.name} is never to be touched (${pattern})` };
-    if (now?.held === true) return { kind: 'decline', reason: `${update.name} is held on this endpoint` };
-    left.push(update);
+    const verdict = judge(update, { ...args, now: args.installed.get(keyOf(update)) });
+    if (verdict === 'todo') left.push(update);
+    else if (verdict !== 'done' && args.separable !== true) return verdict;
+    else if (verdict !== 'done') declined.push({ name: update.name, reason: verdict.reason });
   }
-  return left.length === 0 ? { kind: 'satisfied' } : { kind: 'do', updates: left };
+  if (left.length > 0) return { kind: 'do', updates: left, declined };
+  return declined.length === 0 ? { kind: 'satisfied' } : { kind: 'decline', reason: inWords(declined), declined };
+}
+
+/** What an order was declined for, for people. */
+export const inWords = (declined: readonly Declined[]): string =>
+  declined.map(({ name, reason }) => (reason.startsWith(`${name} `) ? reason : `${name}: ${reason}`)).join('; ');
+
+function judge(
+  update: PackageUpdate,
+  args: {
+    readonly now: InstalledPackage | undefined;
+    readonly limits: LocalLimits;
+    readonly compare: Provider['compareVersions'];
+  },
+): 'todo' | 'done' | { readonly kind: 'refuse' | 'decline'; readonly reason: string } {
+  const { now } = args;
+  const order = now === undefined ? -1 : args.compare(now.version, update.to);
+  if (order === null)
+    return { kind: 'refuse', reason: `${update.name}: ${now?.version} and ${update.to} can't be compared` };
+  if (order >= 0 && now?.whole === true) return 'done';
+  if ((now?.version ?? null) !== update.from && now?.version !== update.to) {
+    return {
+      kind: 'refuse',
+      reason: `${update.name} is ${now?.version ?? 'not installed'}, the plan says ${update.from ?? 'not installed'}`,
+    };
+  }
+  const pattern = neverTouchPattern(args.limits, update.name);
+  if (pattern !== null) return { kind: 'decline', reason: `${update.name} is never to be touched (${pattern})` };
+  if (now?.held === true) return { kind: 'decline', reason: `${update.name} is held on this endpoint` };
+  return 'todo';
 }
 
 /** What a change order replaced here, as far as a revert may touch it. */

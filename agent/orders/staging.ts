@@ -1,15 +1,25 @@
 /** `accepted` → `staged`: files on this host, and a simulation that equals the plan. */
 import { mkdirSync } from 'node:fs';
-import type { PackageChange, Transaction } from '../providers/provider.js';
+import type { Declined, PackageChange, Transaction } from '../providers/provider.js';
 import { spaceObjection } from '../system/mounts.js';
 import { ContentDiffers, type ContentFile } from '../transport/content.js';
 import { isPassing } from '../transport/gateway-client.js';
 import { GO, type StepDeps, type StepResult, waitFor } from './context.js';
-import { type ChangePlan, planChange, planRevert, type Replaced } from './plan.js';
+import { type ChangePlan, inWords, planChange, planRevert, type Replaced } from './plan.js';
+
+/** Of one item that is left out; there may be hundreds. */
+const MAX_REASON = 500;
+const short = ({ name, reason }: Declined): Declined => ({ name, reason: reason.slice(0, MAX_REASON) });
 
 /** What an order would do now, or the report that ends it. */
 export type Prepared =
-  | { readonly kind: 'transaction'; readonly tx: Transaction; readonly notes: readonly string[] }
+  | {
+      readonly kind: 'transaction';
+      readonly tx: Transaction;
+      readonly notes: readonly string[];
+      /** Of the order, but not of the transaction. */
+      readonly declined: readonly Declined[];
+    }
   | { readonly kind: 'ended' }
   | { readonly kind: 'yield' }
   | { readonly kind: 'wait'; readonly reason: string };
@@ -46,7 +56,11 @@ export async function stepAccepted(deps: StepDeps, orderId: string): Promise<Ste
   if (prepared.kind === 'transaction') {
     deps.ledger.report(orderId, {
       type: 'staged',
-      detail: { packages: prepared.tx.changes.length, ...(prepared.notes.length > 0 ? { notes: prepared.notes } : {}) },
+      detail: {
+        packages: prepared.tx.changes.length,
+        ...(prepared.notes.length > 0 ? { notes: prepared.notes } : {}),
+        ...(prepared.declined.length > 0 ? { declined: prepared.declined } : {}),
+      },
     });
   }
   return GO;
@@ -60,6 +74,7 @@ async function prepareChange(deps: StepDeps, orderId: string): Promise<Prepared>
     installed,
     limits: deps.limits(),
     compare: deps.provider.compareVersions,
+    separable: deps.provider.separable,
   });
   if (plan.kind !== 'do') return endChange(deps, orderId, plan);
   const audit = await deps.provider.audit();
@@ -99,7 +114,28 @@ async function prepareChange(deps: StepDeps, orderId: string): Promise<Prepared>
     );
     return { kind: 'ended' };
   }
-  return { kind: 'transaction', tx, notes };
+  return leaveOut(deps, { tx, notes, declined: [...plan.declined, ...(simulated.declined ?? [])] });
+}
+
+/** What is left of a transaction; an order of which nothing is left is declined whole. */
+function leaveOut(
+  deps: StepDeps,
+  args: { readonly tx: Transaction; readonly notes: readonly string[]; readonly declined: readonly Declined[] },
+): Prepared {
+  const names = new Set(args.declined.map(({ name }) => name));
+  const changes = args.tx.changes.filter(({ name }) => !names.has(name));
+  if (changes.length === 0)
+    return endChange(deps, args.tx.orderId, {
+      kind: 'decline',
+      reason: inWords(args.declined),
+      declined: args.declined,
+    });
+  return {
+    kind: 'transaction',
+    tx: { ...args.tx, changes },
+    notes: args.notes,
+    declined: args.declined.map(short),
+  };
 }
 
 async function prepareRevert(deps: StepDeps, orderId: string): Promise<Prepared> {
@@ -128,7 +164,7 @@ async function prepareRevert(deps: StepDeps, orderId: string): Promise<Prepared>
   if (room !== null) return fail(deps, orderId, room);
   const simulated = await deps.provider.simulate(tx, 'back');
   if (!simulated.ok) return fail(deps, orderId, `going back would do something else: ${simulated.reason}`);
-  return { kind: 'transaction', tx, notes: plan.left };
+  return { kind: 'transaction', tx, notes: plan.left, declined: [] };
 }
 
 /** What the change really replaced here: less than it was asked to where some of it was there already. */
@@ -141,10 +177,12 @@ function replacedBy(deps: StepDeps, changeOrderId: string | null): readonly Repl
 }
 
 function endChange(deps: StepDeps, orderId: string, plan: Exclude<ChangePlan, { kind: 'do' }>): Prepared {
-  deps.ledger.report(
-    orderId,
-    plan.kind === 'satisfied' ? { type: 'satisfied' } : { type: plan.kind, reason: plan.reason },
-  );
+  if (plan.kind === 'satisfied') deps.ledger.report(orderId, { type: 'satisfied' });
+  else {
+    const { kind: type, reason, declined } = plan;
+    const detail = declined === undefined ? {} : { detail: { declined: declined.map(short) } };
+    deps.ledger.report(orderId, { type, reason: reason.slice(0, 1_900), ...detail });
+  }
   return { kind: 'ended' };
 }
 

@@ -46,8 +46,19 @@ export interface InstalledPackage {
   readonly held: boolean;
 }
 
+/** An item of an order that this host can't do, or could not undo. Where items are {@link Provider.separable}, the others are done. */
+export interface Declined {
+  readonly name: string;
+  readonly reason: string;
+}
+
 /** `decline`: not a contradiction to the plan, only nothing this host may do. */
 export type Verdict = { readonly ok: true } | { readonly ok: false; readonly reason: string; readonly decline?: true };
+
+/** `declined`: items to be left out; the transaction without them is what would be done. */
+export type Simulated =
+  | (Verdict & { readonly ok: false })
+  | { readonly ok: true; readonly declined?: readonly Declined[] };
 
 /** `notKept`: what of it would not come back, for people. */
 export type SnapshotTaken =
@@ -77,6 +88,8 @@ export type PackageInventory = Pick<
 
 export interface Provider {
   readonly name: string;
+  /** An order's items have nothing to do with each other: each is judged by itself. Left out: all of them, or none. */
+  readonly separable?: true;
   /** The same for one order, where its document says more than which packages. */
   forOrder?(doc: OrderDocument): Provider;
   /** How this provider's versions compare; null when one does not parse (fail closed). */
@@ -88,7 +101,7 @@ export interface Provider {
   /** The package database's own complaints; empty text: none. */
   audit(): Promise<string>;
   /** Whether the package manager, given only these files, would do exactly this transaction and nothing else. */
-  simulate(tx: Transaction, direction: Direction): Promise<Verdict>;
+  simulate(tx: Transaction, direction: Direction): Promise<Simulated>;
   /** An old package's file from the package manager's own cache, copied into `dir`; null when it has none. */
   findOldFile(
     old: { readonly name: string; readonly arch: string; readonly version: string },

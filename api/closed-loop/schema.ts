@@ -56,6 +56,8 @@ export const loopReply = z.object({
     succeeded: z.number().int(),
     scanned: z.number().int(),
     missing: z.number().int().nullable(),
+    /** Endpoints that left rules out; null: not closed yet. */
+    declined: z.number().int().nullable(),
     firstScan: scan,
     lastScan: scan,
   }),
@@ -83,6 +85,8 @@ export const confirmationReply = z.object({
   scanOf: scanOf.nullable(),
   scannedAt: time,
   proven: z.boolean().nullable(),
+  /** Rules that it left out of its order, and why. */
+  declined: z.array(z.object({ name: z.string(), reason: z.string() })),
 });
 
 export const unexplainedQuery = z.strictObject({

@@ -29,7 +29,15 @@ export function loopView(row: LoopRow) {
       minutesToConfirmed: minutes(lastScanAt),
       minutesToClosed: minutes(closedAt),
     },
-    confirmed: { ...confirmed(evidence), succeeded, scanned, missing: row.missing, firstScan, lastScan },
+    confirmed: {
+      ...confirmed(evidence),
+      succeeded,
+      scanned,
+      missing: row.missing,
+      declined: row.declined,
+      firstScan,
+      lastScan,
+    },
     openWork: row.openWork,
     tickets: row.tickets,
   };

@@ -75,10 +75,11 @@ async function readUpdates(
        WHERE change_id = $1 AND ring = $2 AND skipped_by IS NULL AND update_set_digest IS NOT NULL GROUP BY 1),
      items AS MATERIALIZED (
        SELECT s.digest, s.endpoints, i->>'source' AS source, i->>'name' AS name, coalesce(i->>'from', 'new') AS "from",
-              i->>'to' AS "to", f.cves
+              i->>'to' AS "to", f.cves,
+              (i->>'name') || coalesce(' (installs ' || (i#>>'{installs,name}') || ' ' || (i#>>'{installs,version}') || ')', '') AS shown
        FROM sets s JOIN update_set u ON u.digest = s.digest CROSS JOIN LATERAL jsonb_array_elements(u.items) i
          LEFT JOIN update_fact f ON f.endpoint_id = s.sample AND f.name = i->>'name' AND f.arch = i->>'arch' AND f.version = i->>'to'),
-     names AS (SELECT source, "from", "to", array_agg(DISTINCT name ORDER BY name) AS packages FROM items GROUP BY 1, 2, 3),
+     names AS (SELECT source, "from", "to", array_agg(DISTINCT shown ORDER BY shown) AS packages FROM items GROUP BY 1, 2, 3),
      spread AS (
        SELECT source, "from", "to", sum(endpoints)::int AS endpoints
        FROM (SELECT DISTINCT digest, endpoints, source, "from", "to" FROM items) once GROUP BY 1, 2, 3),

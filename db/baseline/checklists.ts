@@ -1,12 +1,13 @@
 /** Checklists as rows: made once, never changed, so that what was approved under a name stays what it was. */
 import type { PoolClient } from 'pg';
-import { type Checklist, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
+import { type Checklist, checklistOf, FIXES_READ, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
 import { type PackageFix, packageFixOf } from '../../domain/baseline/package-fix.js';
 import { ruleNames } from '../../domain/baseline/rule-name.js';
 import type { Tailoring } from '../../domain/baseline/tailoring.js';
 import { sha256Hex } from '../../domain/content/canonical.js';
 import type { Queryable } from '../pool.js';
+import { loadBenchmark } from './versions.js';
 
 export interface ChecklistRow {
   readonly id: number;
@@ -44,8 +45,8 @@ export async function ensureChecklist(
   const { benchmark, checklist, tailoring } = args;
   const name = checklistName({ ...args, profile: checklist.profile, digest: checklist.digest });
   const { rows } = await client.query(
-    `INSERT INTO checklist (name, digest, version_id, profile, scanner_profile, tailoring, tailoring_text, tailoring_sha256, tailoring_size)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (digest) DO NOTHING RETURNING id`,
+    `INSERT INTO checklist (name, digest, version_id, profile, scanner_profile, tailoring, tailoring_text, tailoring_sha256, tailoring_size, fixes_read)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (digest) DO NOTHING RETURNING id`,
     [
       name,
       checklist.digest,
@@ -56,6 +57,7 @@ export async function ensureChecklist(
       checklist.tailoring?.text ?? null,
       checklist.tailoring?.sha256 ?? null,
       checklist.tailoring?.size ?? null,
+      FIXES_READ,
     ],
   );
   const made = rows[0]?.id as number | undefined;
@@ -97,10 +99,36 @@ export async function loadChecklistRules(
   return found;
 }
 
-async function insertRules(
-  client: PoolClient,
-  args: { readonly id: number; readonly benchmark: Benchmark; readonly checklist: Checklist },
-): Promise<void> {
+/**
+ * Reads the fixes of one checklist anew that an earlier release read. What it measures stays as it is, and so does what was approved: that is by digest.
+ * @returns false when there is none
+ */
+export async function readFixesAnew(client: PoolClient): Promise<boolean> {
+  const { rows } = await client.query(
+    `SELECT c.id, c.digest, c.profile, c.tailoring, c.version_id AS "versionId", v.sha256 FROM checklist c JOIN baseline_version v ON v.id = c.version_id
+      WHERE c.fixes_read < $1 ORDER BY c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED`,
+    [FIXES_READ],
+  );
+  const [row] = rows;
+  if (row === undefined) return false;
+  const { profile, tailoring, sha256 } = row;
+  const benchmark = await loadBenchmark(client, row.versionId);
+  const checklist = checklistOf({ benchmark, sha256, profile, tailoring });
+  if (checklist.digest !== row.digest) throw new Error(`checklist ${row.digest} is not what its digest says`);
+  const { rules, fixes } = readRules({ benchmark, checklist });
+  await insertFixes(client, fixes);
+  await client.query(
+    `UPDATE checklist_rule r SET fix_sha256 = n.fix_sha256, no_fix_reason = n.no_fix_reason, package_fix = n.package_fix
+       FROM jsonb_to_recordset($2::jsonb) AS n (position smallint, rule_id text, fix_sha256 text, no_fix_reason text, package_fix jsonb)
+      WHERE r.checklist_id = $1 AND r.position = n.position AND r.rule_id = n.rule_id
+        AND (r.fix_sha256, r.no_fix_reason, r.package_fix) IS DISTINCT FROM (n.fix_sha256, n.no_fix_reason, n.package_fix)`,
+    [row.id, JSON.stringify(rules)],
+  );
+  await client.query('UPDATE checklist SET fixes_read = $2 WHERE id = $1', [row.id, FIXES_READ]);
+  return true;
+}
+
+function readRules(args: { readonly benchmark: Benchmark; readonly checklist: Checklist }) {
   const { benchmark, checklist } = args;
   const names = ruleNames(benchmark.rules.map((rule) => rule.id));
   const fixes = new Map<string, string>();
@@ -127,11 +155,23 @@ async function insertRules(
       },
     ];
   });
+  return { rules, fixes };
+}
+
+async function insertFixes(client: PoolClient, fixes: ReadonlyMap<string, string>): Promise<void> {
   await client.query(
     `INSERT INTO baseline_fix (sha256, size, body) SELECT f.sha256, octet_length(f.body), f.body
        FROM unnest($1::text[], $2::text[]) AS f (sha256, body) ON CONFLICT (sha256) DO NOTHING`,
     [[...fixes.keys()], [...fixes.values()]],
   );
+}
+
+async function insertRules(
+  client: PoolClient,
+  args: { readonly id: number; readonly benchmark: Benchmark; readonly checklist: Checklist },
+): Promise<void> {
+  const { rules, fixes } = readRules(args);
+  await insertFixes(client, fixes);
   await client.query(
     `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason, package_fix)
      SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r (position smallint, rule_id text, name text, title text, severity text,

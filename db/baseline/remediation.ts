@@ -1,7 +1,7 @@
 /** What planning and proving a remediation reads and asks; set-based, grouped by the database. */
 import type { Mode } from '../../domain/baseline/assignment.js';
-import type { RemediableRule, RemediationGroup } from '../../domain/baseline/plan-remediation.js';
-import { OPENSCAP, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
+import type { RemediableRule, RemediationGroup, System } from '../../domain/baseline/plan-remediation.js';
+import { APPROVED_PACKAGES, OPENSCAP, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
 import { exceptionsByEndpoint, splitByExceptions } from '../../domain/exception/exception.js';
 import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
@@ -10,6 +10,7 @@ import { wakeEndpoints } from '../orders/rows.js';
 import { CLAIMS, type Claim, type Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
+import { declinedRules } from './declined-rules.js';
 import { WRONG } from './false-positives.js';
 import { askedAt } from './targets.js';
 
@@ -32,6 +33,8 @@ export async function loadRemediationGroups(
     able: boolean;
     falsePositives: Record<string, string> | null;
     movesPackages: boolean;
+    heedsApproved: boolean;
+    system: System | null;
   }>(
     `WITH wrong AS (
        SELECT f.endpoint_id, f.checklist_id, jsonb_object_agg(r.rule_id, 'by ' || f.marked_by || ': ' || f.reason) AS by_rule
@@ -39,18 +42,20 @@ export async function loadRemediationGroups(
      held AS (
        SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, t.mode, nullif(m.results, '') AS results, m.problem,
               coalesce(e.agent -> 'providers' ? $3, false) AS able, coalesce(e.agent -> 'providers' ? $4, false) AS moves,
+              coalesce(e.agent -> 'providers' ? $5, false) AS heeds, jsonb_build_object('codename', e.facts ->> 'codename', 'arch', d.arch) AS system,
               w.by_rule AS wrong, row_number() OVER (PARTITION BY t.endpoint_id
                 ORDER BY (t.mode <> 'observe' AND m.failed > coalesce(n.failed, 0)) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
          JOIN endpoint e ON e.id = t.endpoint_id
+         LEFT JOIN LATERAL (SELECT p.arch FROM installed_package p WHERE p.endpoint_id = e.id AND p.name = 'dpkg' LIMIT 1) d ON true
          LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
          LEFT JOIN wrong w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id
          LEFT JOIN ${WRONG} n ON n.endpoint_id = t.endpoint_id AND n.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
      SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, mode, results, problem, able,
-            moves AS "movesPackages", wrong AS "falsePositives"
-       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, moves, wrong ORDER BY min(endpoint_id::text)`,
-    [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES],
+            moves AS "movesPackages", heeds AS "heedsApproved", CASE WHEN system ->> 'codename' <> '' AND system ->> 'arch' <> '' THEN system END AS system, wrong AS "falsePositives"
+       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, moves, heeds, system, wrong ORDER BY min(endpoint_id::text)`,
+    [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES, APPROVED_PACKAGES],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
   return divideByExceptions(db, groups, args.now);
@@ -133,6 +138,9 @@ export async function loadRuleClaims(db: Queryable, changeId: string): Promise<C
   return rows;
 }
 
+/** Items of a claim's update set, less what was left out. */
+const DONE = `NOT EXISTS (SELECT FROM ${declinedRules('c')} d WHERE d.name = i.name)`;
+
 /** Asks for a scan of exactly the rules that were put right. Asked before and not answered since: stays asked. */
 export async function askForRuleProof(
   db: Queryable,
@@ -145,7 +153,7 @@ export async function askForRuleProof(
        FROM claims c JOIN update_set us ON us.digest = c.content_digest
       CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, source text)
        JOIN checklist k ON k.name = i.source
-      WHERE c.endpoint_id = ANY ($2) GROUP BY c.endpoint_id, k.id
+      WHERE c.endpoint_id = ANY ($2) AND ${DONE} GROUP BY c.endpoint_id, k.id
      ON CONFLICT (change_id, endpoint_id) DO UPDATE
        SET rules = excluded.rules, checklist_id = excluded.checklist_id, asked_at = excluded.asked_at, order_id = NULL, results = NULL,
            answered_at = NULL
@@ -155,7 +163,7 @@ export async function askForRuleProof(
   await wakeEndpoints(db, args.endpointIds);
 }
 
-/** What the scanner said of each rule; grouped, so that alike endpoints are one row. */
+/** What the scanner said of each rule that was put right; grouped, so that alike endpoints are one row. */
 export async function loadRuleFindings(db: Queryable, changeId: string): Promise<Finding[]> {
   const { rows } = await db.query<Finding>(
     `WITH ${CLAIMS}
@@ -165,6 +173,7 @@ export async function loadRuleFindings(db: Queryable, changeId: string): Promise
        JOIN update_set us ON us.digest = c.content_digest
       CROSS JOIN LATERAL jsonb_to_recordset(us.items) AS i (name text, arch text, "to" text)
        JOIN checklist_rule r ON r.checklist_id = p.checklist_id AND r.name = i.name
+      WHERE ${DONE}
       GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 3, 4`,
     [changeId],
   );

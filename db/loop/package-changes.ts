@@ -28,9 +28,11 @@ export async function judgePackageChanges(db: Queryable, limit: number): Promise
          FROM (SELECT DISTINCT scan_id, digest FROM work) w JOIN update_set u ON u.digest = w.digest
         CROSS JOIN LATERAL jsonb_to_recordset(u.items) AS i (name text, arch text, "from" text, "to" text)
        UNION ALL
-       SELECT w.scan_id, i.name, i.arch, i."from", i."to"
+       -- An endpoint may tell anything: what is of another shape explains nothing.
+       SELECT w.scan_id, i.value ->> 'name', i.value ->> 'arch', i.value ->> 'from', i.value ->> 'to'
          FROM (SELECT DISTINCT scan_id, order_id FROM work) w JOIN order_event v ON v.order_id = w.order_id AND v.event = 'apply'
-        CROSS JOIN LATERAL jsonb_to_recordset(v.detail -> 'alsoPackages') AS i (name text, arch text, "from" text, "to" text)),
+        CROSS JOIN LATERAL jsonb_array_elements(CASE WHEN jsonb_typeof(v.detail -> 'alsoPackages') = 'array'
+                                                     THEN v.detail -> 'alsoPackages' ELSE '[]' END) i),
      explained AS (
        SELECT DISTINCT b.id FROM batch b JOIN items i ON i.scan_id = b.scan_id AND i.name = b.name AND i.arch = b.arch
         WHERE i."to" IS NOT DISTINCT FROM b.to_version OR i."from" IS NOT DISTINCT FROM b.to_version),

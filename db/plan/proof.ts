@@ -23,7 +23,7 @@ export interface Finding {
 /** The last change order of each endpoint that succeeded and was not rolled back; `$1` is the change. */
 export const CLAIMS = `
   claims AS MATERIALIZED (
-    SELECT o.endpoint_id, o.content_digest, o.settled_at
+    SELECT o.id, o.endpoint_id, o.content_digest, o.settled_at
       FROM (SELECT DISTINCT ON (endpoint_id) * FROM order_state WHERE change_id = $1 AND kind = 'change'
              ORDER BY endpoint_id, attempt DESC) o
      WHERE o.state = 'succeeded'

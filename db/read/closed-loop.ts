@@ -1,5 +1,6 @@
 /** The closed loop: of each change, whether it was authorised, done as authorised, how fast, and confirmed by which scans. */
 import { OPENSCAP } from '../../domain/baseline/rule-name.js';
+import { declinedRules } from '../baseline/declined-rules.js';
 import type { Queryable } from '../pool.js';
 import { confirmingScan, type ScanOf } from './confirming-scan.js';
 import { type Page, pageOf } from './cursor.js';
@@ -82,6 +83,7 @@ export interface LoopRow {
   readonly confirmed: number | null;
   readonly missing: number | null;
   readonly unconfirmed: number | null;
+  readonly declined: number | null;
   readonly openWork: number;
   readonly tickets: readonly LoopTicket[];
 }
@@ -107,7 +109,8 @@ export async function listLoop(
      SELECT c.id, c.kind, c.name, coalesce(a.name, c.requested_by) AS "requestedBy", c.requested_at AS "requestedAt", c.stage, c.outcome,
             c.closed_at AS "closedAt", c.plan_digest AS "planDigest", r.opened AS "ringsOpened", r.not_approved AS "ringsNotApproved",
             coalesce(q.approvals, '[]') AS approvals, coalesce(l.facts, f.facts) AS facts, (c.summary->>'confirmed')::int AS confirmed,
-            (c.summary->>'missing')::int AS missing, (c.summary->>'unconfirmed')::int AS unconfirmed, w.open AS "openWork",
+            (c.summary->>'missing')::int AS missing, (c.summary->>'unconfirmed')::int AS unconfirmed,
+            (c.summary->>'declinedOn')::int AS declined, w.open AS "openWork",
             coalesce(t.tickets, '[]') AS tickets, c.micros
        FROM page c LEFT JOIN account a ON a.id::text = c.requested_by LEFT JOIN change_loop l ON l.change_id = c.id
        CROSS JOIN LATERAL (SELECT count(*)::int AS opened, (count(*) FILTER (WHERE
@@ -170,6 +173,8 @@ export interface ConfirmationRow {
   readonly scannedAt: Date | null;
   /** Whether that proved every update or rule; null: nothing was to be proven, or nobody has looked. */
   readonly proven: boolean | null;
+  /** Rules it left out. */
+  readonly declined: readonly { readonly name: string; readonly reason: string }[];
 }
 
 /** Endpoint by endpoint: which scan confirmed what a change did there. */
@@ -185,7 +190,9 @@ export async function listConfirmations(
      SELECT o.endpoint_id AS "endpointId", e.name AS endpoint, o.home_ring AS ring, o.id AS "orderId", o.state, o.settled_at AS "settledAt",
             o.window_kept AS "windowKept", s.id AS "scanId", s.scan_of AS "scanOf", s.received_at AS "scannedAt",
             CASE WHEN o.provider = '${OPENSCAP}' THEN s.proven ELSE
-              (SELECT bool_and(f.confirmed_at IS NOT NULL) FROM update_fact f WHERE f.endpoint_id = o.endpoint_id AND f.change_id = o.change_id) END AS proven
+              (SELECT bool_and(f.confirmed_at IS NOT NULL) FROM update_fact f WHERE f.endpoint_id = o.endpoint_id AND f.change_id = o.change_id) END AS proven,
+            CASE WHEN o.provider = '${OPENSCAP}' THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'reason', d.reason)), '[]') FROM ${declinedRules('o')} d)
+                 ELSE '[]' END AS declined
        FROM page o JOIN endpoint e ON e.id = o.endpoint_id LEFT JOIN LATERAL (${confirmingScan('o', 'o.provider')}) s ON true
       ORDER BY o.endpoint_id`,
     [args.changeId, args.after, args.limit + 1],

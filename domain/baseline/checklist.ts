@@ -88,6 +88,9 @@ function valuesOf(values: readonly BaselineValue[], steps: readonly ProfileStep[
   return Object.fromEntries(found);
 }
 
+/** To be counted up with every change of {@link whyNoFix} or of how scripts are read: fixes of checklists made before are then read anew. */
+export const FIXES_READ = 1;
+
 /** Why a rule is not remediated; null: `fixText` says how. */
 export function whyNoFix(rule: Pick<BaselineRule, 'fix' | 'automated'>): string | null {
   if (!rule.automated) return 'nothing tests it automatically, so no fix could be proven';

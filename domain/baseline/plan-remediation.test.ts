@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { parseRemediationParameters } from '../change/remediation-parameters.js';
-import { planRemediation, type RemediationGroup } from './plan-remediation.js';
+import { packagesToCome, planRemediation, type RemediationGroup } from './plan-remediation.js';
 
 const rule = (name: string, over: object = {}) => ({
   ruleId: `xccdf_org.example_rule_${name.replaceAll('-', '_')}`,
@@ -28,15 +28,22 @@ const group = (over: Partial<RemediationGroup> = {}): RemediationGroup => ({
   problem: null,
   able: true,
   movesPackages: true,
+  heedsApproved: true,
+  system: { codename: 'bookworm', arch: 'amd64' },
   exceptions: [],
   ...over,
 });
+const AIDE = { name: 'aide', version: '0.18', arch: 'amd64', sha256: 'b'.repeat(64) };
+const OFFERS = new Map([['bookworm amd64 aide', AIDE]]);
 const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}, of = RULES) => {
   const parsed = parseRemediationParameters(parameters);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const rules = new Map([['small.v1.all.0123abcd', of]]);
-  const [work] = planRemediation({ groups: [group(over)], rules, parameters: parsed.value, unassigned: [] }).works;
+  const groups = [group(over)];
+  const [work] = planRemediation({ groups, rules, offers: OFFERS, parameters: parsed.value, unassigned: [] }).works;
   return {
+    installs: work?.set.updates.flatMap(({ installs }) => installs ?? []),
+    digest: work?.set.digest,
     updates: work?.set.updates.map((update) => `${update.name} ${update.from}→${update.to}`),
     triage: work?.triage.map(({ name, outcome, reason }) => `${name} ${outcome}: ${reason}`),
     idle: work?.idle,
@@ -46,7 +53,7 @@ const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}, of 
 };
 
 test('what fails and can be put right is in; what can not is declined with the reason; errors prove nothing', () => {
-  expect(plan()).toEqual({
+  expect(plan()).toMatchObject({
     updates: ['fails 0-fail→1-pass', 'fails-too 0-fail→1-pass'],
     triage: ['no-fix declined: the baseline has no fix for it'],
     idle: null,
@@ -71,6 +78,49 @@ test('a fix that moves a package is in where the agent can, with what approvers 
     ],
     reversibility: 'reversible',
   });
+});
+
+const INSTALLS = [rule('aide-installed', { packageFix: { action: 'install', name: 'aide' } }), rule('fails')];
+test('a fix that installs is planned with the file that approvers see, which is in the digest', () => {
+  const planned = plan({ results: 'ff' }, {}, INSTALLS);
+  expect(planned).toMatchObject({
+    updates: ['aide-installed 0-fail→1-pass', 'fails 0-fail→1-pass'],
+    installs: [AIDE],
+    triage: [
+      expect.stringMatching(
+        /^aide-installed included: installs aide 0\.18 \(amd64, SHA-256 b{64}\) and, as the endpoint's own repositories have it on the day, what that needs/,
+      ),
+    ],
+  });
+  OFFERS.set('bookworm amd64 aide', { ...AIDE, version: '0.19' });
+  expect(plan({ results: 'ff' }, {}, INSTALLS).digest).not.toBe(planned.digest);
+  OFFERS.set('bookworm amd64 aide', AIDE);
+});
+
+test.each<[string, Partial<RemediationGroup>, string]>([
+  [
+    'no repository for the release has it',
+    { system: { codename: 'trixie', arch: 'amd64' } },
+    'in a version that nobody knows yet: no configured repository for trixie (amd64) has it',
+  ],
+  ['the release is not known', { system: null }, 'and it is not known which release and architecture the endpoint has'],
+  [
+    'the agent would install what it is offered',
+    { heedsApproved: false },
+    'and the agent there is too old to keep to the version that is approved',
+  ],
+])('nothing is installed that nobody has approved: declined where %s', (_, over, reason) => {
+  expect(plan({ results: 'ff', ...over }, {}, INSTALLS)).toMatchObject({
+    updates: ['fails 0-fail→1-pass'],
+    triage: [`aide-installed declined: its fix installs aide, ${reason}`],
+  });
+});
+
+test('what is asked of the catalogue: packages of failing rules, once per release', () => {
+  const rules = new Map([['small.v1.all.0123abcd', INSTALLS]]);
+  const of = (...over: Partial<RemediationGroup>[]) => packagesToCome(over.map(group), rules);
+  expect(of({ results: 'ff' }, { results: 'fp' })).toEqual([{ codename: 'bookworm', arch: 'amd64', name: 'aide' }]);
+  expect(of({ results: 'pf' }, { results: 'ff', system: null }, { results: null })).toEqual([]);
 });
 
 test.each<[string, object, string[]]>([

@@ -1,7 +1,7 @@
 /** Decides which failing rules of which endpoints a remediation puts right. Endpoints that are alike are decided once. */
 import type { KindPlan, KindWork, TriageNote } from '../change/kind-plan.js';
 import type { RemediationParameters } from '../change/remediation-parameters.js';
-import { namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
+import { type ApprovedPackage, namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
 import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
 import type { Mode } from './assignment.js';
 import type { PackageFix } from './package-fix.js';
@@ -19,6 +19,29 @@ export interface RemediableRule {
   readonly packageFix: Pick<PackageFix, 'action' | 'name'> | null;
 }
 
+export interface System {
+  /** Such as `bookworm`. */
+  readonly codename: string;
+  readonly arch: string;
+}
+
+/** The newest of a package that the configured repositories of a system have, by {@link offerKey}. */
+export type Offers = ReadonlyMap<string, ApprovedPackage>;
+export const offerKey = ({ codename, arch }: System, name: string): string => `${codename} ${arch} ${name}`;
+
+/** Packages that these groups may be asked to install, for {@link Offers}. */
+export function packagesToCome(
+  groups: readonly RemediationGroup[],
+  rules: ReadonlyMap<string, readonly RemediableRule[]>,
+): (System & { readonly name: string })[] {
+  const found = new Map<string, System & { readonly name: string }>();
+  for (const { system, checklist, results } of groups)
+    for (const [position, { packageFix }] of (rules.get(checklist) ?? []).entries())
+      if (system !== null && packageFix?.action === 'install' && resultOf((results ?? '')[position] ?? '') === 'fail')
+        found.set(offerKey(system, packageFix.name), { ...system, name: packageFix.name });
+  return [...found.values()];
+}
+
 /** Endpoints with the same checklist, results and exceptions. */
 export interface RemediationGroup {
   readonly endpointIds: readonly string[];
@@ -33,6 +56,10 @@ export interface RemediationGroup {
   readonly able: boolean;
   /** Carries out fixes that move packages. */
   readonly movesPackages: boolean;
+  /** Installs nothing but the file that was approved. */
+  readonly heedsApproved: boolean;
+  /** Of the distribution, and the architecture that its packages have. Null: unknown. */
+  readonly system: System | null;
   /** In force on these endpoints. */
   readonly exceptions: readonly Exception[];
   /** Findings that people say are wrong there: who and why, by rule id. Left out: none. */
@@ -43,12 +70,15 @@ export function planRemediation(args: {
   readonly groups: readonly RemediationGroup[];
   /** By checklist, in the order of results. */
   readonly rules: ReadonlyMap<string, readonly RemediableRule[]>;
+  readonly offers: Offers;
   readonly parameters: RemediationParameters;
   /** Endpoints that none of the assignments asked for holds for. */
   readonly unassigned: readonly string[];
 }): KindPlan {
   const { unassigned, parameters } = args;
-  const works = args.groups.map((group) => workOf(group, args.rules.get(group.checklist) ?? [], parameters));
+  const works = args.groups.map((group) =>
+    workOf(group, { rules: args.rules.get(group.checklist) ?? [], offers: args.offers, parameters }),
+  );
   const none =
     parameters.assignments === null
       ? 'no baseline is assigned here'
@@ -61,9 +91,13 @@ export function planRemediation(args: {
 
 function workOf(
   group: RemediationGroup,
-  rules: readonly RemediableRule[],
-  parameters: RemediationParameters,
+  args: {
+    readonly rules: readonly RemediableRule[];
+    readonly offers: Offers;
+    readonly parameters: RemediationParameters;
+  },
 ): KindWork {
+  const { rules, offers, parameters } = args;
   const idle = whyIdle(group, parameters);
   if (idle !== null) return nothing(group, idle, []);
   const triage: TriageNote[] = [];
@@ -81,16 +115,15 @@ function workOf(
     else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
     else if (rule.fixSha256 === null || rule.fixSize === null)
       declined('noFix', 'its fix is not at hand', 'declined', null);
-    else if (rule.packageFix !== null && !group.movesPackages)
-      declined(
-        'noFix',
-        'its fix moves a package, and the agent there is too old for that, or has no apt',
-        'declined',
-        null,
-      );
     else {
-      updates.push({ ...asUpdate(rule, group), sha256: rule.fixSha256, size: rule.fixSize });
-      if (rule.packageFix !== null) triage.push({ ...asUpdate(rule, group), ...aboutPackage(rule.packageFix) });
+      const update = { ...asUpdate(rule, group), sha256: rule.fixSha256, size: rule.fixSize };
+      const moved = rule.packageFix === null ? null : moveOf(rule.packageFix, group, offers);
+      if (typeof moved === 'string') declined('noFix', moved, 'declined', null);
+      else {
+        updates.push(moved === null || moved.installs === null ? update : { ...update, installs: moved.installs });
+        if (rule.packageFix !== null)
+          triage.push({ ...asUpdate(rule, group), ...aboutPackage(rule.packageFix, moved?.installs ?? null) });
+      }
     }
   }
   if (updates.length === 0) {
@@ -114,11 +147,33 @@ function workOf(
   };
 }
 
+/**
+ * What a fix would bring: exactly one file, which a verified index names, or nothing that nobody has approved (design §4, §5). A string: why it
+ * can't be planned.
+ */
+function moveOf(
+  { action, name }: Pick<PackageFix, 'action' | 'name'>,
+  group: RemediationGroup,
+  offers: Offers,
+): { readonly installs: ApprovedPackage | null } | string {
+  if (!group.movesPackages) return 'its fix moves a package, and the agent there is too old for that, or has no apt';
+  if (action === 'remove') return { installs: null };
+  if (!group.heedsApproved)
+    return `its fix installs ${name}, and the agent there is too old to keep to the version that is approved`;
+  if (group.system === null)
+    return `its fix installs ${name}, and it is not known which release and architecture the endpoint has`;
+  const installs = offers.get(offerKey(group.system, name));
+  const { codename, arch } = group.system;
+  return installs === undefined
+    ? `its fix installs ${name}, in a version that nobody knows yet: no configured repository for ${codename} (${arch}) has it`
+    : { installs };
+}
+
 /** The endpoint keeps what it needs for the way back before it begins, or declines; what a package's scripts threw away it can't keep. */
-function aboutPackage({ action, name }: Pick<PackageFix, 'action' | 'name'>) {
+function aboutPackage({ action, name }: Pick<PackageFix, 'action' | 'name'>, installs: ApprovedPackage | null) {
   const reason =
     action === 'install'
-      ? `installs ${name} as the endpoint's own repositories have it; undone by removing what came`
+      ? `installs ${name} ${installs?.version} (${installs?.arch}, SHA-256 ${installs?.sha256}) and, as the endpoint's own repositories have it on the day, what that needs and is not there yet; undone by removing what came`
       : `removes ${name}, if nothing depends on it; undone by installing the same version again`;
   return {
     pocket: null,

@@ -9,6 +9,8 @@ export const PASSES = '1-pass';
 export const OPENSCAP = 'openscap';
 /** What an agent says it has when it carries out fixes that move packages by itself, instead of running their scripts. */
 export const PACKAGE_FIXES = 'openscap-packages';
+/** The same, and it installs nothing but the file that was approved. */
+export const APPROVED_PACKAGES = 'openscap-approved-packages';
 
 /** Short names of a benchmark's rules, in their order: what comes after `_rule_`, made a package name; alike ones get their number. */
 export function ruleNames(ids: readonly string[]): string[] {

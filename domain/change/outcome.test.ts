@@ -3,7 +3,15 @@ import type { OutcomeCounts } from './outcome.js';
 import { decideOutcome } from './outcome.js';
 import type { ChangeOutcome } from './stage.js';
 
-const clean: OutcomeCounts = { planned: 10, failed: 0, expired: 0, unsettled: 0, missing: 0, unconfirmed: 0 };
+const clean: OutcomeCounts = {
+  planned: 10,
+  failed: 0,
+  expired: 0,
+  unsettled: 0,
+  missing: 0,
+  unconfirmed: 0,
+  declinedOn: 0,
+};
 
 describe('decideOutcome', () => {
   test.each<[ChangeOutcome, Partial<OutcomeCounts>, ChangeOutcome]>([
@@ -14,6 +22,7 @@ describe('decideOutcome', () => {
     ['completed', { unsettled: 1 }, 'completedWithFailures'],
     ['completed', { missing: 1 }, 'completedWithFailures'],
     ['completed', { unconfirmed: 1 }, 'completedWithFailures'],
+    ['completed', { declinedOn: 1 }, 'completedWithFailures'],
     ['nothingToDo', { planned: 0 }, 'nothingToDo'],
     ['rolledBack', { failed: 3 }, 'rolledBack'],
     ['aborted', { unsettled: 3 }, 'aborted'],

@@ -14,6 +14,8 @@ export interface OutcomeCounts {
   readonly missing: number;
   /** Reported success, and no scan since could prove it. */
   readonly unconfirmed: number;
+  /** Left something of their order out because they can't do it, or could not undo it. */
+  readonly declinedOn: number;
 }
 
 /**
@@ -23,6 +25,7 @@ export interface OutcomeCounts {
 export function decideOutcome(ended: ChangeOutcome, counts: OutcomeCounts): ChangeOutcome {
   if (ended !== 'completed' && ended !== 'completedWithFailures') return ended;
   if (counts.planned === 0) return 'nothingToDo';
-  const short = counts.failed + counts.expired + counts.unsettled + counts.missing + counts.unconfirmed;
+  const short =
+    counts.failed + counts.expired + counts.unsettled + counts.missing + counts.unconfirmed + counts.declinedOn;
   return short === 0 ? ended : 'completedWithFailures';
 }

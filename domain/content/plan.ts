@@ -5,7 +5,7 @@
 import type { EpochMs } from '../time.js';
 import { canonicalJson, isSha256, type JsonValue, sha256Hex } from './canonical.js';
 import { merkleRoot } from './merkle.js';
-import { isGenuine, type UpdateSet, updateKey } from './update-set.js';
+import { asJson, isGenuine, type UpdateSet, updateKey } from './update-set.js';
 
 export type HaltAction = 'pause' | 'rollback' | 'ask';
 
@@ -175,11 +175,11 @@ export function isNarrowing(before: FrozenPlan, after: FrozenPlan): Narrowing {
 /** How many updates fell away, or what was added or changed. */
 function compareSets(before: UpdateSet | undefined, after: UpdateSet | undefined): number | string {
   if (before === undefined || after === undefined) return 'its update set is missing';
-  const old = new Map(before.updates.map((update) => [updateKey(update), canonicalJson({ ...update })]));
+  const old = new Map(before.updates.map((update) => [updateKey(update), canonicalJson(asJson(update))]));
   for (const update of after.updates) {
     const known = old.get(updateKey(update));
     if (known === undefined) return `${updateKey(update)} is added`;
-    if (known !== canonicalJson({ ...update })) return `${updateKey(update)} is changed`;
+    if (known !== canonicalJson(asJson(update))) return `${updateKey(update)} is changed`;
   }
   return before.updates.length - after.updates.length;
 }

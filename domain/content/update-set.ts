@@ -2,7 +2,7 @@
  * The update set: everything one endpoint gets in a change, in one form that has one digest. Endpoints with the same work
  * share it, so a plan for 100,000 endpoints stays small.
  */
-import { canonicalJson, isSha256, sha256Hex } from './canonical.js';
+import { canonicalJson, isSha256, type JsonValue, sha256Hex } from './canonical.js';
 import { PACKAGE_NAME } from './catalogue.js';
 import { compareDebVersions, parseDebVersion } from './deb-version.js';
 
@@ -18,7 +18,19 @@ export interface PackageUpdate {
   readonly sha256: string;
   /** Bytes of that file. */
   readonly size: number;
+  /** Of a rule whose fix installs a package: the package's file, as a verified index names it. */
+  readonly installs?: ApprovedPackage;
 }
+
+/** What a fix brings along, and nothing else under that name. */
+export interface ApprovedPackage {
+  readonly name: string;
+  readonly version: string;
+  readonly arch: string;
+  readonly sha256: string;
+}
+
+const ARCHITECTURE = /^[a-z0-9][a-z0-9-]{0,31}$/;
 
 export interface UpdateSet {
   /** Sorted by name, then architecture. */
@@ -66,10 +78,11 @@ export function groupBySource<T extends { readonly source: string }>(updates: re
 
 function problemOf(update: PackageUpdate): string | null {
   if (!PACKAGE_NAME.test(update.name)) return 'is not a package name';
-  if (!/^[a-z0-9][a-z0-9-]{0,31}$/.test(update.arch)) return 'has no architecture';
+  if (!ARCHITECTURE.test(update.arch)) return 'has no architecture';
   if (!PACKAGE_NAME.test(update.source)) return `source ${JSON.stringify(update.source)} is not a package name`;
   if (!isSha256(update.sha256)) return 'sha256 is not a digest';
   if (!Number.isSafeInteger(update.size) || update.size <= 0) return 'size is not a number of bytes';
+  if (update.installs !== undefined && !isPackageFile(update.installs)) return 'installs no package';
   const to = parseDebVersion(update.to);
   if (!to.ok) return `to: ${to.reason}`;
   if (update.from === null) return null;
@@ -78,10 +91,17 @@ function problemOf(update: PackageUpdate): string | null {
   return compareDebVersions(from.version, to.version) < 0 ? null : `${update.to} is not newer than ${update.from}`;
 }
 
+function isPackageFile({ name, version, arch, sha256 }: ApprovedPackage): boolean {
+  return PACKAGE_NAME.test(name) && ARCHITECTURE.test(arch) && isSha256(sha256) && parseDebVersion(version).ok;
+}
+
 /** Only the fields that count, so that what a caller carries along never changes a digest. */
 function bare(update: PackageUpdate): PackageUpdate {
-  const { name, arch, from, to, source, sha256, size } = update;
-  return { name, arch, from, to, source, sha256, size };
+  const { name, arch, from, to, source, sha256, size, installs } = update;
+  if (installs === undefined) return { name, arch, from, to, source, sha256, size };
+  const { name: packageName, version, arch: packageArch, sha256: file } = installs;
+  const approved = { name: packageName, version, arch: packageArch, sha256: file };
+  return { name, arch, from, to, source, sha256, size, installs: approved };
 }
 
 function byKey(a: PackageUpdate, b: PackageUpdate): number {
@@ -90,5 +110,10 @@ function byKey(a: PackageUpdate, b: PackageUpdate): number {
 }
 
 function digestOf(sorted: readonly PackageUpdate[]): string {
-  return sha256Hex('ringmaster-update-set-v1\n', canonicalJson(sorted.map((update) => ({ ...update }))));
+  return sha256Hex('ringmaster-update-set-v1\n', canonicalJson(sorted.map(asJson)));
+}
+
+/** As plain JSON, for digests and comparisons. */
+export function asJson({ installs, ...rest }: PackageUpdate): JsonValue {
+  return installs === undefined ? rest : { ...rest, installs: { ...installs } };
 }

@@ -4,7 +4,17 @@ import { asAuthorised, authorised, confirmed, type LoopEvidence } from './verdic
 const good: LoopEvidence = {
   ...{ planDigest: 'd', outcome: 'completed', ringsOpened: 2, ringsNotApproved: 0 },
   approvals: [{ state: 'approved', planDigest: 'd' }],
-  ...{ begun: 3, notPlanned: 0, otherContent: 0, outsideWindow: 0, succeeded: 3, scanned: 3, missing: 0, openWork: 0 },
+  ...{
+    begun: 3,
+    notPlanned: 0,
+    otherContent: 0,
+    outsideWindow: 0,
+    succeeded: 3,
+    scanned: 3,
+    missing: 0,
+    declined: 0,
+    openWork: 0,
+  },
 };
 
 test.each([

@@ -13,6 +13,8 @@ export interface LoopEvidence {
   readonly succeeded: number;
   readonly scanned: number;
   readonly missing: number | null;
+  /** Endpoints that left something out, each with its reason: of that nothing is confirmed. Null: nobody has counted. */
+  readonly declined: number | null;
   /** Endpoints of it that somebody still has to look at. */
   readonly openWork: number;
 }
@@ -60,7 +62,12 @@ export function confirmed(loop: LoopEvidence): Verdict {
     return loop.outcome === null ? notYet(why) : no(why);
   }
   if (loop.outcome === null) return notYet('all are scanned; the change is still open');
-  return yes(`${loop.scanned} scans${missing > 0 ? `; ${missing} endpoints only by a later one` : ''}`);
+  const declined = loop.declined ?? 0;
+  const less =
+    declined > 0
+      ? `; ${declined} ${declined === 1 ? 'endpoint' : 'endpoints'} did less than planned, and said why`
+      : '';
+  return yes(`${loop.scanned} scans${missing > 0 ? `; ${missing} endpoints only by a later one` : ''}${less}`);
 }
 
 const yes = (why: string): Verdict => ({ answer: 'yes', why });

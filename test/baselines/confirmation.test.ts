@@ -1,5 +1,6 @@
 /** The closed loop of a remediation: confirmed by which scan? */
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { loadDeclinedRules } from '../../db/baseline/declined-rules.js';
 import { askForRuleProof } from '../../db/baseline/remediation.js';
 import { countClosedLoops } from '../../db/read/closed-loop.js';
 import type { Json } from '../helpers/agent-client.js';
@@ -97,4 +98,61 @@ it('not by a proof from before it was carried out once more', async () => {
   ]);
   expect((await confirmations(changeId)).get(id)).toMatchObject({ scanId: null, scanOf: null, proven: null });
   expect(await loop(changeId)).toMatchObject({ confirmed: { scanned: 0 } });
+});
+
+it.each<[string, unknown, string[]]>([
+  ['what an endpoint left out is not asked for', [{ name: 'two', reason: 'no way back' }], ['one']],
+  ['a rule nobody ordered changes nothing', [{ name: 'three' }], ['one', 'two']],
+  ['something of no known shape changes nothing', ['two', 7, null, { reason: 'x' }], ['one', 'two']],
+  ['no list changes nothing', 'two', ['one', 'two']],
+])('%s when it is confirmed', async (_, declined, rules) => {
+  const { changeId, ids } = await carriedOut(1);
+  await rig.tickets.rows(
+    `INSERT INTO order_event (order_id, actor, event, from_state, to_state, detail)
+     SELECT id, 'agent', 'apply', 'staged', 'applying', $2 FROM order_state WHERE change_id = $1`,
+    [changeId, JSON.stringify({ declined })],
+  );
+  await askForProof(changeId, ids);
+  expect(await rig.tickets.rows('SELECT rules FROM rule_proof WHERE change_id = $1', [changeId])).toEqual([{ rules }]);
+  rig.tickets.skip(1_000);
+  await rig.answer(ids[0] as string, Object.fromEntries(rules.map((name) => [name, 'pass' as const])));
+  expect((await confirmations(changeId)).get(ids[0] as string)).toMatchObject({ proven: true });
+});
+
+it('what endpoints left out is told by rule and reason, also where nothing was left to do; what went back tells nothing', async () => {
+  const { changeId, ids } = await carriedOut(2);
+  const [a, b] = ids as [string, string];
+  const late = await rig.endpoint();
+  const says = (endpointId: string, event: string, declined: readonly Json[]) =>
+    rig.tickets.rows(
+      `INSERT INTO order_event (order_id, actor, event, from_state, to_state, detail)
+       SELECT id, 'agent', $3, 'staged', 'applying', $4 FROM order_state WHERE change_id = $1 AND endpoint_id = $2`,
+      [changeId, endpointId, event, JSON.stringify({ declined })],
+    );
+  await says(a, 'apply', [{ name: 'two', reason: 'no way back' }]);
+  await says(b, 'apply', [{ name: 'two', reason: 'no way back' }, { name: 'nobody ordered this' }]);
+  await rig.tickets.rows(
+    `INSERT INTO plan_endpoint SELECT (jsonb_populate_record(p, jsonb_build_object('endpoint_id', $2::text))).* FROM plan_endpoint p
+      WHERE change_id = $1 AND endpoint_id = $3`,
+    [changeId, late, a],
+  );
+  await rig.carryOut(changeId, late, 'skipped');
+  await says(late, 'decline', [{ name: 'one' }]);
+  const found = async () =>
+    (await loadDeclinedRules(rig.tickets.workerPool, changeId)).map(({ name, reason, endpointIds }) => [
+      name,
+      reason,
+      endpointIds,
+    ]);
+  expect(await found()).toEqual([
+    ['one', 'without a reason', [late]],
+    ['two', 'no way back', [a, b].sort()],
+  ]);
+  await rig.tickets.rows(
+    `INSERT INTO order_state (id, change_id, ring, home_ring, endpoint_id, kind, phase, state, reverts, content_digest)
+     SELECT gen_random_uuid(), change_id, 0, 0, endpoint_id, 'revert', 'done', 'reverted', id, content_digest FROM order_state
+      WHERE change_id = $1 AND endpoint_id = $2`,
+    [changeId, b],
+  );
+  expect((await found())[1]).toEqual(['two', 'no way back', [a]]);
 });

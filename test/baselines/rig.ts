@@ -27,12 +27,16 @@ export class BaselineRig {
   ) {}
 
   /** With a baseline `house` whose rules have these names, a fix each. */
-  static async start(rules: readonly string[]): Promise<BaselineRig> {
+  static async start(
+    rules: readonly (string | { readonly name: string; readonly fix: string })[],
+  ): Promise<BaselineRig> {
     const tickets = await TicketRig.start();
     const apiPool = createPool({ url: tickets.db.apiUrl, applicationName: 'test-web' });
     const rig = new BaselineRig(tickets, apiPool);
     const body = testDataStream({
-      rules: rules.map((name) => ({ name, file: '/etc/a.conf', line: `${name} yes`, fix: `echo '${name} yes'\n` })),
+      rules: rules
+        .map((rule) => (typeof rule === 'string' ? { name: rule, fix: `echo '${rule} yes'\n` } : rule))
+        .map((rule) => ({ ...rule, file: '/etc/a.conf', line: `${rule.name} yes` })),
     });
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/xml' };
     const reply = await fetch(`${tickets.api.url}/v1/baselines?name=house`, { method: 'POST', headers, body });

@@ -2,7 +2,7 @@
  * A scripted stand-in for the world, for tests of workflow logic alone: no rows, no endpoints. It says what the real
  * activities would say and records every call; the real ones have tests of their own.
  */
-import type { Activities, PumpResult } from '../../activities/contract.js';
+import type { Activities, FrozenPlanResult, PumpResult } from '../../activities/contract.js';
 import type { ApprovalRule } from '../../domain/approval/rule.js';
 import type { RingCounts } from '../../domain/change/counts.js';
 import type { ChangeSpec, RingSpec } from '../../domain/change/spec.js';
@@ -105,7 +105,10 @@ export function scriptedWorld(args: {
       };
     },
     obtainContent: async () => ({ files: 1, bytes: 1 }),
-    obtainAndFreeze: (args) => usual.freezePlan(args),
+    obtainAndFreeze: async (input) => {
+      await wrap('obtainContent')(input as never);
+      return (await wrap('freezePlan')(input as never)) as FrozenPlanResult;
+    },
     planStaging: async () => ({ orders: 0 }),
     confirm: async () => ({ confirmed: 10, missing: 0, unscanned: 0 }),
     closeChange: async ({ outcome }) => ({ outcome }),

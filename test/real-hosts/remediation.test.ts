@@ -61,6 +61,13 @@ const TREE = {
   line: '/usr/bin/tree',
   fix: 'DEBIAN_FRONTEND=noninteractive apt-get install -y "tree"\n',
 };
+/** What its owner holds is not removed. */
+const TALK = {
+  name: 'talk_removed',
+  file: '/etc/house/talk',
+  line: 'gone',
+  fix: 'DEBIAN_FRONTEND=noninteractive apt-get remove -y "talk"\n',
+};
 const LARGE = 17 * 1024 * 1024;
 
 describeRealHosts('remediation on three real hosts', () => {
@@ -125,13 +132,14 @@ describeRealHosts('remediation on three real hosts', () => {
         labels: { ring },
         before: (host) => host.install('openscap-scanner', 'acl', 'attr', 'telnet', 'talk'),
       })),
+      archive: true,
       policies: {
         open: { precedence: 1, document: openPolicy({ healthChecks: [{ type: 'unit', unit: 'ssh.service' }] }) },
       },
     });
     await Promise.all([1, 2, 3].map((index) => fleet.host(index).configure({ healthGraceSeconds: 4 })));
     await upload('debian12', readFileSync(await scapDataStream()));
-    await upload('house', testDataStream({ rules: [BREAKS_SSHD, ONLY_FIRST, TREE] }));
+    await upload('house', testDataStream({ rules: [BREAKS_SSHD, ONLY_FIRST, TREE, TALK] }));
     await fleet.api('PUT', '/v1/baseline-assignments/debian12', {
       baseline: 'debian12',
       profile: PROFILE,
@@ -292,6 +300,49 @@ describeRealHosts('remediation on three real hosts', () => {
       expect(reverts.map((order) => [order.host, order.state])).toEqual([[1, 'reverted']]);
       expect([await there(), await host.version('tree')]).toEqual(['nothing\n', undefined]);
       expect(await host.run(['sh', '-c', 'ls -d /etc/house 2>/dev/null || echo gone'])).toBe('gone\n');
+    },
+    LIMIT,
+  );
+
+  test(
+    'the approved version of a package is installed though dpkg is killed half way; a rule that the host can not do is left out, with the reason',
+    async () => {
+      const host = fleet.host(3);
+      await host.run(['apt-mark', 'hold', 'talk']);
+      // Time to be killed in: dpkg waits before it unpacks, and again before it configures.
+      const slow = '/etc/dpkg/dpkg.cfg.d/slow';
+      await fleet.lab.push(3, Buffer.from('pre-invoke=sleep 3\n'), slow, 0o644);
+      const id = await remediation({
+        name: 'killed',
+        assignment: 'house',
+        rules: [TREE.name, TALK.name],
+        hosts: [3],
+      });
+      const script = `until dpkg-query -W -f '\${db:Status-Status}' tree 2>/dev/null | grep -q unpacked; do sleep 0.1; done; rm ${slow}; pkill -KILL -x dpkg`;
+      await host.run(['sh', '-c', script]);
+      const change = await fleet.closed(id);
+      expect(change).toMatchObject({
+        outcome: 'completedWithFailures',
+        summary: {
+          ...{ succeeded: 1, confirmed: 1, declinedOn: 1 },
+          declined: [{ rule: 'talk-removed', reason: 'talk is held on this endpoint' }],
+        },
+      });
+      const notes = await fleet.rows(
+        `SELECT v.detail ->> 'text' AS text FROM order_event v JOIN order_state o ON o.id = v.order_id WHERE o.change_id = $1 AND v.event = 'note'`,
+        [id],
+      );
+      expect(JSON.stringify(notes)).toContain('the package manager was cut short');
+      const [planned] = await fleet.rows(
+        `SELECT i -> 'installs' ->> 'version' AS version FROM plan_endpoint p JOIN update_set u ON u.digest = p.update_set_digest,
+                jsonb_array_elements(u.items) i WHERE p.change_id = $1 AND i ->> 'name' = 'tree-installed'`,
+        [id],
+      );
+      expect([await host.version('tree'), await host.audit()]).toEqual([planned?.version, '']);
+      expect(typeof (await host.version('talk'))).toBe('string');
+      expect(await fleet.rows('SELECT rules FROM rule_proof WHERE change_id = $1', [id])).toEqual([
+        { rules: ['tree-installed'] },
+      ]);
     },
     LIMIT,
   );

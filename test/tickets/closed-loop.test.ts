@@ -142,6 +142,27 @@ it('what somebody did beside all changes comes to light; what an order did does 
   });
 });
 
+it('what an order says it moved besides is explained by it; what it says in no known shape explains nothing', async () => {
+  const id = await endpoint();
+  await rig.scan(id, { curl: '8.0-1' });
+  const { changeId } = await change([id]);
+  await carryOut(changeId, id);
+  const said = [
+    'nmap',
+    { name: 'nmap' },
+    [7, null, 'nmap', {}, [{}]],
+    [{ name: 'tree', arch: 'amd64', from: null, to: '2-1' }],
+  ];
+  for (const alsoPackages of said)
+    await rig.rows(
+      `INSERT INTO order_event (order_id, actor, event, from_state, to_state, detail)
+       SELECT id, 'agent', 'apply', 'staged', 'applying', $2 FROM order_state WHERE change_id = $1`,
+      [changeId, JSON.stringify({ alsoPackages })],
+    );
+  await rig.scan(id, { curl: '8.0-1', tree: '2-1', nmap: '7-1' });
+  expect(await unexplained(id)).toMatchObject([{ packages: 1, changes: [{ name: 'nmap', to: '7-1' }] }]);
+});
+
 it('an order that went back explains that, too; a machine that took the endpoint over starts afresh', async () => {
   const id = await endpoint();
   await rig.scan(id, { curl: '8.0-2' });

@@ -27,20 +27,23 @@ export class TicketRig {
     readonly db: TestDatabase,
     readonly api: TestApi,
     readonly workerPool: pg.Pool,
+    /** As the web tier, which is who takes scans in. */
+    private readonly webPool: pg.Pool,
     private readonly sealing = sealingKeyFromPem(generateSealingPem()),
   ) {}
 
   static async start(): Promise<TicketRig> {
     const db = await createDatabase();
     const api = await startApi({ apiUrl: db.apiUrl, pool: db.pool });
-    const rig = new TicketRig(db, api, createPool({ url: db.workerUrl, applicationName: 'test-worker' }));
+    const pool = (url: string, applicationName: string) => createPool({ url, applicationName });
+    const rig = new TicketRig(db, api, pool(db.workerUrl, 'test-worker'), pool(db.apiUrl, 'test-web'));
     await publishSealingKey(rig.workerPool, rig.sealing.publicKey);
     return rig;
   }
 
   async stop(): Promise<void> {
     await this.api.close();
-    await this.workerPool.end();
+    await Promise.all([this.workerPool.end(), this.webPool.end()]);
     await this.db.drop();
   }
 
@@ -175,7 +178,7 @@ export class TicketRig {
   /** A complete scan of an endpoint, begun now. @param installed package name to version, all of them amd64 */
   async scan(endpointId: string, installed: Readonly<Record<string, string>>): Promise<string> {
     const scanId = randomUUID();
-    await storeScans(this.workerPool, {
+    await storeScans(this.webPool, {
       now: this.clock(),
       scans: [
         {

@@ -152,7 +152,7 @@ describe('a change, weeks of waiting in seconds', () => {
     const w = world(2, {
       // The approver's decision is being judged while the plan widens; both end as badly timed as they can.
       judgeDecision: () => approved.then(() => undefined),
-      obtainAndFreeze: (_, call) => (call === 1 ? undefined : content.then(() => undefined)),
+      obtainContent: (_, call) => (call === 1 ? undefined : content.then(() => undefined)),
     });
     await withWorker({
       env,
@@ -167,7 +167,7 @@ describe('a change, weeks of waiting in seconds', () => {
           .executeUpdate('decide', { args: [{ decisionId: 'd', planDigest: 'digest-1' }] });
         while (w.named('judgeDecision').length === 0) await new Promise((resolve) => setTimeout(resolve, 20));
         const replan = change.command({ verb: 'replan' });
-        while (w.named('obtainAndFreeze').length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
+        while (w.named('obtainContent').length < 2) await new Promise((resolve) => setTimeout(resolve, 20));
         approve();
         await decision;
         obtained();

@@ -1,4 +1,4 @@
-import { planRemediation } from '../../../domain/baseline/plan-remediation.js';
+import { packagesToCome, planRemediation } from '../../../domain/baseline/plan-remediation.js';
 import { whyNotProven } from '../../../domain/baseline/results.js';
 import {
   parseRemediationParameters,
@@ -32,6 +32,7 @@ export const remediationKind: ChangeKind<RemediationParameters> = {
     claims: ({ db, client, changeId }) => db.loadRuleClaims(client, changeId),
     prove: ({ db, client, changeId, now }, endpointIds) => db.askForRuleProof(client, { changeId, endpointIds, now }),
     findings: ({ db, client, changeId }) => db.loadRuleFindings(client, changeId),
+    declined: ({ db, client, changeId }) => db.loadDeclinedRules(client, changeId),
     work: {
       ask: ({ db, client, now }) => db.askForAssessments(client, { changeKind: remediationKind.name, now }),
       judgeable: ({ db, client }, limit) => db.loadPlannedRuleWork(client, { changeKind: remediationKind.name, limit }),
@@ -53,5 +54,6 @@ async function readAndPlan(
   const rules = await db.loadRemediableRules(client, [...new Set(groups.map((group) => group.checklist))]);
   const assigned = new Set(groups.flatMap((group) => group.endpointIds));
   const unassigned = endpointIds.filter((id) => !assigned.has(id));
-  return planRemediation({ groups, rules, parameters, unassigned });
+  const offers = await db.loadOffers(client, packagesToCome(groups, rules));
+  return planRemediation({ groups, rules, offers, parameters, unassigned });
 }

@@ -10,12 +10,14 @@ import type { OrderDocument } from '../../../protocol/messages.js';
 import { attributeAccess } from '../../system/attributes.js';
 import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
+import { flagAccess } from '../../system/inode-flags.js';
 import { type Run, tail } from '../../system/run.js';
 import type { ContentCache } from '../../transport/content.js';
 import { noProvider } from '../none.js';
-import type { Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
+import type { Declined, Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
 import { evaluate, type RuleResults } from './oscap.js';
-import { type PackageDeps, packageFixesOf } from './package-plan.js';
+import type { PackageDeps } from './package-files.js';
+import { packageFixesOf } from './package-plan.js';
 import {
   backObjection,
   judgePackagesBack,
@@ -90,6 +92,9 @@ type Scope = NonNullable<OrderDocument['baseline']>;
 
 function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provider {
   const { run } = deps;
+  const wanted = new Map(
+    doc.updates.flatMap(({ name, installs }) => (installs === undefined ? [] : [[name, installs]])),
+  );
   const idOf = new Map(baseline.rules.map(({ name, id }) => [name, id]));
   const ids = (names: readonly string[]): string[] =>
     names.map((name) => {
@@ -122,6 +127,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const snapshots: SnapshotDeps = {
     run,
     attributes: attributeAccess(run),
+    flags: flagAccess(run),
     roots: deps.roots ?? HOST_ROOTS,
     large: deps.largeDir,
   };
@@ -206,13 +212,16 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   return {
     name: OPENSCAP,
     compareVersions,
+    separable: true,
     async installed(packages) {
       const results = await test(packages.map(({ name }) => name));
       return new Map(
         packages.flatMap(({ name, arch }): [string, InstalledPackage][] => {
           const result = results.get(name);
-          const version = result === 'pass' || result === 'fixed' ? PASSES : result === 'fail' ? FAILS : null;
-          return version === null ? [] : [[`${name}:${arch}`, { version, whole: true, held: false }]];
+          if (result === undefined) return [];
+          // Neither, as the scanner calls it: below what passes, and not what was planned.
+          const version = result === 'pass' || result === 'fixed' ? PASSES : result === 'fail' ? FAILS : `0-${result}`;
+          return [[`${name}:${arch}`, { version, whole: true, held: false }]];
         }),
       );
     },
@@ -223,17 +232,19 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
         const objection = packages === null ? null : await backObjection(packages, workOf(tx));
         return objection === null ? { ok: true } : { ok: false, reason: objection };
       }
-      for (const change of tx.changes) {
-        const parsed = await run(['/bin/bash', '-n', change.file], { timeoutMs: 10_000 });
-        if (parsed.code !== 0)
-          return { ok: false, reason: `the fix of ${change.name} is no script: ${tail(parsed.stderr, 200)}` };
+      const declined: Declined[] = [];
+      for (const { name, file } of tx.changes) {
+        const parsed = await run(['/bin/bash', '-n', file], { timeoutMs: 10_000 });
+        if (parsed.code !== 0) declined.push({ name, reason: `its fix is no script: ${tail(parsed.stderr, 200)}` });
       }
-      if (packages === null)
-        return packageFixesOf(tx.changes).length === 0
-          ? { ok: true }
-          : { ok: false, reason: 'a fix moves packages, and this host has no apt', decline: true };
-      const prepared = await preparePackages(packages, workOf(tx), doc.rateLimit);
-      return prepared.ok ? prepared : { ...prepared, decline: true };
+      const fixes = packageFixesOf(tx.changes, wanted);
+      if (packages === null) {
+        const reason = 'its fix moves a package, and this host has no apt';
+        return { ok: true, declined: [...declined, ...fixes.map(({ rule }) => ({ name: rule, reason }))] };
+      }
+      const prepared = await preparePackages(packages, workOf(tx), { fixes, bytesPerSecond: doc.rateLimit });
+      if (!prepared.ok) return { ...prepared, decline: true };
+      return { ok: true, declined: [...declined, ...(prepared.declined ?? [])] };
     },
     findOldFile: async () => null,
     async snapshot(tx) {

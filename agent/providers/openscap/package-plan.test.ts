@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { PackageFix } from '../../../domain/baseline/package-fix.js';
+import { sha256Hex } from '../../../domain/content/canonical.js';
 import { NO_LIMITS } from '../../limits/limits.js';
 import type { Run } from '../../system/run.js';
 import { noProvider } from '../none.js';
 import type { InstalledPackage, Provider } from '../provider.js';
-import { type PackageDeps, planPackages } from './package-plan.js';
+import type { PackageDeps } from './package-files.js';
+import { planPackages, type RuleFix } from './package-plan.js';
 
 let orders: string;
 let dir: string;
@@ -95,15 +97,17 @@ const scripted: Run = async (argv, options) => {
 
 const AIDE: PackageFix = { action: 'install', name: 'aide', onlyIf: null };
 const TELNET: PackageFix = { action: 'remove', name: 'telnet', onlyIf: null };
-const plan = (...fixes: PackageFix[]) => {
+/** Each is the fix of a rule `<action>-<package>`. */
+const plan = (...fixes: (PackageFix & Partial<Pick<RuleFix, 'wanted'>>)[]) => {
   mkdirSync(join(dir, 'archives'), { recursive: true });
-  return planPackages(deps, { tx: { orderId: 'o', dir, changes: [] }, fixes, bytesPerSecond: 4096 });
+  const rules = fixes.map(({ wanted = null, ...fix }) => ({ rule: `${fix.action}-${fix.name}`, fix, wanted }));
+  return planPackages(deps, { tx: { orderId: 'o', dir, changes: [] }, fixes: rules, bytesPerSecond: 4096 });
 };
 
 test('what comes with its files and what goes with its own, all at hand before anything is begun', async () => {
   const planned = await plan(AIDE, TELNET);
   expect(planned).toMatchObject({
-    ok: true,
+    declined: [],
     plan: {
       asked: ['aide'],
       installs: [
@@ -210,7 +214,80 @@ test.each<[string, PackageFix[], () => void, string]>([
 ])('declined: %s', async (_, fixes, given, reason) => {
   given();
   const planned = await plan(...fixes);
-  expect(planned).toEqual({ ok: false, reason });
+  const declined = fixes.map(({ action, name }) => ({ name: `${action}-${name}`, reason }));
+  expect(planned).toEqual({ plan: { asked: [], installs: [], removals: [] }, declined });
+});
+
+const NMAP: PackageFix = { action: 'install', name: 'nmap', onlyIf: null };
+const RSH: PackageFix = { action: 'remove', name: 'rsh-server', onlyIf: null };
+const whatWasPlanned = async (...fixes: Parameters<typeof plan>) => {
+  const { plan: made, declined } = await plan(...fixes);
+  return {
+    installs: made.installs.map(({ name }) => name),
+    removals: made.removals.map(({ name }) => name),
+    declined: declined.map(({ name, reason }) => `${name}: ${reason}`),
+  };
+};
+
+test('what can not be done is left out by rule, with the reason; the rest is done', async () => {
+  const answers: Run = async (argv, options) => {
+    const all = await scripted(argv, options);
+    // nmap alone would upgrade a library.
+    return argv.includes('-s') && argv.includes('nmap')
+      ? { ...all, stdout: `${all.stdout}Inst nmap (7 Debian:12 [amd64])\nInst libc6 [2.35] (2.36 Debian:12 [amd64])\n` }
+      : all;
+  };
+  deps = { ...deps, run: answers };
+  says.marks = 'telnet yes no\n';
+  expect(await whatWasPlanned(AIDE, NMAP, TELNET)).toEqual({
+    installs: ['libaio', 'aide'],
+    removals: [],
+    declined: [
+      'install-nmap: installing aide, nmap would also move libc6 from 2.35 to 2.36: a patch cycle may do that, a remediation does not',
+      'remove-telnet: telnet is essential: it is never removed',
+    ],
+  });
+});
+
+test('what only goes together with another one goes with it; when that can not be put back, both stay', async () => {
+  installed['rsh-server'] = '0.17';
+  const answers: Run = async (argv, options) => {
+    const names = ['telnet', 'rsh-server'].filter((name) => argv.includes(name));
+    if (argv[0] === 'dpkg-query' && argv[3]?.includes('Essential'))
+      return { ...(await scripted(argv)), stdout: names.map((name) => `${name} no no\n`).join('') };
+    // rsh-server depends on telnet.
+    if (argv.includes('remove'))
+      return { ...(await scripted(argv)), stdout: 'Remv telnet [0.17]\nRemv rsh-server [0.17]\n' };
+    return scripted(argv, options);
+  };
+  deps = { ...deps, run: answers };
+  expect(await whatWasPlanned(TELNET, RSH)).toEqual({
+    installs: [],
+    removals: [],
+    declined: [
+      "remove-rsh-server: rsh-server 0.17 could not be put back: neither apt's cache nor the configured repositories have its file",
+      'remove-telnet: removing telnet would also remove rsh-server, which depend on it',
+    ],
+  });
+});
+
+const EMPTY = sha256Hex('');
+test.each<[string, { version: string; sha256: string }, string[]]>([
+  ['the approved file', { version: '0.18', sha256: EMPTY }, []],
+  [
+    'another version than approved',
+    { version: '0.17', sha256: EMPTY },
+    ['install-aide: expected aide 0.17 as approved, offered 0.18'],
+  ],
+  [
+    'other bytes under the approved version',
+    { version: '0.18', sha256: 'b'.repeat(64) },
+    ['install-aide: the file of aide 0.18 that is offered here is not the approved one'],
+  ],
+])('offered %s', async (_, { version, sha256 }, declined) => {
+  const wanted = { name: 'aide', arch: 'amd64', version, sha256 };
+  const found = await whatWasPlanned({ ...AIDE, wanted }, TELNET);
+  expect(found).toEqual({ installs: declined.length === 0 ? ['libaio', 'aide'] : [], removals: ['telnet'], declined });
 });
 
 test('what is so already, or does not apply here, is nothing to do', async () => {
@@ -218,7 +295,7 @@ test('what is so already, or does not apply here, is nothing to do', async () =>
   const elsewhere: PackageFix = { ...AIDE, name: 'chrony', onlyIf: { kind: 'installed', name: 'linux-base' } };
   const container: PackageFix = { ...AIDE, name: 'apparmor', onlyIf: { kind: 'noneOf', paths: [dir] } };
   expect(await plan(AIDE, TELNET, elsewhere, container)).toEqual({
-    ok: true,
+    declined: [],
     plan: { asked: [], installs: [], removals: [] },
   });
 });
@@ -236,7 +313,7 @@ test('what an order that only staged has fetched is not fetched again', async ()
       return scripted(argv, options);
     },
   };
-  expect(await plan(AIDE, TELNET)).toMatchObject({ ok: true });
+  expect(await plan(AIDE, TELNET)).toMatchObject({ declined: [] });
   expect(there).toContain('aide_0.18_amd64.deb');
   expect(commands.filter((command) => command.includes(' download '))).toEqual([]);
 });

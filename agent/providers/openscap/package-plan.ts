@@ -1,36 +1,22 @@
 /** Which packages an order's fixes move here, and the files for there and back, all on this host before anything is begun. */
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type PackageFix, packageFixOf } from '../../../domain/baseline/package-fix.js';
+import type { OrderDocument } from '../../../protocol/messages.js';
 import { type LocalLimits, neverTouchPattern } from '../../limits/limits.js';
-import { spaceObjection } from '../../system/mounts.js';
-import { type Run, tail } from '../../system/run.js';
-import { aptFetch, aptFetchInstalled, aptRemove, aptResolve, aptUpdate, workFolders } from '../apt/commands.js';
-import { debFields } from '../apt/deb-fields.js';
+import { tail } from '../../system/run.js';
+import { aptRemove, aptResolve, workFolders } from '../apt/commands.js';
 import { parseSimulation, type SimulatedInstall } from '../apt/parse.js';
-import type { PackageChange, Provider, Transaction } from '../provider.js';
-
-export interface PackageDeps {
-  readonly run: Run;
-  /** The host's package manager. */
-  readonly apt: Provider;
-  readonly limits: () => LocalLimits;
-}
-
-export interface PlannedInstall extends PackageChange {
-  /** Its configuration was there already, from an earlier time, and stays. */
-  readonly leftovers: boolean;
-}
-
-export interface PlannedRemoval {
-  readonly name: string;
-  readonly arch: string;
-  readonly version: string;
-  /** The package's own file, to install it again. */
-  readonly file: string;
-  /** It came as a dependency of others. */
-  readonly automatic: boolean;
-}
+import type { Declined, PackageChange, Transaction } from '../provider.js';
+import {
+  aptWords,
+  FETCH_TIMEOUT_MS,
+  fetchInstalls,
+  keepRemoved,
+  type PackageDeps,
+  type PlannedInstall,
+  type PlannedRemoval,
+} from './package-files.js';
 
 export interface PackagePlan {
   /** Names the fixes ask for; the rest of `installs` are their dependencies. */
@@ -39,72 +25,197 @@ export interface PackagePlan {
   readonly removals: readonly PlannedRemoval[];
 }
 
-export type Planned =
-  | { readonly ok: true; readonly plan: PackagePlan }
-  | { readonly ok: false; readonly reason: string };
+/** What approvers saw that an install would bring: this file and no other. */
+export type WantedPackage = NonNullable<OrderDocument['updates'][number]['installs']>;
 
-const FETCH_TIMEOUT_MS = 30 * 60_000;
-const no = (reason: string): Planned => ({ ok: false, reason });
-
-/** The fixes of a transaction that move packages and do nothing else, by the script that would be run. */
-export const packageFixesOf = (changes: readonly PackageChange[]): PackageFix[] =>
-  changes.flatMap((change) => packageFixOf(readFileSync(change.file, 'utf8')) ?? []);
-
-/**
- * Decides, and fetches what is missing. @param tx the packages' own transaction, still without changes
- * @throws Error when something could not be fetched: perhaps it can be, later
- */
-export async function planPackages(
-  deps: PackageDeps,
-  args: { readonly tx: Transaction; readonly fixes: readonly PackageFix[]; readonly bytesPerSecond: number | null },
-): Promise<Planned> {
-  const { installs, removals, both } = await due(deps, args.fixes);
-  if (both !== undefined) return no(`one rule wants ${both} installed, another one wants it removed`);
-  const complaints = installs.length + removals.length === 0 ? '' : await deps.apt.audit();
-  if (complaints !== '') return no(`the package database has complaints of its own: ${complaints.slice(0, 500)}`);
-  const resolved = await resolveInstalls(deps, installs);
-  if (!resolved.ok) return no(resolved.reason);
-  const objection =
-    (await removalObjection(deps, args.tx, removals)) ??
-    touchObjection(deps.limits(), [...resolved.installs.map(({ name }) => name), ...removals]);
-  if (objection !== null) return no(objection);
-  const { archives, lists } = workFolders(args.tx);
-  for (const dir of [archives, lists]) mkdirSync(join(dir, 'partial'), { recursive: true, mode: 0o755 });
-  const fetched = await fetchInstalls(deps, { ...args, installs: resolved.installs });
-  if (!fetched.ok) return no(fetched.reason);
-  const kept: PlannedRemoval[] = [];
-  for (const name of removals) {
-    const removal = await keepRemoved(deps, { ...args, name });
-    if (!removal.ok) return no(removal.reason);
-    kept.push(removal.removal);
-  }
-  return { ok: true, plan: { asked: installs, installs: fetched.installs, removals: kept } };
+/** The fix of one rule. */
+export interface RuleFix {
+  readonly rule: string;
+  readonly fix: PackageFix;
+  /** Null: the plan is of a server that froze no versions, so it is the one that is offered. */
+  readonly wanted: WantedPackage | null;
 }
 
+export interface Planned {
+  readonly plan: PackagePlan;
+  /** By rule: what can't be done here, or could not be undone. */
+  readonly declined: readonly Declined[];
+}
+
+/** The fixes of a transaction that move packages and do nothing else, by the script that would be run. */
+export const packageFixesOf = (
+  changes: readonly PackageChange[],
+  wanted: ReadonlyMap<string, WantedPackage> = new Map(),
+): RuleFix[] =>
+  changes.flatMap(({ name, file }) => {
+    const fix = packageFixOf(readFileSync(file, 'utf8'));
+    return fix === null ? [] : [{ rule: name, fix, wanted: wanted.get(name) ?? null }];
+  });
+
+/**
+ * Decides by rule, and fetches what is missing. @param tx the packages' own transaction, still without changes
+ * @throws Error when something could not be fetched: perhaps it can be, later
+ */
+export async function planPackages(deps: PackageDeps, args: Planning): Promise<Planned> {
+  const { installs, removals, opposed } = await due(deps, args.fixes);
+  const declined = opposed.map(({ rule, fix: { name } }) => ({
+    name: rule,
+    reason: `one rule wants ${name} installed, another one wants it removed`,
+  }));
+  const complaints = installs.length + removals.length === 0 ? '' : await deps.apt.audit();
+  if (complaints !== '') {
+    const reason = `the package database has complaints of its own: ${complaints.slice(0, 400)}`;
+    return { plan: NOTHING, declined: [...declined, ...allDeclined([...installs, ...removals], reason)] };
+  }
+  const { archives, lists } = workFolders(args.tx);
+  for (const dir of [archives, lists]) mkdirSync(join(dir, 'partial'), { recursive: true, mode: 0o755 });
+  const coming = await planInstalls(deps, args, installs);
+  const going = await planRemovals(deps, args, removals);
+  return {
+    plan: { asked: coming.asked, installs: coming.installs, removals: going.removals },
+    declined: [...declined, ...coming.declined, ...going.declined],
+  };
+}
+
+interface Planning {
+  readonly tx: Transaction;
+  readonly fixes: readonly RuleFix[];
+  readonly bytesPerSecond: number | null;
+}
+
+const NOTHING: PackagePlan = { asked: [], installs: [], removals: [] };
+const allDeclined = (fixes: readonly RuleFix[], reason: string): Declined[] =>
+  fixes.map(({ rule }) => ({ name: rule, reason }));
+const namesOf = (fixes: readonly RuleFix[]): string[] => [...new Set(fixes.map(({ fix }) => fix.name))].sort();
+
 /** What of it is still to be done here. */
-async function due(deps: PackageDeps, fixes: readonly PackageFix[]) {
-  const names = fixes.flatMap(({ name, onlyIf }) => [name, ...(onlyIf?.kind === 'installed' ? [onlyIf.name] : [])]);
+async function due(deps: PackageDeps, fixes: readonly RuleFix[]) {
+  const names = fixes.flatMap(({ fix: { name, onlyIf } }) => [
+    name,
+    ...(onlyIf?.kind === 'installed' ? [onlyIf.name] : []),
+  ]);
   const installed = await deps.apt.installed(names.map((name) => ({ name, arch: 'all' })));
   const has = (name: string) => installed.has(`${name}:all`);
-  const applies = ({ onlyIf }: PackageFix) =>
-    onlyIf === null ||
-    (onlyIf.kind === 'installed' ? has(onlyIf.name) : !onlyIf.paths.some((path) => existsSync(path)));
-  const asked = fixes.filter(applies);
+  const asked = fixes.filter(
+    ({ fix: { onlyIf } }) =>
+      onlyIf === null ||
+      (onlyIf.kind === 'installed' ? has(onlyIf.name) : !onlyIf.paths.some((path) => existsSync(path))),
+  );
+  const isOpposed = ({ fix }: RuleFix) =>
+    asked.some((other) => other.fix.name === fix.name && other.fix.action !== fix.action);
   const of = (action: PackageFix['action'], there: boolean) =>
-    [
-      ...new Set(asked.filter((fix) => fix.action === action && has(fix.name) === there).map(({ name }) => name)),
-    ].sort();
-  const both = asked.find((fix) => asked.some((other) => other.name === fix.name && other.action !== fix.action))?.name;
-  return { installs: of('install', false), removals: of('remove', true), both };
+    asked.filter((one) => one.fix.action === action && has(one.fix.name) === there && !isOpposed(one));
+  return { installs: of('install', false), removals: of('remove', true), opposed: asked.filter(isOpposed) };
+}
+
+/** As many of the fixes as go together: all of them, or, one after the other, each that adds no objection to those before it. */
+async function mostOf(
+  fixes: readonly RuleFix[],
+  objection: (some: readonly RuleFix[]) => Promise<string | null>,
+): Promise<{ readonly fit: readonly RuleFix[]; readonly declined: readonly Declined[] }> {
+  const first = fixes.length === 0 ? null : await objection(fixes);
+  if (first === null) return { fit: fixes, declined: [] };
+  if (fixes.length === 1) return { fit: [], declined: allDeclined(fixes, first) };
+  const fit: RuleFix[] = [];
+  const reasons = new Map<RuleFix, string>();
+  // What one stands in the way of may come right with a later one: nobody depends on a package any more once that is gone as well.
+  for (let before = -1; before < fit.length; ) {
+    before = fit.length;
+    for (const one of fixes.filter((fix) => !fit.includes(fix))) {
+      const reason = await objection([...fit, one]);
+      if (reason === null) fit.push(one);
+      else reasons.set(one, reason);
+    }
+  }
+  return {
+    fit,
+    declined: fixes.flatMap((one) => (fit.includes(one) ? [] : allDeclined([one], reasons.get(one) ?? first))),
+  };
+}
+
+async function planInstalls(
+  deps: PackageDeps,
+  args: Planning,
+  fixes: readonly RuleFix[],
+): Promise<Pick<PackagePlan, 'asked' | 'installs'> & { readonly declined: readonly Declined[] }> {
+  let installs: readonly SimulatedInstall[] = [];
+  const { fit, declined } = await mostOf(fixes, async (some) => {
+    const resolved = await resolveInstalls(deps, some);
+    if (!resolved.ok) return resolved.reason;
+    installs = resolved.installs;
+    return touchObjection(
+      deps.limits(),
+      installs.map(({ name }) => name),
+    );
+  });
+  if (fit.length === 0) return { asked: [], installs: [], declined };
+  if (declined.length > 0) {
+    const resolved = await resolveInstalls(deps, fit);
+    if (!resolved.ok) return { asked: [], installs: [], declined: [...declined, ...allDeclined(fit, resolved.reason)] };
+    installs = resolved.installs;
+  }
+  const fetched = await fetchInstalls(deps, { ...args, installs });
+  if (!fetched.ok) return { asked: [], installs: [], declined: [...declined, ...allDeclined(fit, fetched.reason)] };
+  const strange = fit.filter(({ wanted }) => wanted !== null && !fetched.digests.has(wanted.sha256));
+  if (strange.length === 0) return { asked: namesOf(fit), installs: fetched.installs, declined };
+  const rest = await planInstalls(
+    deps,
+    args,
+    fit.filter((one) => !strange.includes(one)),
+  );
+  const others = strange.flatMap((one) =>
+    allDeclined(
+      [one],
+      `the file of ${one.fix.name} ${one.wanted?.version} that is offered here is not the approved one`,
+    ),
+  );
+  return { ...rest, declined: [...declined, ...others, ...rest.declined] };
+}
+
+async function planRemovals(
+  deps: PackageDeps,
+  args: Planning,
+  fixes: readonly RuleFix[],
+): Promise<Pick<PackagePlan, 'removals'> & { readonly declined: readonly Declined[] }> {
+  const { fit, declined } = await mostOf(fixes, async (some) => {
+    const names = namesOf(some);
+    return (await removalObjection(deps, args.tx, names)) ?? touchObjection(deps.limits(), names);
+  });
+  const removals: PlannedRemoval[] = [];
+  const lost: Declined[] = [];
+  for (const name of namesOf(fit)) {
+    const kept = await keepRemoved(deps, { ...args, name });
+    if (kept.ok) removals.push(kept.removal);
+    else
+      lost.push(
+        ...allDeclined(
+          fit.filter(({ fix }) => fix.name === name),
+          kept.reason,
+        ),
+      );
+  }
+  if (lost.length === 0) return { removals, declined };
+  // What stays may be what another one of them depends on.
+  const rest = await planRemovals(
+    deps,
+    args,
+    fit.filter(({ rule }) => !lost.some(({ name }) => name === rule)),
+  );
+  return { ...rest, declined: [...declined, ...lost, ...rest.declined] };
 }
 
 type Resolved =
   | { readonly ok: true; readonly installs: readonly SimulatedInstall[] }
   | { readonly ok: false; readonly reason: string };
 
-async function resolveInstalls(deps: PackageDeps, names: readonly string[]): Promise<Resolved> {
-  if (names.length === 0) return { ok: true, installs: [] };
-  const result = await deps.run(aptResolve(names), { timeoutMs: FETCH_TIMEOUT_MS });
+async function resolveInstalls(deps: PackageDeps, fixes: readonly RuleFix[]): Promise<Resolved> {
+  const names = namesOf(fixes);
+  const versions = new Map(fixes.flatMap(({ fix, wanted }) => (wanted === null ? [] : [[fix.name, wanted.version]])));
+  const specs = names.map((name) => (versions.has(name) ? `${name}=${versions.get(name)}` : name));
+  let result = await deps.run(aptResolve(specs), { timeoutMs: FETCH_TIMEOUT_MS });
+  // Without the approved version, people want to know which one there is.
+  if (result.code !== 0 && versions.size > 0)
+    result = await deps.run(aptResolve(names), { timeoutMs: FETCH_TIMEOUT_MS });
   if (result.code !== 0)
     return { ok: false, reason: `can not install ${names.join(', ')}: ${aptWords(result.stderr || result.stdout)}` };
   const { installs, removes } = parseSimulation(result.stdout);
@@ -120,6 +231,11 @@ async function resolveInstalls(deps: PackageDeps, names: readonly string[]): Pro
       ok: false,
       reason: `installing ${names.join(', ')} would also ${words.slice(0, 5).join(', ')}: a patch cycle may do that, a remediation does not`,
     };
+  }
+  for (const { fix, wanted } of fixes) {
+    const offered = installs.find(({ name }) => name === fix.name)?.to;
+    if (wanted !== null && offered !== wanted.version)
+      return { ok: false, reason: `expected ${fix.name} ${wanted.version} as approved, offered ${offered}` };
   }
   return { ok: true, installs };
 }
@@ -155,115 +271,4 @@ function touchObjection(limits: LocalLimits, names: readonly string[]): string |
     if (pattern !== null) return `${name} is never to be touched (${pattern})`;
   }
   return null;
-}
-
-type Fetched =
-  | { readonly ok: true; readonly installs: readonly PlannedInstall[] }
-  | { readonly ok: false; readonly reason: string };
-
-async function fetchInstalls(
-  deps: PackageDeps,
-  args: {
-    readonly tx: Transaction;
-    readonly installs: readonly SimulatedInstall[];
-    readonly bytesPerSecond: number | null;
-  },
-): Promise<Fetched> {
-  if (args.installs.length === 0) return { ok: true, installs: [] };
-  const specs = args.installs.map(({ name, to }) => `${name}=${to}`);
-  takeEarlier(args.tx, 'archives');
-  await fetchOr(deps, aptFetch({ ...args, specs }), {});
-  const { archives } = workFolders(args.tx);
-  const files = new Map<string, PlannedInstall>();
-  for (const name of readdirSync(archives).filter((entry) => entry.endsWith('.deb'))) {
-    const file = join(archives, name);
-    const fields = await debFields(deps.run, file);
-    if (fields !== null)
-      files.set(`${fields.name}=${fields.version}`, {
-        ...fields,
-        from: null,
-        to: fields.version,
-        file,
-        previousFile: null,
-        leftovers: await hasLeftovers(deps.run, fields.name),
-      });
-  }
-  const missing = specs.find((spec) => !files.has(spec));
-  if (missing !== undefined) return { ok: false, reason: `apt did not fetch ${missing}` };
-  const installs = specs.flatMap((spec) => files.get(spec) ?? []);
-  const room = spaceObjection((await deps.apt.footprint?.({ ...args.tx, changes: installs }, 'forward')) ?? []);
-  return room === null ? { ok: true, installs } : { ok: false, reason: room };
-}
-
-async function keepRemoved(
-  deps: PackageDeps,
-  args: { readonly tx: Transaction; readonly name: string; readonly bytesPerSecond: number | null },
-): Promise<{ readonly ok: true; readonly removal: PlannedRemoval } | { readonly ok: false; readonly reason: string }> {
-  const { tx, name } = args;
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
-  const shown = await deps.run(['dpkg-query', '-W', '-f', '${Version} ${Architecture}\\n', name]);
-  const [version, arch] = shown.stdout.split('\n')[0]?.split(' ') ?? [];
-  if (shown.code !== 0 || version === undefined || arch === undefined || arch === '')
-    return { ok: false, reason: `can not tell which ${name} is installed` };
-  const dir = join(tx.dir, `kept-${name}`);
-  mkdirSync(dir, { recursive: true, mode: 0o755 });
-  takeEarlier(tx, `kept-${name}`);
-  let file = await keptFile(deps.run, { dir, name, version });
-  file ??= await deps.apt.findOldFile({ name, arch, version }, dir);
-  if (file === null) {
-    const spec = `${name}:${arch}=${version}`.replace(':all=', '=');
-    await deps.run(aptFetchInstalled({ ...args, spec }), { cwd: dir, timeoutMs: FETCH_TIMEOUT_MS });
-    file = await keptFile(deps.run, { dir, name, version });
-    if (file === null) {
-      return {
-        ok: false,
-        reason: `${name} ${version} could not be put back: neither apt's cache nor the configured repositories have its file`,
-      };
-    }
-  }
-  const automatic = (await deps.run(['apt-mark', 'showauto', name])).stdout.trim() !== '';
-  return { ok: true, removal: { name, arch, version, file, automatic } };
-}
-
-async function keptFile(
-  run: Run,
-  args: { readonly dir: string; readonly name: string; readonly version: string },
-): Promise<string | null> {
-  for (const entry of readdirSync(args.dir).filter((one) => one.endsWith('.deb'))) {
-    const fields = await debFields(run, join(args.dir, entry));
-    if (fields?.name === args.name && fields.version === args.version) return join(args.dir, entry);
-  }
-  return null;
-}
-
-/** What an earlier order fetched for the same (one that only stages) is not fetched again, and not in other hours than those for staging. */
-function takeEarlier(tx: Transaction, folder: string): void {
-  const orders = dirname(dirname(tx.dir));
-  const into = join(tx.dir, folder);
-  for (const order of readdirSync(orders)) {
-    const from = join(orders, order, basename(tx.dir), folder);
-    if (from === into || !existsSync(from)) continue;
-    for (const name of readdirSync(from).filter((one) => one.endsWith('.deb')))
-      if (!existsSync(join(into, name))) linkSync(join(from, name), join(into, name));
-  }
-}
-
-/** @throws Error when apt can't fetch it; the indexes have been fetched anew then, for the next try */
-async function fetchOr(deps: PackageDeps, argv: readonly string[], options: { readonly cwd?: string }): Promise<void> {
-  const result = await deps.run(argv, { ...options, timeoutMs: FETCH_TIMEOUT_MS });
-  if (result.code === 0) return;
-  await deps.run(aptUpdate(), { timeoutMs: FETCH_TIMEOUT_MS });
-  throw new Error(`apt could not fetch what the fixes install: ${aptWords(result.stderr || result.stdout)}`);
-}
-
-async function hasLeftovers(run: Run, name: string): Promise<boolean> {
-  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills this in
-  const shown = await run(['dpkg-query', '-W', '-f', '${db:Status-Status}\\n', name]);
-  return shown.code === 0 && shown.stdout.includes('config-files');
-}
-
-/** apt's errors without its talk. */
-function aptWords(text: string): string {
-  const errors = text.split('\n').filter((line) => /^(?:E|Err|Failed)/.test(line));
-  return tail((errors.length > 0 ? errors : text.split('\n')).join(' '), 400);
 }

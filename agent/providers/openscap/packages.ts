@@ -8,14 +8,9 @@ import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detach
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import { aptRemove, dpkgConfigureAll, dpkgPurge, workFolders } from '../apt/commands.js';
 import { parseSimulation } from '../apt/parse.js';
-import type { PackageChange, RunOutcome, Transaction, Verdict } from '../provider.js';
-import {
-  type PackageDeps,
-  type PackagePlan,
-  type PlannedRemoval,
-  packageFixesOf,
-  planPackages,
-} from './package-plan.js';
+import type { Declined, PackageChange, RunOutcome, Simulated, Transaction, Verdict } from '../provider.js';
+import type { PackageDeps, PlannedRemoval } from './package-files.js';
+import { type PackagePlan, planPackages, type RuleFix } from './package-plan.js';
 
 /** Of one order. `home`: the folder of the order whose fixes they are; `tx`: of the one that is carried out, which may take them back. */
 export interface PackageWork {
@@ -45,24 +40,27 @@ export function packageMoves(plan: PackagePlan | null) {
   ];
 }
 
-/** Plans and fetches, once; asked again, it looks whether the plan still holds. */
+/** As it is kept; agents before this one declined all or nothing. */
+type KeptPlan = PackagePlan & { readonly declined?: readonly Declined[] };
+
+/** Plans and fetches, once, by rule; asked again, it looks whether the plan still holds, and plans anew where it does not: nothing has begun. */
 export async function preparePackages(
   deps: PackageDeps,
   work: PackageWork,
-  bytesPerSecond: number | null,
-): Promise<Verdict> {
-  const known = readPackagePlan(work.home);
-  if (known === null) {
-    const fixes = packageFixesOf(work.tx.changes);
-    if (fixes.length === 0) return { ok: true };
-    const tx = { orderId: work.tx.orderId, dir: folderIn(work.home), changes: [] };
-    mkdirSync(tx.dir, { recursive: true, mode: 0o755 });
-    const planned = await planPackages(deps, { tx, fixes, bytesPerSecond });
-    if (!planned.ok) return planned;
-    writeFileDurably(planFile(work.home), JSON.stringify(planned.plan));
-  }
-  const plan = known ?? readPackagePlan(work.home);
-  if (plan === null) return { ok: true };
+  args: { readonly fixes: readonly RuleFix[]; readonly bytesPerSecond: number | null },
+): Promise<Simulated> {
+  const known: KeptPlan | null = readPackagePlan(work.home);
+  if (known !== null && (await holds(deps, work, known)).ok) return { ok: true, declined: known.declined ?? [] };
+  if (known === null && args.fixes.length === 0) return { ok: true };
+  const tx = { orderId: work.tx.orderId, dir: folderIn(work.home), changes: [] };
+  mkdirSync(tx.dir, { recursive: true, mode: 0o755 });
+  const { plan, declined } = await planPackages(deps, { ...args, tx });
+  writeFileDurably(planFile(work.home), JSON.stringify({ ...plan, declined } satisfies KeptPlan));
+  const verdict = await holds(deps, work, plan);
+  return verdict.ok ? { ok: true, declined } : verdict;
+}
+
+async function holds(deps: PackageDeps, work: PackageWork, plan: PackagePlan): Promise<Simulated> {
   if (plan.installs.length > 0) {
     const simulated = await deps.apt.simulate(there(work, plan), 'forward');
     if (!simulated.ok) return simulated;

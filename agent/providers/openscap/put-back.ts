@@ -17,8 +17,9 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { AttributeAccess, Attributes } from '../../system/attributes.js';
+import type { FlagAccess } from '../../system/inode-flags.js';
 import { lstatOr, piecesOf, type Tree } from './tree.js';
 
 /** A new file beside the one it takes the place of. */
@@ -47,10 +48,12 @@ export async function putBack(args: {
   /** The folder with the contents. */
   readonly copies: string;
   readonly attributes: AttributeAccess;
+  readonly flags: FlagAccess;
 }): Promise<readonly string[]> {
   const { before } = args;
   const sorted = [...args.paths].sort();
   const problems: string[] = [];
+  const flags = await withoutFlags(args);
   for (const path of [...sorted].reverse()) {
     for (const gone of [freshOf(path), ...(before.entries[path] === undefined ? [path] : [])])
       if (lstatOr(gone) !== null) rmSync(gone, { recursive: true });
@@ -85,7 +88,29 @@ export async function putBack(args: {
   await settle();
   // Last and deepest first, because making what is inside moves a folder's time.
   for (const { path, kind } of [...all].reverse()) if (kind === 'd' || kind === 'l') setTime(path, before.times[path]);
-  return problems;
+  const left = new Map([...flags].filter(([path]) => lstatOr(path) !== null));
+  return [...problems, ...(await args.flags.write(left))];
+}
+
+/**
+ * What is immutable or append-only can't be put back, nor what is in such a folder: it is not, for as long as that takes.
+ * @returns the flags that each path is to have in the end
+ */
+async function withoutFlags(args: {
+  readonly paths: readonly string[];
+  readonly before: Tree;
+  readonly flags: FlagAccess;
+}): Promise<ReadonlyMap<string, number>> {
+  const { before } = args;
+  const touched = [...new Set([...args.paths, ...args.paths.map((path) => dirname(path))])];
+  const now = (await args.flags.read(touched)) ?? {};
+  await args.flags.write(new Map(Object.keys(now).map((path) => [path, 0])));
+  const ours = new Set(args.paths);
+  // A folder that is not to go back keeps what it has; cut short after this, it has what it had.
+  const wanted = (path: string) =>
+    before.flags && ours.has(path) ? before.flags[path] : (now[path] ?? before.flags?.[path]);
+  const files = touched.filter((path) => now[path] !== undefined || before.flags?.[path] !== undefined);
+  return new Map(files.map((path) => [path, wanted(path) ?? 0]));
 }
 
 /** `size-…`: written by agents that kept no large files. */

@@ -1,5 +1,6 @@
 // A snapshot of real folders, and what is put back of them: contents, owners, modes, times, links, attributes and ACLs, what was added
 // and what was taken away; and what happens when it can not be taken, or is cut short on the way back.
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -21,12 +22,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { type AttributeAccess, attributeAccess } from '../../system/attributes.js';
+import { flagAccess } from '../../system/inode-flags.js';
 import { run } from '../../system/run.js';
 import { goBackTo, noteAfter, type SnapshotDeps, takeSnapshot, wayBack } from './snapshot.js';
 
 let dir: string;
 let deps: SnapshotDeps;
 const attributes = attributeAccess(run);
+const flags = flagAccess(run);
 const at = (path: string) => join(dir, path);
 const place = () => ({ dir: at('snapshot'), at: at('order') });
 
@@ -38,7 +41,7 @@ beforeEach(() => {
   writeFileSync(at('log/big'), 'not kept\n', { mode: 0o644 });
   symlinkSync('../a', at('etc/link'));
   for (const path of ['etc/ssh/sshd_config', 'etc/gone', 'etc/ssh', 'etc']) utimesSync(at(path), 1_000, 1_000_000.123);
-  deps = { run, attributes, large: at('large'), roots: { content: [at('etc')], modes: [at('log')] } };
+  deps = { run, attributes, flags, large: at('large'), roots: { content: [at('etc')], modes: [at('log')] } };
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
 
@@ -188,10 +191,82 @@ describe('extended attributes and ACLs', () => {
 
   test('that can not even be looked at are named as not kept', async () => {
     deps = { ...deps, attributes: having(null) };
-    expect(await take()).toEqual({ ok: true, notKept: [expect.stringMatching(/^extended attributes and ACLs/)] });
+    expect(await take()).toEqual({
+      ok: true,
+      notKept: [expect.stringMatching(/^extended attributes, ACLs and flags \(chattr\)/)],
+    });
     const gone = attributeAccess(async () => ({ code: 127, stdout: '', stderr: 'ENOENT', timedOut: false }));
     expect(await gone.read([at('etc')])).toBeNull();
     expect(await attributeAccess(run, 'mips').read([at('etc')])).toBeNull();
+  });
+});
+
+describe('flags (chattr)', () => {
+  const IMMUTABLE = 0x10;
+  const APPEND_ONLY = 0x20;
+  /** Where tests run there may be a filesystem without them, or nobody who may set them. */
+  const probe = mkdtempSync(join(tmpdir(), 'ringmaster-flags-'));
+  const able = spawnSync('chattr', ['+i', probe]).status === 0;
+  if (able) spawnSync('chattr', ['-i', probe]);
+  rmSync(probe, { recursive: true });
+  const whereAble = able ? test : test.skip;
+  const set = async (wanted: Record<string, number>) =>
+    expect(await flags.write(new Map(Object.entries(wanted).map(([path, value]) => [at(path), value])))).toEqual([]);
+  const look = async () => {
+    const found = (await flags.read(['etc', 'etc/ssh', 'etc/ssh/sshd_config', 'etc/gone', 'log/big'].map(at))) ?? {};
+    return Object.fromEntries(Object.entries(found).map(([path, value]) => [path.slice(dir.length + 1), value]));
+  };
+  afterEach(async () => {
+    await flags.write(new Map(Object.keys(await look()).map((path) => [at(path), 0])));
+  });
+
+  whereAble('come back, also of what nobody may write, and of folders in which nobody may make anything', async () => {
+    await set({
+      'etc/ssh/sshd_config': IMMUTABLE,
+      'etc/ssh': IMMUTABLE,
+      'etc/gone': APPEND_ONLY,
+      'log/big': IMMUTABLE,
+    });
+    const before = await look();
+    expect(Object.keys(before)).toHaveLength(4);
+    expect(await take()).toEqual({ ok: true, notKept: [] });
+    // As fixes do that know about flags: off, the change, and some of them on again.
+    await set({ 'etc/ssh/sshd_config': 0, 'etc/ssh': 0, 'etc/gone': 0, 'log/big': 0 });
+    writeFileSync(at('etc/ssh/sshd_config'), 'by the fix');
+    writeFileSync(at('etc/ssh/new'), 'by the fix');
+    chmodSync(at('log/big'), 0o600);
+    rmSync(at('etc/gone'));
+    await set({ 'etc/ssh/sshd_config': APPEND_ONLY, 'etc/ssh/new': IMMUTABLE, 'etc/ssh': IMMUTABLE, etc: IMMUTABLE });
+    await noteAfter(deps, at('snapshot'));
+    for (let times = 0; times < 2; times += 1) expect(await goBackTo(deps, place())).toEqual([]);
+    expect(await look()).toEqual(before);
+    expect([readFileSync(at('etc/ssh/sshd_config'), 'utf8'), existsSync(at('etc/ssh/new'))]).toEqual([
+      'Port 22\n',
+      false,
+    ]);
+    expect([readFileSync(at('etc/gone'), 'utf8'), mode('log/big')]).toEqual(['was here\n', '644']);
+  });
+
+  whereAble('that are all a fix has changed are noticed, and go back', async () => {
+    await take();
+    await set({ 'etc/gone': IMMUTABLE });
+    await noteAfter(deps, at('snapshot'));
+    expect(short((await wayBack(deps, place())).ours)).toEqual(['etc/gone']);
+    expect(await goBackTo(deps, place())).toEqual([]);
+    expect(await look()).toEqual({});
+  });
+
+  test('a link is not followed, and where nothing can set them that is said', async () => {
+    symlinkSync('gone', at('etc/to-gone'));
+    expect(await flags.write(new Map([[at('etc/to-gone'), IMMUTABLE]]))).toEqual([
+      expect.stringMatching(/^flags of .*to-gone: /),
+    ]);
+    expect(await look()).toEqual({});
+    const none = flagAccess(async () => ({ code: 127, stdout: '', stderr: 'ENOENT', timedOut: false }));
+    expect([await none.read([at('etc')]), await none.write(new Map([[at('etc'), IMMUTABLE]]))]).toEqual([
+      null,
+      ['flags of files (chattr) can not be set on this host'],
+    ]);
   });
 });
 
@@ -209,6 +284,14 @@ describe('large files', () => {
     expect(await goBackTo(deps, place())).toEqual([]);
     expect(lstatSync(at('etc/large')).size).toBe(24 * 1024 * 1024 + 1);
     expect(readFileSync(at('etc/large')).subarray(0, 6).toString()).toBe('begins');
+  });
+
+  test('are read once, while they are copied', async () => {
+    const read = () => Number(/^rchar: (\d+)$/m.exec(readFileSync('/proc/self/io', 'utf8'))?.[1]);
+    large();
+    const before = read();
+    await take();
+    expect(read() - before).toBeLessThan(1.5 * 24 * 1024 * 1024);
   });
 
   test('that do not fit: declined with how much and which, and nothing is copied', async () => {

@@ -5,8 +5,10 @@ import {
   existsSync,
   fsyncSync,
   linkSync,
+  lstatSync,
   mkdirSync,
   openSync,
+  readdirSync,
   rmSync,
   type Stats,
   writeSync,
@@ -14,6 +16,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { type AttributeAccess, canPutBack } from '../../system/attributes.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
+import type { FlagAccess } from '../../system/inode-flags.js';
 import { spaceObjection } from '../../system/mounts.js';
 import type { Run } from '../../system/run.js';
 import type { SnapshotTaken } from '../provider.js';
@@ -26,6 +29,7 @@ import {
   piecesOf,
   type Roots,
   sameAttributes,
+  sameFlags,
   type Tree,
   walk,
 } from './tree.js';
@@ -33,6 +37,7 @@ import {
 export interface SnapshotDeps {
   readonly run: Run;
   readonly attributes: AttributeAccess;
+  readonly flags: FlagAccess;
   readonly roots: Roots;
   /** Where copies of large files are, by digest: snapshots of the same file are one copy. Beside them, so that they can be linked. */
   readonly large: string;
@@ -56,11 +61,12 @@ export async function takeSnapshot(deps: SnapshotDeps, dir: string): Promise<Sna
   rmSync(dir, { recursive: true, force: true });
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   try {
-    const room = await roomObjection(deps, dir);
+    const kept = keptAlready(deps.large);
+    const room = await roomObjection(deps, dir, kept);
     if (room !== null) return { ok: false, reason: room };
     const before = await listTree({
       ...deps,
-      digest: (path, stat) => keep(deps, { path, stat, to: join(files(dir), path) }),
+      digest: (path, stat) => keep(deps, { path, stat, to: join(files(dir), path), kept }),
     });
     const strange = foreignAttributes(before);
     if (strange.decisive.length > 0)
@@ -124,7 +130,7 @@ export async function goBackTo(
   const { ours } = await wayBack(deps, args);
   const before = readTree(args.dir, 'before.json');
   if (before === null) throw new Error('there is no snapshot to go back to');
-  const problems = await putBack({ paths: ours, before, copies: files(args.dir), attributes: deps.attributes });
+  const problems = await putBack({ paths: ours, before, copies: files(args.dir), ...deps });
   return [...(await notAsBefore(deps, { before, paths: ours })), ...problems];
 }
 
@@ -150,7 +156,8 @@ export async function asFixesLeftThem(
     (path) =>
       gone.has(path) &&
       now.entries[path] === after.entries[path] &&
-      sameAttributes(now.attributes?.[path], after.attributes?.[path]),
+      sameAttributes(now.attributes?.[path], after.attributes?.[path]) &&
+      sameFlags(now, after, path),
   );
 }
 
@@ -164,14 +171,24 @@ function readTree(dir: string, file: string): Tree | null {
     : { entries: parsed as Listing, times: {}, attributes: null };
 }
 
+/** Sizes of the large files there are copies of: what has none of these need not be read to know that it is none of them. */
+type Kept = Set<number>;
+
+function keptAlready(large: string): Kept {
+  return new Set(existsSync(large) ? readdirSync(large).map((name) => lstatSync(join(large, name)).size) : []);
+}
+
+const mayBeKept = ({ size }: Stats, kept: Kept): boolean => size > LARGE_BYTES && kept.has(size);
+
 /** Twice what is copied: the way back writes each file anew before that takes the place of the one that is there. */
-async function roomObjection(deps: SnapshotDeps, dir: string): Promise<string | null> {
+async function roomObjection(deps: SnapshotDeps, dir: string, kept: Kept): Promise<string | null> {
   let bytes = 0;
   let largest = { path: '', size: 0 };
   for (const [path, stat] of walk(deps.roots.content)) {
     if (!stat.isFile()) continue;
     const { size } = stat;
-    bytes += size > LARGE_BYTES && existsSync(join(deps.large, await digestOf(path, stat))) ? size : 2 * size;
+    const there = mayBeKept(stat, kept) && existsSync(join(deps.large, await digestOf(path, stat)));
+    bytes += there ? size : 2 * size;
     if (size > largest.size) largest = { path, size };
   }
   const objection = (deps.spaceObjection ?? spaceObjection)([{ path: files(dir), bytes }]);
@@ -183,24 +200,28 @@ interface Keeping {
   readonly path: string;
   readonly stat: Stats;
   readonly to: string;
+  readonly kept: Kept;
 }
 
 /** The digest is of what was kept, whatever happens to the file meanwhile. */
 async function keep(deps: SnapshotDeps, args: Keeping): Promise<string> {
   mkdirSync(dirname(args.to), { recursive: true, mode: 0o700 });
   if (args.stat.size <= LARGE_BYTES) return copyOf(args);
-  const known = join(deps.large, await digestOf(args.path, args.stat));
-  if (existsSync(known)) {
-    linkSync(known, args.to);
-    return basename(known);
+  if (mayBeKept(args.stat, args.kept)) {
+    const known = join(deps.large, await digestOf(args.path, args.stat));
+    if (existsSync(known)) {
+      linkSync(known, args.to);
+      return basename(known);
+    }
   }
   const digest = await copyOf(args);
+  args.kept.add(args.stat.size);
   mkdirSync(deps.large, { recursive: true, mode: 0o700 });
   if (!existsSync(join(deps.large, digest))) linkSync(args.to, join(deps.large, digest));
   return digest;
 }
 
-async function copyOf({ path, stat, to }: Keeping): Promise<string> {
+async function copyOf({ path, stat, to }: Omit<Keeping, 'kept'>): Promise<string> {
   const hash = createHash('sha256');
   const fd = openSync(to, 'wx', 0o600);
   try {
@@ -232,7 +253,7 @@ function notKept(tree: Tree, attributes: readonly string[]): readonly string[] {
     list.slice(0, MOST_NAMED).join(', ') + (list.length > MOST_NAMED ? ` and ${list.length - MOST_NAMED} more` : '');
   return [
     ...(tree.attributes === null
-      ? ['extended attributes and ACLs: this host has nothing to read them with (perl)']
+      ? ['extended attributes, ACLs and flags (chattr): this host has nothing to read them with (perl)']
       : []),
     ...(attributes.length === 0 ? [] : [some(attributes)]),
     ...(others.length === 0 ? [] : [`neither file, folder nor link: ${some(others)}`]),

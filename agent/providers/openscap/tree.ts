@@ -7,6 +7,7 @@ import { closeSync, lstatSync, openSync, readdirSync, readlinkSync, readSync, re
 import { basename, dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import type { AttributeAccess, Attributes } from '../../system/attributes.js';
+import type { FlagAccess } from '../../system/inode-flags.js';
 
 /** Where configuration lives on Debian; fixes of baselines write nowhere else but there and to file modes. */
 export const ROOTS = ['/etc', '/boot/grub', '/root', '/usr/lib/sysctl.d', '/var/spool/cron'] as const;
@@ -37,6 +38,8 @@ export interface Tree {
   readonly times: Readonly<Record<string, number>>;
   /** Of paths that carry any. Null: this host has nothing to look with. */
   readonly attributes: Readonly<Record<string, Attributes>> | null;
+  /** As chattr(1) sets them, of files and folders that carry any. Null: as for attributes; left out by agents before this one. */
+  readonly flags?: Readonly<Record<string, number>> | null;
 }
 
 /** The digest of a file's content, in hex; a snapshot copies the file while it is at it. */
@@ -46,6 +49,7 @@ export type Digest = (path: string, stat: Stats) => Promise<string>;
 export async function listTree(args: {
   readonly roots: Roots;
   readonly attributes: AttributeAccess;
+  readonly flags: FlagAccess;
   readonly digest?: Digest;
 }): Promise<Tree> {
   const digest = args.digest ?? digestOf;
@@ -70,7 +74,9 @@ export async function listTree(args: {
         if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
       }
     }
-  return { entries, times, attributes: await args.attributes.read(Object.keys(entries)) };
+  const paths = Object.keys(entries);
+  const flags = await args.flags.read(paths.filter((path) => /^[fd]/.test(entries[path] ?? '')));
+  return { entries, times, attributes: await args.attributes.read(paths), flags };
 }
 
 /** Every path below, folders before what is in them. @throws Error when there are too many */
@@ -93,15 +99,14 @@ export function* walk(roots: readonly string[]): Generator<readonly [string, Sta
  */
 export function differences(a: Tree, b: Tree, options: { readonly times?: boolean } = {}): string[] {
   const attributes = a.attributes !== null && b.attributes !== null;
+  const inBoth = (path: string) => a.entries[path] !== undefined && b.entries[path] !== undefined;
   const paths = new Set([...Object.keys(a.entries), ...Object.keys(b.entries)]);
   return [...paths]
     .filter(
       (path) =>
         entriesDiffer(a.entries[path], b.entries[path]) ||
-        (attributes &&
-          a.entries[path] !== undefined &&
-          b.entries[path] !== undefined &&
-          !sameAttributes(a.attributes?.[path], b.attributes?.[path])) ||
+        (attributes && inBoth(path) && !sameAttributes(a.attributes?.[path], b.attributes?.[path])) ||
+        (inBoth(path) && !sameFlags(a, b, path)) ||
         (options.times === true && (a.times[path] ?? b.times[path]) !== (b.times[path] ?? a.times[path])),
     )
     .sort();
@@ -116,6 +121,10 @@ export function sameAttributes(a: Attributes = {}, b: Attributes = {}): boolean 
   const names = Object.keys(a);
   return names.length === Object.keys(b).length && names.every((name) => a[name] === b[name]);
 }
+
+/** Where one of the two does not know flags, nothing differs. */
+export const sameFlags = (a: Tree, b: Tree, path: string): boolean =>
+  !a.flags || !b.flags || (a.flags[path] ?? 0) === (b.flags[path] ?? 0);
 
 /** Digests of large files that have not been written since (another inode, size or change time says so) are not made twice. */
 const known = new Map<string, { readonly stamp: string; readonly digest: string }>();
