@@ -3,7 +3,7 @@ import { describe } from '@jest/globals';
 import { labUnavailableReason } from '../../lab/index.js';
 
 /** Time limit for a `beforeAll` that makes a lab: building the base comes on top when nobody has yet. Milliseconds. */
-export const labStartLimit = 240_000;
+export const labStartLimit = 480_000;
 
 /** As `describe`, for tests that need the lab; the suite's name tells why when they can't run. */
 export function describeRealHosts(name: string, tests: () => void): void {
