@@ -156,6 +156,8 @@ export async function startRealFleet(options: {
       const reply = await fetch(new URL(path, apiUrl), {
         method,
         headers: {
+          // A machine that stalls may send on a kept connection just when its other side has closed it.
+          connection: 'close',
           authorization: `Bearer ${ADMINISTRATOR}`,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
