@@ -3,6 +3,7 @@ import type { PlanInForce, PlannedEndpoint } from '../db/plan/load.js';
 import { STRAGGLERS } from '../domain/change/spec.js';
 import { stragglersSpec } from '../domain/change/stragglers.js';
 import { isNarrowing } from '../domain/content/index.js';
+import { MINUTE } from '../domain/time.js';
 import type { FrozenPlanResult } from './contract.js';
 import type { Draft } from './freeze-draft.js';
 import { planTotals } from './freeze-totals.js';
@@ -14,6 +15,8 @@ import type { LoadedChange, StageDeps } from './stage-deps.js';
 import { again, hopeless, loadForStage, paceOf } from './stage-deps.js';
 import type { Survey } from './survey.js';
 import { survey } from './survey.js';
+
+const STALE_LOOK_MS = 2 * MINUTE;
 
 interface Planning {
   readonly loaded: LoadedChange;
@@ -49,9 +52,11 @@ export async function obtainAndFreeze(
 ): Promise<FrozenPlanResult> {
   const loaded = await loadForStage(deps, args.changeId);
   const look = async () => {
+    const began = deps.clock();
     const seen = await survey(deps, loaded, deps.pool);
     await obtainFor(deps, loaded, seen);
-    return seen;
+    // What took long to fetch is not decided on what the fleet was before.
+    return deps.clock() - began < STALE_LOOK_MS ? seen : survey(deps, loaded, deps.pool);
   };
   return whileBeating(paceOf(deps), 'planning', () => freezeAfter(deps, { ...args, loaded, look }));
 }

@@ -65,10 +65,10 @@ export async function relayOutbox(
   const { rows } = await deps.pool.query<OutboxRow>(
     `UPDATE outbox SET attempts = attempts + 1, next_attempt_at = to_timestamp($2 / 1000.0)
      WHERE id IN (SELECT o.id FROM outbox o WHERE o.done_at IS NULL AND o.next_attempt_at <= to_timestamp($1 / 1000.0)
-                     AND (NOT $4 OR ${PRIORITY} >= ${EXPEDITED_PRIORITY})
+                     AND (NOT $4 OR ${PRIORITY} >= ${EXPEDITED_PRIORITY}) AND o.id <> ALL ($5::uuid[])
                   ORDER BY ${PRIORITY} DESC, o.created_at LIMIT $3 FOR UPDATE OF o SKIP LOCKED)
      RETURNING id, topic, workflow_id, payload, attempts, trace`,
-    [deps.clock(), lease, limit, options.expeditedOnly ?? false],
+    [deps.clock(), lease, limit, options.expeditedOnly ?? false, [...underWay]],
   );
   await Promise.race([Promise.all(rows.map((row) => carry(deps, row))), patience()]);
   return rows.length;
@@ -80,9 +80,13 @@ export async function relayOutbox(
  */
 const PATIENCE_MS = 1_000;
 
+/** Entries that this process has told and that were not answered yet: to tell them again would only wait twice. */
+const underWay = new Set<string>();
+
 const patience = () => new Promise<void>((resolve) => setTimeout(resolve, PATIENCE_MS).unref());
 
 async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
+  underWay.add(row.id);
   try {
     const delivery = await inSpan(
       { name: `relay ${row.topic}`, under: traceContext(row.trace), attributes: subjectFields(row.workflow_id) },
@@ -108,6 +112,8 @@ async function carry(deps: RelayDeps, row: OutboxRow): Promise<void> {
         error instanceof Error ? error.message : String(error),
       ])
       .catch(() => undefined); // the lease ends by itself
+  } finally {
+    underWay.delete(row.id);
   }
 }
 
@@ -201,12 +207,14 @@ const INVALID_ARGUMENT = 3;
 const isInvalidArgument = (error: unknown): boolean =>
   error instanceof ServiceError && isGrpcServiceError(error.cause) && error.cause.code === INVALID_ARGUMENT;
 
-/** Whoever asked was answered before the workflow had its say; the log tells what became of it. Told twice, it says so twice. */
+/** Whoever asked was answered before the workflow had its say; the log tells what became of it, once. */
 async function recordRefusedReplan(deps: RelayDeps, row: OutboxRow, reason: string): Promise<void> {
   await deps.pool.query(
-    `INSERT INTO audit_entry (actor, action, subject, detail)
-     VALUES ('workflow', 'change.replanRefused', split_part($1, '/ring/', 1), jsonb_build_object('commandId', $2::text, 'reason', $3::text))`,
-    [row.workflow_id, row.id, reason],
+    `WITH refused AS (
+       UPDATE outbox SET done_at = to_timestamp($4 / 1000.0) WHERE id = $2 AND done_at IS NULL RETURNING id)
+     INSERT INTO audit_entry (actor, action, subject, detail)
+     SELECT 'workflow', 'change.replanRefused', split_part($1, '/ring/', 1), jsonb_build_object('commandId', id, 'reason', $3::text) FROM refused`,
+    [row.workflow_id, row.id, reason, deps.clock()],
   );
 }
 

@@ -51,16 +51,18 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
   const router = Router();
   // Nobody's megabytes are read before there is at least the look of a signature. Compressed bodies are refused: the digest
   // that is signed is one over the bytes as sent.
-  router.use((req, _res, next) => {
+  router.use((req, res, next) => {
+    // Before the body: what is uploaded slowly was written no later for it.
+    res.locals.arrivedAt = deps.clock();
     deps.verifier.requireHeaders(req.headers);
     next();
   });
   router.use('/enrol', express.raw({ type: () => true, limit: ENROL_LIMIT, inflate: false }));
   router.use(express.raw({ type: () => true, limit: BODY_LIMIT, inflate: false }));
-  const signed = (handle: (req: Request, signer: Signer) => Promise<unknown>): RequestHandler => {
+  const signed = (handle: (req: Request, signer: Signer, arrivedAt: EpochMs) => Promise<unknown>): RequestHandler => {
     return async (req, res) => {
       const signer = await deps.verifier.verify(asSigned(req));
-      answer(res, await handle(req, signer));
+      answer(res, await handle(req, signer, res.locals.arrivedAt));
     };
   };
 
@@ -84,18 +86,18 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
 
   router.post(
     '/poll',
-    signed(async (req, signer) => {
+    signed(async (req, signer, arrivedAt) => {
       const request = validated(pollRequest, spoken(parsed(req)), 'body');
-      return polls.run({ signer, request, arrivedAt: deps.clock() });
+      return polls.run({ signer, request, arrivedAt });
     }),
   );
 
   router.post(
     '/inventory',
-    signed(async (req, signer) => {
+    signed(async (req, signer, arrivedAt) => {
       const scan = validated(inventoryRequest, spoken(parsed(req)), 'body');
       refuseDoubles(scan);
-      await scans.run({ signer, scan, arrivedAt: deps.clock() });
+      await scans.run({ signer, scan, arrivedAt });
       return { serverTime: deps.clock(), scanId: scan.scanId };
     }),
   );

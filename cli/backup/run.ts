@@ -1,6 +1,6 @@
 /** What the commands do, put together: settings, the installation's place, and the steps. */
 import { existsSync, readdirSync, renameSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withSecretFiles } from '../../db/secret-files.js';
 import { VERSION } from '../../domain/version.js';
@@ -82,7 +82,9 @@ export async function runRestore(
     ? unsealed(folder, manifest, await readPassphrase({ file: options.passphraseFile, env: process.env, twice: false }))
     : null;
   const rootFile = join(placeOf(settings, process.env).keysDir, 'root.pem');
-  if (revoked.length > 0 && secrets?.['keys/worker/root.pem'] === undefined && !existsSync(rootFile))
+  // One inside of the data folder is put aside with it.
+  const rootStays = existsSync(rootFile) && relative(settings.dataDir, rootFile).startsWith('..');
+  if (revoked.length > 0 && secrets?.['keys/worker/root.pem'] === undefined && !rootStays)
     throw noRootToRevoke(rootFile);
   const aside = clearPlace(settings.dataDir, options.replace);
   if (aside !== null) say(`what was in ${settings.dataDir} is kept in ${aside}`);

@@ -43,6 +43,11 @@ export async function loadScopeEndpoints(
 /** Asks these endpoints for a scan that has yet to begin, at their next poll, and wakes those that listen. */
 export async function askForScans(db: Queryable, endpointIds: readonly string[]): Promise<void> {
   if (endpointIds.length === 0) return;
-  await db.query('UPDATE endpoint SET wants_scan = true, scan_wanted_at = now() WHERE id = ANY ($1)', [endpointIds]);
+  // In the order in which everybody locks endpoints: scans come in meanwhile.
+  await db.query(
+    `WITH asked AS MATERIALIZED (SELECT id FROM endpoint WHERE id = ANY ($1::uuid[]) ORDER BY id FOR NO KEY UPDATE)
+     UPDATE endpoint e SET wants_scan = true, scan_wanted_at = now() FROM asked a WHERE e.id = a.id`,
+    [endpointIds],
+  );
   await wakeEndpoints(db, endpointIds);
 }
