@@ -1,3 +1,4 @@
+import { STRAGGLERS } from '../../domain/change/spec.js';
 import type { Queryable } from '../pool.js';
 
 /** Whether a change with this id is there and still open. */
@@ -23,6 +24,9 @@ export async function whyNoNewPlan(db: Queryable, changeId: string): Promise<str
   );
   const { planned = false, stage = '', busy = null } = rows[0] ?? {};
   if (!planned) return 'the change has no plan yet: the one it makes will know what is known then';
-  if (busy !== null) return `a plan can be made again only between rings: ring ${busy} is under way`;
+  if (busy !== null) {
+    const which = busy === STRAGGLERS ? 'the stragglers, whose endpoints are waited for, are' : `ring ${busy} is`;
+    return `a plan can be made again only between rings: ${which} under way`;
+  }
   return stage === 'confirm' ? 'every ring has had its turn: a new plan would be carried out by nobody' : null;
 }
