@@ -1,5 +1,6 @@
 /** Work for people as rows: noted once per key while it is open, and ended by a scan, not by a word. Nothing else makes a work ticket. */
 import type { PoolClient } from 'pg';
+import type { Ended } from '../../domain/ticket/unproven.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 
@@ -253,20 +254,13 @@ export async function wantState(
 }
 
 /** A closed change whose ticket stayed open for somebody to look at, and of whose work nothing is open any more. */
-export interface Settled {
+export interface Settled extends Ended {
   readonly changeId: string;
   readonly ticketId: string;
   readonly key: string;
-  /** Endpoints that somebody had to look at, and of these the ones that a scan proved. */
-  readonly endpoints: number;
-  readonly proven: number;
-  /** Why the others ended, each with how many there are. */
-  readonly otherwise: readonly { readonly reason: string; readonly count: number }[];
-  /** Endpoints that reported success when it closed, which no scan has shown and nobody has been asked to look at. */
-  readonly unseen: number;
 }
 
-/** What a work row's last of its key says; of an endpoint that was seen again, the last time counts. Such a ticket is told once. */
+/** Of an endpoint that was work more than once, the last time counts. A ticket that has been told what scans have not proven is left alone. */
 export async function loadSettledChanges(db: Queryable): Promise<readonly Settled[]> {
   const { rows } = await db.query<Settled>(
     `WITH waiting AS MATERIALIZED (
