@@ -142,7 +142,8 @@ function changesBetween(before: string, after: string): RuleChange[] {
 
 /**
  * Each with the change that explains it, if one does. Drift of a critical rule is noticed by this as well, unless the agent has told it
- * since then: not every drift leaves a trace where it looks.
+ * since then: not every drift leaves a trace where it looks. Told while an order was at work, which now turns out to explain nothing, it is
+ * told again.
  */
 async function recordChanges(
   client: PoolClient,
@@ -185,7 +186,8 @@ async function recordChanges(
        JOIN assessment_target t ON t.endpoint_id = $1 AND t.checklist_id = $2
        JOIN baseline_assignment a ON a.id = t.assignment_id AND r.rule_id = ANY (a.critical)
       WHERE c.drift AND NOT EXISTS (SELECT FROM noticed n WHERE n.endpoint_id = $1 AND n.kind = 'rule' AND n.name = r.rule_id
-                                       AND n.detail ->> 'after' = c."is" AND n.received_at > coalesce($5::timestamptz, '-infinity'))
+                                       AND n.detail ->> 'after' = c."is" AND n.received_at > coalesce($5::timestamptz, '-infinity')
+                                       AND (n.change_id IS NULL OR c."by" IS NOT NULL))
      ON CONFLICT (endpoint_id, key) DO NOTHING`,
     [endpointId, checklist.id, JSON.stringify(changes), args.now, since, args.request.orderId],
   );
