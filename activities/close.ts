@@ -62,16 +62,22 @@ export async function closeChange(
 
 /** A report is no proof: whoever reported success that no scan shows needs somebody to look at it, and so does what an endpoint left out. */
 function unprovenWork(changeId: string, proof: Proof) {
-  const of = (endpointId: string, reason: string) => ({
+  const of = (endpointId: string, reason: string, evidence = {}) => ({
     kind: 'failedEndpoint' as const,
     endpointId,
     changeId,
     reason,
+    evidence,
   });
+  // What ends work with `unproven` in its evidence confirms the change after all (db/read/closed-loop.ts).
   return [
     ...declinedByEndpoint(proof).map(([id, words]) => of(id, `not done there: ${words.join('; ')}`.slice(0, 1_900))),
-    ...proof.missing.map((id) => of(id, 'reported success, but the scan after it does not show it')),
-    ...proof.unscanned.map(({ endpointId }) => of(endpointId, 'reported success, but has sent no scan since')),
+    ...proof.missing.map((id) =>
+      of(id, 'reported success, but the scan after it does not show it', { unproven: 'missing' }),
+    ),
+    ...proof.unscanned.map(({ endpointId }) =>
+      of(endpointId, 'reported success, but has sent no scan since', { unproven: 'unscanned' }),
+    ),
   ];
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
-import { listUnexplainedRuleChanges } from '../../db/baseline/unexplained.js';
+import { explainRuleChange, listUnexplainedRuleChanges } from '../../db/baseline/unexplained.js';
 import { changeState } from '../../db/change/open.js';
 import { explainPackageChanges } from '../../db/loop/package-changes.js';
 import { inTransaction } from '../../db/pool.js';
@@ -14,6 +14,7 @@ import {
   explanationPost,
   loopQuery,
   loopReply,
+  ruleChangeParams,
   unexplainedQuery,
   unexplainedReply,
   unexplainedRuleReply,
@@ -67,14 +68,14 @@ export function closedLoopRoutes({ pool }: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/closed-loop/unexplained-rules',
-      summary: 'Rules of baselines whose result changed on an endpoint outside of any change, newest first',
+      summary: 'Changed results of rules on endpoints that no change explains, newest first',
       permission: 'closedLoop.read',
       query: unexplainedRulesQuery,
       responses: { 200: { description: 'A page', schema: pageSchema(unexplainedRuleReply) } },
       handler: async ({ query }) => {
         const after = (cursorParts(query.cursor, ['number'])?.[0] ?? null) as number | null;
-        const { endpoint: endpointId = null, limit } = query;
-        return { status: 200, body: await listUnexplainedRuleChanges(pool, { endpointId, after, limit }) };
+        const { endpoint: endpointId = null, explained = null, limit } = query;
+        return { status: 200, body: await listUnexplainedRuleChanges(pool, { endpointId, explained, after, limit }) };
       },
     }),
     route({
@@ -93,6 +94,32 @@ export function closedLoopRoutes({ pool }: ApiDeps): Route[] {
           const detail = { reason: explanation, packages };
           await appendAudit(client, [
             { actor: person.actor, action: 'packageChange.explained', subject: `scan/${id}`, detail },
+          ]);
+        });
+        return { status: 204 };
+      },
+    }),
+    route({
+      method: 'put',
+      path: '/v1/closed-loop/unexplained-rules/:id/explanation',
+      summary: 'Say what the change of a rule outside of any change was; `id` as listed',
+      permission: 'closedLoop.edit',
+      params: ruleChangeParams,
+      body: explanationPost,
+      responses: { 204: { description: 'On record' } },
+      handler: async ({ params: { id }, body, person, now }) => {
+        await inTransaction(pool, async (client) => {
+          const { explanation } = body;
+          const found = await explainRuleChange(client, { id, by: person.actor, explanation, now });
+          if (found === null) throw notFound('unexplained change of a rule');
+          const { endpointId, rule } = found;
+          await appendAudit(client, [
+            {
+              actor: person.actor,
+              action: 'ruleChange.explained',
+              subject: `endpoint/${endpointId}`,
+              detail: { reason: explanation, rule, ruleChange: id },
+            },
           ]);
         });
         return { status: 204 };

@@ -110,9 +110,11 @@ export const unexplainedReply = z.object({
   explainedAt: time,
 });
 
-export const unexplainedRulesQuery = z.strictObject({ ...paging, endpoint: z.uuid().optional() });
+export const unexplainedRulesQuery = unexplainedQuery;
+export const ruleChangeParams = z.strictObject({ id: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER) });
 
 export const unexplainedRuleReply = z.object({
+  id: z.number().int(),
   endpointId: z.uuid(),
   endpoint: z.string(),
   checklist: z.string(),
@@ -123,6 +125,9 @@ export const unexplainedRuleReply = z.object({
   from: z.enum(RULE_RESULTS).nullable(),
   to: z.enum(RULE_RESULTS).nullable(),
   at: z.iso.datetime(),
+  explanation: z.string().nullable(),
+  explainedBy: z.string().nullable(),
+  explainedAt: time,
 });
 
 export const explanationPost = z.strictObject({

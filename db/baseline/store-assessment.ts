@@ -1,9 +1,11 @@
 /** Takes in what an endpoint found: compact, in one transaction, and only what changed. */
 import type { Pool, PoolClient } from 'pg';
+import { explainingChange } from '../../domain/baseline/explained.js';
 import { codeOf, countResults, isDrift, resultOf, whyNoAnswer } from '../../domain/baseline/results.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { AssessmentRequest } from '../../protocol/messages.js';
 import { inTransaction } from '../pool.js';
+import { loadMovedRules, loadOrdersAtWork } from './at-work.js';
 import { noteAnswered } from './targets.js';
 
 export type Stored =
@@ -139,8 +141,9 @@ function changesBetween(before: string, after: string): RuleChange[] {
 }
 
 /**
- * Explained by the last change that worked on the endpoint since the assessment before; by nothing if there was none. Drift of a
- * critical rule is noticed by this as well, unless the agent has told it since then: not every drift leaves a trace where it looks.
+ * Each with the change that explains it, if one does. Drift of a critical rule is noticed by this as well, unless the agent has told it
+ * since then: not every drift leaves a trace where it looks. Told while an order was at work, which now turns out to explain nothing, it is
+ * told again.
  */
 async function recordChanges(
   client: PoolClient,
@@ -153,30 +156,40 @@ async function recordChanges(
     readonly now: EpochMs;
   },
 ): Promise<void> {
+  const { endpointId, checklist, since } = args;
+  const orders = await loadOrdersAtWork(client, { endpointId, since });
+  // Mostly nothing was at work, and nothing need be known of the rules.
+  const known =
+    orders.length === 0
+      ? null
+      : await loadMovedRules(client, {
+          endpointId,
+          checklistId: checklist.id,
+          positions: args.changes.map((one) => one.position),
+        });
   const changes = args.changes.map((one) => {
     const [was, is] = [resultOf(one.before), resultOf(one.after)];
-    return { ...one, was, is, drift: isDrift(is) };
+    const rule = known?.get(one.position);
+    const by = rule === undefined ? null : explainingChange(orders, { ...rule, was, is });
+    return { ...one, was, is, drift: isDrift(is), by };
   });
   await client.query(
     `WITH c AS MATERIALIZED (
-       SELECT * FROM jsonb_to_recordset($3::jsonb) AS c (position smallint, before text, after text, was text, "is" text, drift boolean)),
-     at_work AS MATERIALIZED (
-       SELECT o.change_id FROM order_state o WHERE o.endpoint_id = $1 AND o.kind IN ('change', 'revert')
-          AND o.started_at IS NOT NULL AND coalesce(o.settled_at, 'infinity') > coalesce($5::timestamptz, '-infinity')
-        ORDER BY o.started_at DESC LIMIT 1),
+       SELECT * FROM jsonb_to_recordset($3::jsonb) AS c (position smallint, before text, after text, was text, "is" text, drift boolean, "by" uuid)),
      recorded AS (
        INSERT INTO rule_change (endpoint_id, checklist_id, position, before, after, at, change_id)
-       SELECT $1, $2, c.position, c.before, c.after, to_timestamp($4 / 1000.0), (SELECT change_id FROM at_work) FROM c)
+       SELECT $1, $2, c.position, c.before, c.after, to_timestamp($4 / 1000.0), c."by" FROM c)
      INSERT INTO noticed (endpoint_id, key, kind, action, name, detail, noticed_at, received_at, change_id)
      SELECT $1, 'assessment/' || $6::text || '/' || c.position, 'rule', 'changed', r.rule_id, jsonb_build_object('before', c.was, 'after', c."is"),
-            to_timestamp($4 / 1000.0), to_timestamp($4 / 1000.0), (SELECT change_id FROM at_work)
+            to_timestamp($4 / 1000.0), to_timestamp($4 / 1000.0), c."by"
        FROM c JOIN checklist_rule r ON r.checklist_id = $2 AND r.position = c.position
        JOIN assessment_target t ON t.endpoint_id = $1 AND t.checklist_id = $2
        JOIN baseline_assignment a ON a.id = t.assignment_id AND r.rule_id = ANY (a.critical)
       WHERE c.drift AND NOT EXISTS (SELECT FROM noticed n WHERE n.endpoint_id = $1 AND n.kind = 'rule' AND n.name = r.rule_id
-                                       AND n.detail ->> 'after' = c."is" AND n.received_at > coalesce($5::timestamptz, '-infinity'))
+                                       AND n.detail ->> 'after' = c."is" AND n.received_at > coalesce($5::timestamptz, '-infinity')
+                                       AND (n.change_id IS NULL OR c."by" IS NOT NULL))
      ON CONFLICT (endpoint_id, key) DO NOTHING`,
-    [args.endpointId, args.checklist.id, JSON.stringify(changes), args.now, args.since, args.request.orderId],
+    [endpointId, checklist.id, JSON.stringify(changes), args.now, since, args.request.orderId],
   );
 }
 

@@ -84,6 +84,8 @@ export interface LoopRow {
   readonly missing: number | null;
   readonly unconfirmed: number | null;
   readonly declined: number | null;
+  /** Endpoints that had not shown it when the change closed, and were proven by a scan since. */
+  readonly shownSince: number;
   readonly openWork: number;
   readonly tickets: readonly LoopTicket[];
 }
@@ -110,7 +112,7 @@ export async function listLoop(
             c.closed_at AS "closedAt", c.plan_digest AS "planDigest", r.opened AS "ringsOpened", r.not_approved AS "ringsNotApproved",
             coalesce(q.approvals, '[]') AS approvals, coalesce(l.facts, f.facts) AS facts, (c.summary->>'confirmed')::int AS confirmed,
             (c.summary->>'missing')::int AS missing, (c.summary->>'unconfirmed')::int AS unconfirmed,
-            (c.summary->>'declinedOn')::int AS declined, w.open AS "openWork",
+            (c.summary->>'declinedOn')::int AS declined, w.open AS "openWork", w.shown AS "shownSince",
             coalesce(t.tickets, '[]') AS tickets, c.micros
        FROM page c LEFT JOIN account a ON a.id::text = c.requested_by LEFT JOIN change_loop l ON l.change_id = c.id
        CROSS JOIN LATERAL (SELECT count(*)::int AS opened, (count(*) FILTER (WHERE
@@ -118,7 +120,10 @@ export async function listLoop(
              OR jsonb_array_length(coalesce(r.spec->'approvals', '[]')) >
                 (SELECT count(*) FROM approval_request q WHERE q.id = ANY (r.approvals) AND q.state = 'approved')))::int AS not_approved
                              FROM ring r WHERE r.change_id = c.id AND r.opened_at IS NOT NULL AND r.ordinal < 1000) r
-       CROSS JOIN LATERAL (SELECT count(*)::int AS open FROM work_item w WHERE w.change_id = c.id AND w.closed_at IS NULL) w
+       CROSS JOIN LATERAL (SELECT (count(*) FILTER (WHERE w.closed_at IS NULL))::int AS open,
+             (count(DISTINCT w.endpoint_id) FILTER (WHERE w.proven_by IS NOT NULL AND w.evidence ? 'unproven'
+               AND NOT EXISTS (SELECT FROM work_item again WHERE again.key = w.key AND again.closed_at IS NULL)))::int AS shown
+                             FROM work_item w WHERE w.change_id = c.id) w
        LEFT JOIN LATERAL (
          SELECT jsonb_agg(jsonb_build_object('ring', q.ring, 'state', q.state, 'planDigest', q.plan_digest, 'closedAt', q.closed_at, 'by', coalesce(d.by, '[]'))
                           ORDER BY q.opened_at) AS approvals

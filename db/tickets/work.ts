@@ -1,20 +1,22 @@
 /** Work for people as rows: noted once per key while it is open, and ended by a scan, not by a word. Nothing else makes a work ticket. */
 import type { PoolClient } from 'pg';
+import type { Ended } from '../../domain/ticket/unproven.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 
 export interface Work {
   readonly kind: 'failedEndpoint' | 'straggler' | 'drift';
   readonly endpointId: string;
-  /** Of drift: the rule, or what else was noticed. Left out for others, of which an endpoint has one. */
+  /** Of drift: the rule, or what else was noticed. Left out for others, of which an endpoint has one per change. */
   readonly subject?: string;
   readonly changeId: string | null;
   readonly reason: string;
   readonly evidence?: Readonly<Record<string, unknown>>;
 }
 
-const keyOf = (work: Pick<Work, 'kind' | 'endpointId' | 'subject'>): string =>
-  `${work.kind}/${work.endpointId}${work.subject === undefined ? '' : `/${work.subject}`}`;
+/** What a change left undone is its own: the next change that fails there is other work, and proven otherwise. */
+const keyOf = ({ kind, endpointId, subject, changeId }: Work): string =>
+  [kind, endpointId, subject ?? (kind === 'drift' ? null : changeId)].filter((part) => part !== null).join('/');
 
 /** Notes work in the caller's transaction. What is open already is counted, and told in the ticket there is; of the same work the last counts. */
 export async function noteWork(
@@ -167,13 +169,14 @@ export async function noteJudged(
   await client.query('UPDATE work_item SET judged_scan = $2 WHERE id = $1', [args.id, args.scanId]);
 }
 
-/** Ends work, and with it the incident that is its ticket. @returns false when it had ended */
+/** Ends work, and with it the incident that is its ticket. @param args.scanId the scan that proves it; null: it ends otherwise. @returns false when it had ended */
 export async function closeWork(
   client: Queryable,
   args: { readonly id: string; readonly reason: string; readonly scanId: string | null; readonly now: EpochMs },
 ): Promise<boolean> {
   const { rows } = await client.query<{ incident: string | null }>(
-    `UPDATE work_item SET state = 'closed', closed_at = to_timestamp($4 / 1000.0), closed_reason = $2, judged_scan = coalesce($3, judged_scan)
+    `UPDATE work_item SET state = 'closed', closed_at = to_timestamp($4 / 1000.0), closed_reason = $2, judged_scan = coalesce($3, judged_scan),
+            proven_by = $3
       WHERE id = $1 AND closed_at IS NULL RETURNING evidence ->> 'incident' AS incident`,
     [args.id, args.reason, args.scanId, args.now],
   );
@@ -250,20 +253,33 @@ export async function wantState(
   await client.query('UPDATE ticket SET wanted = $2 WHERE id = ANY ($1)', [args.ticketIds, args.wanted]);
 }
 
-/**
- * Closed changes whose tickets stayed open for somebody to look at, and of whose work nothing is open any more.
- * Such a change has been confirmed after all, endpoint by endpoint.
- */
-export async function loadSettledChanges(
-  db: Queryable,
-): Promise<
-  readonly { readonly changeId: string; readonly ticketId: string; readonly key: string; readonly done: number }[]
-> {
-  const { rows } = await db.query(
-    `SELECT t.change_id AS "changeId", t.id AS "ticketId", t.key, count(*)::int AS done
-       FROM ticket t JOIN change c ON c.id = t.change_id JOIN work_item w ON w.change_id = c.id
-      WHERE t.wanted = 'open' AND c.outcome = 'completedWithFailures'
-      GROUP BY t.id HAVING bool_and(w.closed_at IS NOT NULL) LIMIT 100`,
+/** A closed change whose ticket stayed open for somebody to look at, and of whose work nothing is open any more. */
+export interface Settled extends Ended {
+  readonly changeId: string;
+  readonly ticketId: string;
+  readonly key: string;
+}
+
+/** Of an endpoint that was work more than once, the last time counts. A ticket that has been told what scans have not proven is left alone. */
+export async function loadSettledChanges(db: Queryable): Promise<readonly Settled[]> {
+  const { rows } = await db.query<Settled>(
+    `WITH waiting AS MATERIALIZED (
+       SELECT t.id, t.key, t.change_id, coalesce((c.summary ->> 'missing')::int, 0) + coalesce((c.summary ->> 'unconfirmed')::int, 0) AS unproven
+         FROM ticket t JOIN change c ON c.id = t.change_id
+        WHERE t.wanted = 'open' AND c.outcome = 'completedWithFailures'
+          AND EXISTS (SELECT FROM work_item w WHERE w.change_id = c.id)
+          AND NOT EXISTS (SELECT FROM work_item w WHERE w.change_id = c.id AND w.closed_at IS NULL)
+          AND NOT EXISTS (SELECT FROM ticket_action a WHERE a.ticket_id = t.id AND a.key = t.key || '/unsettled')
+        LIMIT 100)
+     SELECT t.change_id AS "changeId", t.id AS "ticketId", t.key, w.*, greatest(t.unproven - w.claims, 0) AS unseen
+       FROM waiting t CROSS JOIN LATERAL (
+         SELECT sum(n)::int AS endpoints, coalesce(sum(n) FILTER (WHERE proven), 0)::int AS proven, coalesce(sum(claims), 0)::int AS claims,
+                coalesce(jsonb_agg(jsonb_build_object('reason', reason, 'count', n) ORDER BY n DESC, reason) FILTER (WHERE NOT proven), '[]') AS otherwise
+           FROM (SELECT l.proven, l.reason, count(*)::int AS n, count(*) FILTER (WHERE l.claim)::int AS claims
+                   FROM (SELECT DISTINCT ON (w.key) w.proven_by IS NOT NULL AS proven, w.evidence ? 'unproven' AS claim,
+                                CASE WHEN w.proven_by IS NULL THEN coalesce(w.closed_reason, 'nobody said why') END AS reason
+                           FROM work_item w WHERE w.change_id = t.change_id ORDER BY w.key, w.opened_at DESC) l
+                  GROUP BY l.proven, l.reason) g) w`,
   );
   return rows;
 }

@@ -12,11 +12,14 @@ export interface LoopEvidence {
   readonly outsideWindow: number;
   readonly succeeded: number;
   readonly scanned: number;
-  readonly missing: number | null;
   /** Endpoints that left something out, each with its reason: of that nothing is confirmed. Null: nobody has counted. */
   readonly declined: number | null;
-  /** Endpoints of it that somebody still has to look at. */
-  readonly openWork: number;
+  /** As counted when it closed: endpoints that scans showed it on, that scans did not show it on, and that had sent none. Null: nobody has counted. */
+  readonly confirmed: number | null;
+  readonly missing: number | null;
+  readonly unconfirmed: number | null;
+  /** Endpoints that had not shown it then, and that a scan has proven since. */
+  readonly shownSince: number;
 }
 
 export interface Verdict {
@@ -51,23 +54,27 @@ export function asAuthorised(loop: LoopEvidence): Verdict {
   return yes(`${loop.begun} begun, all as planned and inside their windows`);
 }
 
-/** Confirmed? A report is no proof: each endpoint that says it succeeded must have been scanned since, and show it. */
+/**
+ * Confirmed? A report is no proof: each endpoint that says it succeeded must have been scanned since, and show it. Nor is it one that
+ * nobody has work with it any more: what had not shown it when the change closed counts once a scan has proven it.
+ */
 export function confirmed(loop: LoopEvidence): Verdict {
-  if (loop.succeeded === 0) return notYet('no endpoint says it succeeded');
-  const missing = loop.missing ?? 0;
-  if (missing > 0 && loop.openWork > 0) return no(`${missing} of ${loop.succeeded} endpoints did not show it`);
-  const unscanned = loop.succeeded - loop.scanned;
-  if (unscanned > 0) {
-    const why = `${unscanned} of ${loop.succeeded} endpoints have sent no scan since`;
-    return loop.outcome === null ? notYet(why) : no(why);
-  }
-  if (loop.outcome === null) return notYet('all are scanned; the change is still open');
+  const { succeeded, scanned, shownSince } = loop;
+  if (succeeded === 0) return notYet('no endpoint says it succeeded');
+  const unscanned = succeeded - scanned;
+  const noScan = `${unscanned} of ${succeeded} endpoints have sent no scan since`;
+  if (loop.outcome === null) return notYet(unscanned > 0 ? noScan : 'all are scanned; the change is still open');
+  const unshown = Math.max(unscanned, succeeded - (loop.confirmed ?? 0), (loop.missing ?? 0) + (loop.unconfirmed ?? 0));
+  const left = unshown - shownSince;
+  if (left > 0) return no(unscanned >= left ? noScan : `${left} of ${succeeded} endpoints did not show it`);
   const declined = loop.declined ?? 0;
   const less =
     declined > 0
       ? `; ${declined} ${declined === 1 ? 'endpoint' : 'endpoints'} did less than planned, and said why`
       : '';
-  return yes(`${loop.scanned} scans${missing > 0 ? `; ${missing} endpoints only by a later one` : ''}${less}`);
+  const later =
+    shownSince > 0 ? `; ${shownSince} ${shownSince === 1 ? 'endpoint' : 'endpoints'} only by a later one` : '';
+  return yes(`${scanned} scans${later}${less}`);
 }
 
 const yes = (why: string): Verdict => ({ answer: 'yes', why });

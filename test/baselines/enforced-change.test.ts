@@ -205,12 +205,17 @@ describe('what is left', () => {
     expect(of('web-1')).toMatchObject({ scanOf: 'rules', proven: false, declined: [] });
     expect(of('web-2')).toMatchObject({ scanOf: 'rules', proven: true, declined });
     const works = await stack.rows(
-      `SELECT e.name, w.kind, w.reason FROM work_item w JOIN endpoint e ON e.id = w.endpoint_id WHERE w.change_id = $1 ORDER BY 1`,
+      `SELECT e.name, w.kind, w.reason, w.evidence ->> 'unproven' AS unproven FROM work_item w JOIN endpoint e ON e.id = w.endpoint_id WHERE w.change_id = $1 ORDER BY 1`,
       [changeId],
     );
     expect(works).toEqual([
-      { name: 'web-1', kind: 'failedEndpoint', reason: 'reported success, but the scan after it does not show it' },
-      { name: 'web-2', kind: 'failedEndpoint', reason: `not done there: two: ${declined[0]?.reason}` },
+      {
+        name: 'web-1',
+        kind: 'failedEndpoint',
+        reason: 'reported success, but the scan after it does not show it',
+        unproven: 'missing',
+      },
+      { name: 'web-2', kind: 'failedEndpoint', reason: `not done there: two: ${declined[0]?.reason}`, unproven: null },
     ]);
     const loop = await ask('GET', `/v1/closed-loop?change=${changeId}`);
     expect(loop.items[0].confirmed).toMatchObject({ answer: 'no', scanned: 2, missing: 1, declined: 1 });

@@ -48,6 +48,7 @@ const LEAST: [string, (f: ConsoleFleet) => string, Role][] = [
   ['incidents', () => '/incidents', 'Operator'],
   ['the closed loop', () => '/closed-loop', 'Operator'],
   ['changes no ticket explains', () => '/closed-loop/unexplained', 'Operator'],
+  ['rules no ticket explains', () => '/closed-loop/unexplained-rules', 'Operator'],
   ['a command', (f) => `/changes/${f.changeId}/abort`, 'Manager'],
   ['stop everything', () => '/stop-all', 'Manager'],
   ['the audit log', () => '/audit', 'Manager'],

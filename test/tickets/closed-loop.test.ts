@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
 import { judgePackageChanges } from '../../db/loop/package-changes.js';
 import { countClosedLoops } from '../../db/read/closed-loop.js';
+import { noteWork } from '../../db/tickets/work.js';
 import type { Json } from '../helpers/agent-client.js';
 import { Browser } from '../helpers/browser.js';
 import { type SeededAccount, seedAccount, seedChange, seedEndpoint, seedOutcome } from '../helpers/seed-change.js';
@@ -100,6 +101,56 @@ it('says what was not as authorised', async () => {
     },
     confirmed: { answer: 'no', why: '1 of 2 endpoints have sent no scan since' },
   });
+});
+
+/** One endpoint says it succeeded; when the change closes a scan does not show it, which is work, as `closeChange` leaves it. */
+const closedUnproven = async () => {
+  const id = await endpoint();
+  const { changeId } = await change([id]);
+  await carryOut(changeId, id);
+  // The scan's arrival has the web tier's clock, in milliseconds.
+  await rig.rows(`UPDATE order_state SET settled_at = now() - interval '1 second' WHERE change_id = $1`, [changeId]);
+  await rig.scan(id, { curl: '8.0-1' });
+  const reason = 'reported success, but the scan after it does not show it';
+  const evidence = { unproven: 'missing' };
+  const works = [{ kind: 'failedEndpoint' as const, endpointId: id, changeId, reason, evidence }];
+  await noteWork(rig.workerPool, { works, now: rig.clock() });
+  await rig.close(changeId, 'completedWithFailures', { confirmed: 0, missing: 1, unconfirmed: 0 });
+  await countClosedLoops(rig.workerPool, { limit: 100, now: rig.clock() });
+  return { id, changeId };
+};
+const NOT_SHOWN = { answer: 'no', why: '1 of 1 endpoints did not show it' };
+
+it('what was not shown is confirmed by a later scan that proves it, not by what another change does there', async () => {
+  const { id, changeId } = await closedUnproven();
+  expect(await loop(changeId)).toMatchObject({ confirmed: NOT_SHOWN, openWork: 1 });
+  const updates = [{ name: 'nginx', from: '1.22-1', to: '1.23-1' }];
+  const other = await seedChange(rig.db.pool, {
+    requestedBy: requester.id,
+    rings: [{ name: 'all', endpoints: [id], updates }],
+  });
+  await seedOutcome(rig.db.pool, { changeId: other.changeId, ring: 0, endpointId: id, state: 'verifying' });
+  await rig.workerPool.query(`UPDATE order_state SET state = 'failed', reason = 'broke' WHERE change_id = $1`, [
+    other.changeId,
+  ]);
+  expect(await loop(changeId)).toMatchObject({ confirmed: NOT_SHOWN, openWork: 1 });
+  await rig.scan(id, { curl: '8.0-1', nginx: '1.23-1' });
+  await rig.handle();
+  expect(await loop(other.changeId)).toMatchObject({ openWork: 0 });
+  expect(await loop(changeId)).toMatchObject({ confirmed: NOT_SHOWN, openWork: 1 });
+  await rig.scan(id, { curl: '8.0-2', nginx: '1.23-1' });
+  await rig.handle();
+  expect(await loop(changeId)).toMatchObject({
+    confirmed: { answer: 'yes', why: '1 scans; 1 endpoint only by a later one' },
+    openWork: 0,
+  });
+});
+
+it('an endpoint that is retired before it showed it has not shown it', async () => {
+  const { id, changeId } = await closedUnproven();
+  await rig.rows(`UPDATE endpoint SET state = 'retired' WHERE id = $1`, [id]);
+  await rig.handle();
+  expect(await loop(changeId)).toMatchObject({ confirmed: NOT_SHOWN, openWork: 0 });
 });
 
 const unexplained = async (endpointId: string): Promise<Json[]> => {

@@ -38,8 +38,8 @@ afterEach(async () => {
 });
 
 const UPDATES = [{ name: 'curl', from: '8.0-1', to: '8.0-2' }];
-const change = async (endpoints: readonly string[]) => {
-  const seeded = await seedChange(rig.db.pool, { requestedBy, rings: [{ name: 'all', endpoints, updates: UPDATES }] });
+const change = async (endpoints: readonly string[], updates = UPDATES) => {
+  const seeded = await seedChange(rig.db.pool, { requestedBy, rings: [{ name: 'all', endpoints, updates }] });
   await rig.freeze(seeded.changeId);
   return seeded.changeId;
 };
@@ -53,6 +53,8 @@ const end = async (changeId: string, endpointId: string, state: string, reason =
 };
 const work = async (endpointId: string): Promise<Json[]> =>
   (await rig.api.call('GET', `/v1/work?endpoint=${endpointId}`)).body.items;
+const changeTicket = (changeId: string) =>
+  fake.tickets.find((t) => t.fields.RingmasterKey?.[0] === `change/${changeId}`);
 const about = (endpointId: string, items: Json[]) => items.find((one) => one.endpointId === endpointId);
 const ticketOf = async (endpointId: string) => {
   const [item] = await work(endpointId);
@@ -73,17 +75,58 @@ it.each([
   ['reverted', 'failedEndpoint'],
   ['revertFailed', 'failedEndpoint'],
   ['expired', 'straggler'],
-])('an order that ended %s is work: %s; seen again it is the same work', async (state, kind) => {
+])('an order that ended %s is work: %s; seen again in the same change it is the same work', async (state, kind) => {
   const id = await endpoint();
-  const first = await change([id]);
-  await end(first, id, state);
+  const changeId = await change([id]);
+  await end(changeId, id, state);
   await rig.handle();
-  await end(await change([id]), id, state, 'it broke again');
+  await end(changeId, id, state, 'it broke again', 2);
   await rig.handle();
   expect(await work(id)).toMatchObject([
     { kind, seen: 2, state: 'open', reason: 'it broke again', tickets: [{ state: 'open' }] },
   ]);
   expect(said(await ticketOf(id))).toEqual(['Seen again (2 times now): it broke again']);
+});
+
+it('another change that fails there is other work; each is proven by its own rules, and its change waits for that', async () => {
+  const id = await endpoint();
+  const first = await change([id]);
+  const second = await change([id], [{ name: 'nginx', from: '1.22-1', to: '1.23-1' }]);
+  await end(first, id, 'failed');
+  await end(second, id, 'failed', 'it broke as well');
+  for (const changeId of [first, second])
+    await rig.close(changeId, 'completedWithFailures', { confirmed: 0, failed: 1 });
+  await rig.handle();
+  const states = async () => Object.fromEntries((await work(id)).map((item) => [item.changeId, item.state]));
+  const statuses = () => [first, second].map((changeId) => changeTicket(changeId)?.status);
+  expect(await states()).toEqual({ [first]: 'open', [second]: 'open' });
+
+  await rig.scan(id, { curl: '8.0-1', nginx: '1.23-1' });
+  await rig.handle();
+  await rig.handle();
+  expect(await states()).toEqual({ [first]: 'open', [second]: 'closed' });
+  expect(statuses()).toEqual(['new', 'resolved']);
+
+  await rig.scan(id, { curl: '8.0-2', nginx: '1.23-1' });
+  await rig.handle();
+  await rig.handle();
+  expect(await states()).toEqual({ [first]: 'closed', [second]: 'closed' });
+  expect(statuses()).toEqual(['resolved', 'resolved']);
+});
+
+it('a worker of the release before, which knows one key per endpoint and kind, takes nothing over', async () => {
+  const id = await endpoint();
+  for (const changeId of [await change([id]), await change([id])])
+    for (const reason of ['once', 'twice'])
+      await rig.workerPool.query(
+        `INSERT INTO work_item AS w (key, kind, endpoint_id, change_id, reason) VALUES ('failedEndpoint/' || $1, 'failedEndpoint', $1::uuid, $2, $3)
+         ON CONFLICT (key) WHERE closed_at IS NULL DO UPDATE SET seen = w.seen + 1, change_id = excluded.change_id, reason = excluded.reason`,
+        [id, changeId, reason],
+      );
+  expect((await work(id)).map(({ seen, reason }) => [seen, reason])).toEqual([
+    [2, 'twice'],
+    [2, 'twice'],
+  ]);
 });
 
 it.each(['succeeded', 'skipped', 'superseded', 'withdrawn'])('one that ended %s is none', async (state) => {
@@ -170,13 +213,34 @@ it('a change that closed with failures keeps its ticket until scans have settled
   await rig.handle();
   await rig.close(changeId, 'completedWithFailures', { confirmed: 0, failed: 1 });
   await rig.handle();
-  const ticket = () => fake.tickets.find((t) => t.fields.RingmasterKey?.[0] === `change/${changeId}`);
+  const ticket = () => changeTicket(changeId);
   expect(ticket()?.status).toBe('new');
   expect(ticket()?.history.at(-1)?.text).toContain('This ticket stays open');
   await rig.scan(id, { curl: '8.0-2' });
   await rig.handle();
   await rig.handle();
   expect(ticket()?.status).toBe('resolved');
+});
+
+it('a change whose work ended otherwise than by scans is not called settled: its ticket says what became of it, once', async () => {
+  const [proven, retired] = [await endpoint(), await endpoint()];
+  const changeId = await change([proven, retired]);
+  for (const id of [proven, retired]) await end(changeId, id, 'failed');
+  await rig.close(changeId, 'completedWithFailures', { confirmed: 0, failed: 2 });
+  await rig.handle();
+  // Judged once, and disproved: a scan that did not end the work proves nothing.
+  await rig.scan(retired, { curl: '8.0-1' });
+  await rig.scan(proven, { curl: '8.0-2' });
+  await rig.handle();
+  await rig.rows(`UPDATE endpoint SET state = 'retired' WHERE id = $1`, [retired]);
+  for (let n = 0; n < 3; n += 1) await rig.handle();
+  expect((await work(retired))[0]).toMatchObject({ state: 'closed', judgedScan: expect.any(String) });
+  const ticket = changeTicket(changeId);
+  expect(ticket?.status).toBe('new');
+  const last = ticket?.history.filter((h) => h.text.includes('endpoints that somebody had to look at')) ?? [];
+  expect(last.map((h) => h.text)).toEqual([
+    expect.stringMatching(/scans have proven 1 of 2 endpoints.*- 1: the endpoint is retired/s),
+  ]);
 });
 
 it('an endpoint that is retired has nothing left to do', async () => {

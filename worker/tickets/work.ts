@@ -15,11 +15,13 @@ import {
   loadSettledChanges,
   noteJudged,
   openWorkTickets,
+  type Settled,
   tellSeenAgain,
   ticketsOfWork,
   unclaimWork,
   wantState,
 } from '../../db/tickets/work.js';
+import { unproven } from '../../domain/ticket/unproven.js';
 import { utc } from '../../domain/ticket/words.js';
 import type { EpochMs } from '../../domain/time.js';
 import { type Judge, judgesOf } from './judges.js';
@@ -174,16 +176,27 @@ async function reopen(
   ]);
 }
 
-/** All that had failed of a change has been proven since: its ticket has nothing left to wait for. */
-async function settle(
-  client: PoolClient,
-  settled: { readonly changeId: string; readonly ticketId: string; readonly key: string; readonly done: number },
-): Promise<void> {
+/**
+ * Nothing of a change waits for anybody any more. Its ticket is done if scans have proven all that had failed; otherwise it says what
+ * became of the rest, and stays open: only a person can say whether that will do.
+ */
+async function settle(client: PoolClient, settled: Settled): Promise<void> {
   const { ticketId, key } = settled;
+  const say = (what: string, text: string) => ({
+    ticketId,
+    key: `${key}/${what}`,
+    kind: 'comment' as const,
+    payload: { what: 'said', text },
+  });
+  const rest = unproven(settled);
+  if (rest !== null) {
+    await queueActions(client, [say('unsettled', rest)]);
+    return;
+  }
   await wantState(client, { ticketIds: [ticketId], wanted: 'done' });
-  const text = `All ${settled.done} endpoints that somebody had to look at have been settled since, by scans.`;
+  const text = `All ${settled.endpoints} endpoints that somebody had to look at have been settled since, by scans.`;
   await queueActions(client, [
-    { ticketId, key: `${key}/settled`, kind: 'comment', payload: { what: 'said', text } },
+    say('settled', text),
     { ticketId, key: `${key}/settled/close`, kind: 'transition', payload: { to: 'done' } },
   ]);
 }
