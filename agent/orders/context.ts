@@ -37,7 +37,9 @@ export interface ExecutorDeps {
   }) => Promise<Readonly<Record<string, unknown>>>;
   readonly newId: () => string;
   readonly bootId: string;
-  /** Tells the server what it has not heard yet, as far as that works within seconds; then restarts the host. */
+  /** Tells the server what it has not heard yet, as far as that works within seconds. Never rejects. */
+  readonly tellServer: () => Promise<void>;
+  /** Restarts the host: returns when it is going down, or not at all. @throws Error when it refuses to. */
   readonly reboot: () => Promise<void>;
   readonly scanOnly: boolean;
   /** The folder of one order; the id has been checked to be a UUID. */

@@ -17,7 +17,7 @@ import {
   type StepResult,
   waitFor,
 } from './context.js';
-import { stepAwaitingReboot, stepRebooting, stepReverting, stepVerifying } from './finishing.js';
+import { bootedSince, stepAwaitingReboot, stepRebooting, stepReverting, stepVerifying } from './finishing.js';
 import { JournalFailed } from './ledger.js';
 import { stepAccepted } from './staging.js';
 
@@ -66,7 +66,7 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     if (retry !== undefined && retry.state === entry.core.state && deps.mono() < retry.at) return false;
     if (entry.core.state === 'staged') return entry.permit !== null && notNow(deps, entry.orderId) === null;
     if (entry.core.state === 'awaitingReboot')
-      return rebootObjection({ permit: entry.permit, clock: deps.clock }) === null;
+      return bootedSince(deps, entry.orderId) || rebootObjection({ permit: entry.permit, clock: deps.clock }) === null;
     return true;
   };
   const next = (done: ReadonlySet<string>): OrderEntry | undefined =>
@@ -117,7 +117,11 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     const { state } = deps.ledger.entry(entry.orderId).core;
     if (state === 'accepted' || state === 'staged')
       deps.ledger.report(entry.orderId, { type: 'failed', cause: reason });
-    else if (state === 'reverting') deps.ledger.report(entry.orderId, { type: 'revertFailed', cause: reason });
+    else if (state === 'rebooting') {
+      // What was applied is in order; only the host does not go down. It waits, and is tried again as long as it is permitted.
+      deps.ledger.report(entry.orderId, { type: 'notRebooted', reason });
+      retries.set(entry.orderId, { tries: 1, at: deps.mono() + MAX_BACKOFF_MS, state: 'awaitingReboot' });
+    } else if (state === 'reverting') deps.ledger.report(entry.orderId, { type: 'revertFailed', cause: reason });
     else if (entry.kind === 'change') deps.ledger.report(entry.orderId, { type: 'revertBegun', cause: reason });
     return GO;
   };
