@@ -137,6 +137,7 @@ describe('a host that refuses to go down', () => {
     for (let i = 0; i < 20; i++) await tryAgain();
     expect(typesOf(agent)).toEqual([...BEGUN, 'reboot', 'notRebooted']);
     expect(entryOf(agent).reports.at(-1)).toMatchObject({ reason: 'the permit to reboot has ended' });
+    expect(agent.executor.retryInMs()).toBe(null);
     expect(Object.fromEntries(w.host.versions)).toEqual({ app: '2', lib: '2' });
     w.rebootFails = null;
     agent.ledger.permit(permit({ rebootBy: w.time + 60_000 }));
