@@ -153,10 +153,8 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
     }),
     newId: randomUUID,
     bootId,
-    reboot: async () => {
-      await poller.flush(REBOOT_FLUSH_MS);
-      await machine.reboot();
-    },
+    tellServer: () => poller.flush(REBOOT_FLUSH_MS),
+    reboot: machine.reboot,
     scanOnly: config.scanOnly || !machine.mayChange,
     orderDir,
     sleep,

@@ -83,6 +83,8 @@ export const agentReport = z
     z.object({ ...stamp, type: z.literal('apply') }),
     z.object({ ...stamp, type: z.literal('applied'), rebootRequired: z.boolean() }),
     z.object({ ...stamp, type: z.literal('reboot') }),
+    /** Only for a server whose replies say that it knows it: one before would take in nothing of such a poll. */
+    z.object({ ...stamp, type: z.literal('notRebooted'), reason }),
     z.object({ ...stamp, type: z.literal('booted') }),
     z.object({ ...stamp, type: z.literal('healthy') }),
     z.object({ ...stamp, type: z.literal('revertBegun'), cause: reason }),
@@ -114,6 +116,9 @@ export const pollRequest = z.strictObject({
 });
 export type PollRequest = z.infer<typeof pollRequest>;
 
+/** Reports that this server takes in and the one before did not; agents keep them back until a reply names them. */
+export const KNOWN_REPORTS = ['notRebooted'] as const;
+
 export const pollReply = z.object({
   serverTime: epochMs,
   nextPollSeconds: z.number().positive(),
@@ -122,6 +127,8 @@ export const pollReply = z.object({
   orders: z.array(z.object({ order: envelope, permit: envelope.nullable() })),
   keySetVersion: z.number().int().nonnegative(),
   scanNow: z.boolean(),
+  /** {@link KNOWN_REPORTS} of the server; left out by servers before them. */
+  knows: z.array(short).max(64).optional(),
 });
 export type PollReply = z.infer<typeof pollReply>;
 

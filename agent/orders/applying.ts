@@ -15,11 +15,13 @@ import {
   type StepResult,
   transactionOf,
   waitFor,
+  waitForOthers,
 } from './context.js';
 import { prepare } from './staging.js';
 
 /** How often an interrupted package manager is started again before that counts as a failure. */
 const MAX_RUNS = 3;
+const NOT_YET = 'announced, but not started yet: ';
 const PROGRESS_MS = 10 * 60_000;
 
 /** Why a staged order can't start now; null when it can. The owner's own windows have their say here, too. */
@@ -39,8 +41,7 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
   const early = notNow(deps, orderId);
   if (early !== null) return waitFor(early);
   const prepared = await prepare(deps, orderId);
-  if (prepared.kind === 'wait') return waitFor(prepared.reason);
-  if (prepared.kind === 'yield') return prepared;
+  if (prepared.kind === 'wait' || prepared.kind === 'yield') return prepared;
   if (prepared.kind === 'ended') return GO;
   const { tx, declined } = prepared;
   const doc = deps.ledger.doc(orderId);
@@ -66,6 +67,12 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
       return GO;
     }
   }
+  const others = await waitForOthers(deps, tx);
+  if (others !== null) {
+    await afterHooks(deps, orderId, 'notStarted');
+    if (deps.ledger.entry(orderId).steps[STEP.hooked] === true) deps.ledger.step(orderId, STEP.hooked, false);
+    return others;
+  }
   const late = notNow(deps, orderId);
   if (late !== null) {
     // The hooks are undone by the executor, as after a crash at this point.
@@ -90,18 +97,24 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
 export async function stepApplying(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
   const tx = transactionOf(deps, orderId);
   if (!(await deps.provider.hasBegun(tx, 'forward'))) {
-    // We may have been dead since we announced it: then the start is still to come, and must be covered now.
-    const { permit, doc } = deps.ledger.entry(orderId);
-    const late = startObjection({ permit, order: doc ?? { expiresAt: 0 }, clock: deps.clock });
+    // We may have been dead since we announced it, or others were at the packages: then the start is still to come, and must be covered now.
+    const { permit, steps } = deps.ledger.entry(orderId);
+    const late = notNow(deps, orderId);
     const latest = deps.clock.latest();
     if (late !== null && (latest === null || latest <= (permit?.startBy ?? 0))) return waitFor(late);
     if (late !== null) {
       await afterHooks(deps, orderId, 'notStarted');
-      deps.ledger.report(orderId, { type: 'failed', cause: `announced, but not started in time: ${late}` });
+      const noted = String(steps[STEP.waiting] ?? '');
+      const why = noted.startsWith(NOT_YET) ? ` (${noted.slice(NOT_YET.length)})` : '';
+      deps.ledger.report(orderId, { type: 'failed', cause: `announced, but not started in time: ${late}${why}` });
       return GO;
     }
   }
   const outcome = await runToEnd(deps, tx, 'forward');
+  if (outcome.notBegun !== undefined) {
+    noteOnce(deps, orderId, `${NOT_YET}${outcome.notBegun}`);
+    return waitFor(outcome.notBegun);
+  }
   const verdict = await deps.provider.judge(tx, 'forward');
   if (!verdict.ok) return giveUp(deps, orderId, `${verdict.reason}; ${lastLines(outcome)}`);
   const doc = deps.ledger.doc(orderId);

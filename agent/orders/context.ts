@@ -37,7 +37,9 @@ export interface ExecutorDeps {
   }) => Promise<Readonly<Record<string, unknown>>>;
   readonly newId: () => string;
   readonly bootId: string;
-  /** Tells the server what it has not heard yet, as far as that works within seconds; then restarts the host. */
+  /** Tells the server what it has not heard yet, as far as that works within seconds. Never rejects. */
+  readonly tellServer: () => Promise<void>;
+  /** Restarts the host: returns when it is going down, or not at all. @throws Error when it refuses to. */
   readonly reboot: () => Promise<void>;
   readonly scanOnly: boolean;
   /** The folder of one order; the id has been checked to be a UUID. */
@@ -57,10 +59,17 @@ export interface StepDeps extends ExecutorDeps {
   readonly givesWay: (orderId: string) => boolean;
 }
 
+export interface Wait {
+  readonly kind: 'wait';
+  readonly reason: string;
+  /** Nobody will tell us when it is over: we look again after a while. */
+  readonly lookAgain?: true;
+}
+
 /** A step ends in one of these ways; `wait` keeps the order from being picked again until something happens. */
 export type StepResult =
   | { readonly kind: 'go' }
-  | { readonly kind: 'wait'; readonly reason: string }
+  | Wait
   /** Something more urgent came up; this order is picked again after it. */
   | { readonly kind: 'yield' };
 export const GO: StepResult = { kind: 'go' };
@@ -89,6 +98,17 @@ export function noteOnce(deps: ExecutorDeps, orderId: string, text: string): voi
   if (deps.ledger.entry(orderId).steps[STEP.waiting] === text) return;
   deps.ledger.step(orderId, STEP.waiting, text);
   deps.ledger.report(orderId, { type: 'note', text });
+}
+
+/**
+ * While others are at work on the packages nothing is announced: the start would have to wait for them, past its permit it may be, and
+ * what is seen meanwhile (half installed packages) is their doing. Null: nobody is.
+ */
+export async function waitForOthers(deps: ExecutorDeps, tx: Transaction): Promise<Wait | null> {
+  const reason = (await deps.provider.othersAtWork?.(tx)) ?? null;
+  if (reason === null) return null;
+  noteOnce(deps, tx.orderId, `waits: ${reason}`);
+  return { kind: 'wait', reason, lookAgain: true };
 }
 
 /** Runs the hooks that undo what `before` hooks did; their failure is said but decides nothing. */

@@ -17,7 +17,7 @@ import {
   type StepResult,
   waitFor,
 } from './context.js';
-import { stepAwaitingReboot, stepRebooting, stepReverting, stepVerifying } from './finishing.js';
+import { bootedSince, stepAwaitingReboot, stepRebooting, stepReverting, stepVerifying } from './finishing.js';
 import { JournalFailed } from './ledger.js';
 import { stepAccepted } from './staging.js';
 
@@ -61,13 +61,17 @@ export function createExecutor(deps: ExecutorDeps): Executor {
   let running: Promise<void> | null = null;
   let again = false;
 
+  /** Whether the server, and the endpoint itself, let it go on now. */
+  const covered = (entry: OrderEntry): boolean => {
+    if (entry.core.state === 'staged') return entry.permit !== null && notNow(deps, entry.orderId) === null;
+    if (entry.core.state === 'awaitingReboot')
+      return bootedSince(deps, entry.orderId) || rebootObjection({ permit: entry.permit, clock: deps.clock }) === null;
+    return true;
+  };
   const mayMove = (entry: OrderEntry): boolean => {
     const retry = retries.get(entry.orderId);
     if (retry !== undefined && retry.state === entry.core.state && deps.mono() < retry.at) return false;
-    if (entry.core.state === 'staged') return entry.permit !== null && notNow(deps, entry.orderId) === null;
-    if (entry.core.state === 'awaitingReboot')
-      return rebootObjection({ permit: entry.permit, clock: deps.clock }) === null;
-    return true;
+    return covered(entry);
   };
   const next = (done: ReadonlySet<string>): OrderEntry | undefined =>
     openOrders(deps.ledger.book)
@@ -88,8 +92,8 @@ export function createExecutor(deps: ExecutorDeps): Executor {
       const named = deps.providers?.get(entry.doc?.provider ?? '') ?? stepDeps.provider;
       const provider = entry.doc === null ? named : (named.forOrder?.(entry.doc) ?? named);
       const result = await step({ ...stepDeps, provider }, entry);
-      if (result.kind === 'wait' && !['staged', 'awaitingReboot', 'rebooting'].includes(entry.core.state))
-        backOff(entry, result.reason);
+      const told = ['staged', 'awaitingReboot', 'rebooting'].includes(entry.core.state);
+      if (result.kind === 'wait' && (!told || result.lookAgain === true)) backOff(entry, result.reason);
       else retries.delete(orderId);
       return result;
     } catch (error) {
@@ -117,7 +121,11 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     const { state } = deps.ledger.entry(entry.orderId).core;
     if (state === 'accepted' || state === 'staged')
       deps.ledger.report(entry.orderId, { type: 'failed', cause: reason });
-    else if (state === 'reverting') deps.ledger.report(entry.orderId, { type: 'revertFailed', cause: reason });
+    else if (state === 'rebooting') {
+      // What was applied is in order; only the host does not go down. It waits, and is tried again as long as it is permitted.
+      deps.ledger.report(entry.orderId, { type: 'notRebooted', reason });
+      retries.set(entry.orderId, { tries: 1, at: deps.mono() + MAX_BACKOFF_MS, state: 'awaitingReboot' });
+    } else if (state === 'reverting') deps.ledger.report(entry.orderId, { type: 'revertFailed', cause: reason });
     else if (entry.kind === 'change') deps.ledger.report(entry.orderId, { type: 'revertBegun', cause: reason });
     return GO;
   };
@@ -175,8 +183,12 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     },
     waiting,
     retryInMs() {
-      const open = new Set(openOrders(deps.ledger.book).map((entry) => entry.orderId));
-      const times = [...retries].filter(([orderId]) => open.has(orderId)).map(([, retry]) => retry.at - deps.mono());
+      // What is not covered any more is not looked at again by the clock, but when the server has been heard.
+      const open = new Map(openOrders(deps.ledger.book).map((entry) => [entry.orderId, entry]));
+      const times = [...retries].flatMap(([orderId, retry]) => {
+        const entry = open.get(orderId);
+        return entry?.core.state === retry.state && covered(entry) ? [retry.at - deps.mono()] : [];
+      });
       return times.length === 0 ? null : Math.max(100, Math.min(...times));
     },
     work() {

@@ -6,6 +6,7 @@ import {
   afterHooks,
   type ExecutorDeps,
   GO,
+  noteOnce,
   problemsOf,
   STEP,
   type StepResult,
@@ -15,23 +16,55 @@ import {
 
 /** A reboot is its own step with its own latest start; it stays pending as long as none is permitted. */
 export async function stepAwaitingReboot(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
-  const { permit } = deps.ledger.entry(orderId);
-  const objection = rebootObjection({ permit, clock: deps.clock });
-  if (objection !== null) return waitFor(objection);
-  if (!deps.ownWindowOpen()) return waitFor("outside the owner's own windows");
-  deps.ledger.step(orderId, STEP.bootId, deps.bootId);
+  const early = bootedSince(deps, orderId) ? null : noReboot(deps, orderId);
+  if (early !== null) return waitFor(early);
+  if (!bootedSince(deps, orderId)) deps.ledger.step(orderId, STEP.bootId, deps.bootId);
   deps.ledger.report(orderId, { type: 'reboot' });
   return GO;
 }
 
+/**
+ * Each try has to be covered when it is made, not only when it was announced: in between we may have been dead, or the host may have
+ * refused to go down. One that is not covered any more is taken back, and waits for a permit again.
+ *
+ * @throws Error when the host refuses to go down: the caller tries again after a while, and then takes the announcement back.
+ */
 export async function stepRebooting(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
-  const before = deps.ledger.entry(orderId).steps[STEP.bootId];
-  if (before !== deps.bootId) {
+  if (bootedSince(deps, orderId)) {
     deps.ledger.report(orderId, { type: 'booted' });
     return GO;
   }
-  await deps.reboot();
+  // Without the server's time nothing is known of the permit, so nothing is said of it.
+  if (deps.clock.latest() === null) return waitFor(noReboot(deps, orderId) ?? '');
+  let late = noReboot(deps, orderId);
+  if (late === null) {
+    await deps.tellServer();
+    late = noReboot(deps, orderId);
+  }
+  if (late !== null) {
+    deps.ledger.report(orderId, { type: 'notRebooted', reason: late });
+    return GO;
+  }
+  try {
+    await deps.reboot();
+  } catch (error) {
+    noteOnce(deps, orderId, `not rebooted yet: ${(error as Error).message}`);
+    throw error;
+  }
   return waitFor('the host is going down');
+}
+
+/** Why a reboot now is not covered, or not wanted by the endpoint's owner; null when it may be. */
+function noReboot(deps: ExecutorDeps, orderId: string): string | null {
+  const { permit } = deps.ledger.entry(orderId);
+  const objection = rebootObjection({ permit, clock: deps.clock });
+  return objection ?? (deps.ownWindowOpen() ? null : "outside the owner's own windows");
+}
+
+/** Whether the host has come up again since a reboot for this order was announced; whoever made it do so, one is enough. */
+export function bootedSince(deps: Pick<ExecutorDeps, 'ledger' | 'bootId'>, orderId: string): boolean {
+  const before = deps.ledger.entry(orderId).steps[STEP.bootId];
+  return before !== undefined && before !== deps.bootId;
 }
 
 /** Proof: the planned versions, a clean package database, and every check that passed before. */

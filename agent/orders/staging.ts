@@ -4,7 +4,7 @@ import type { Declined, PackageChange, Transaction } from '../providers/provider
 import { spaceObjection } from '../system/mounts.js';
 import { ContentDiffers, type ContentFile } from '../transport/content.js';
 import { isPassing } from '../transport/gateway-client.js';
-import { GO, type StepDeps, type StepResult, waitFor } from './context.js';
+import { GO, type StepDeps, type StepResult, type Wait, waitForOthers } from './context.js';
 import { type ChangePlan, inWords, planChange, planRevert, type Replaced } from './plan.js';
 
 /** Of one item that is left out; there may be hundreds. */
@@ -22,7 +22,7 @@ export type Prepared =
     }
   | { readonly kind: 'ended' }
   | { readonly kind: 'yield' }
-  | { readonly kind: 'wait'; readonly reason: string };
+  | Wait;
 
 /** Does all that `stage` means. Safe to repeat: called once for `staged`, and again right before the start. */
 export async function prepare(deps: StepDeps, orderId: string): Promise<Prepared> {
@@ -51,8 +51,7 @@ export async function prepare(deps: StepDeps, orderId: string): Promise<Prepared
 
 export async function stepAccepted(deps: StepDeps, orderId: string): Promise<StepResult> {
   const prepared = await prepare(deps, orderId);
-  if (prepared.kind === 'wait') return waitFor(prepared.reason);
-  if (prepared.kind === 'yield') return prepared;
+  if (prepared.kind === 'wait' || prepared.kind === 'yield') return prepared;
   if (prepared.kind === 'transaction') {
     deps.ledger.report(orderId, {
       type: 'staged',
@@ -77,6 +76,10 @@ async function prepareChange(deps: StepDeps, orderId: string): Promise<Prepared>
     separable: deps.provider.separable,
   });
   if (plan.kind !== 'do') return endChange(deps, orderId, plan);
+  const dir = deps.orderDir(orderId);
+  mkdirSync(dir, { recursive: true, mode: 0o755 });
+  const others = await waitForOthers(deps, { orderId, dir, changes: [] });
+  if (others !== null) return others;
   const audit = await deps.provider.audit();
   if (audit !== '')
     return fail(deps, orderId, `the package database has complaints of its own: ${audit.slice(0, 500)}`);
@@ -84,8 +87,6 @@ async function prepareChange(deps: StepDeps, orderId: string): Promise<Prepared>
   const old = doc.previous.filter((o) => plan.updates.some((u) => u.name === o.name && u.from === o.version));
   const space = deps.content.spaceObjection([...plan.updates, ...old.filter((o) => deps.content.has(o))]);
   if (space !== null) return fail(deps, orderId, space);
-  const dir = deps.orderDir(orderId);
-  mkdirSync(dir, { recursive: true, mode: 0o755 });
   const changes: PackageChange[] = [];
   const notes: string[] = [];
   for (const update of plan.updates) {

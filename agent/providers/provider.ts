@@ -71,6 +71,8 @@ export interface RunOutcome {
   readonly interrupted: boolean;
   /** The end of its output, for people. Its exit status proves nothing and is only shown. */
   readonly output: string;
+  /** Why it never began, though it was to: nothing has been touched, and it may be started again as long as that is permitted. */
+  readonly notBegun?: string;
 }
 
 export interface RebootNeed {
@@ -115,10 +117,12 @@ export interface Provider {
   snapshot(tx: Transaction): Promise<SnapshotTaken>;
   /**
    * Starts the package manager so that it outlives us, or joins the run of this transaction that is there already, and
-   * resolves when it has ended. A run that has ended is not repeated: its outcome is returned again, unless `again`.
+   * resolves when it has ended. A run that has ended is not repeated: its outcome is returned again, unless `again`, or it never began.
    */
   run(tx: Transaction, direction: Direction, options: { readonly again: boolean }): Promise<RunOutcome>;
-  /** Whether a run of this transaction was ever started here. */
+  /** Who else is at work on the packages now, so that a run could not begin; null: nobody. Left out where that can't be. */
+  othersAtWork?(tx: Transaction): Promise<string | null>;
+  /** Whether a run of this transaction has ever begun here. */
   hasBegun(tx: Transaction, direction: Direction): Promise<boolean>;
   /** After an interruption: makes the package database whole again as far as the transaction's own files allow. */
   repair(tx: Transaction, direction: Direction): Promise<readonly string[]>;

@@ -24,15 +24,23 @@ export interface RunFolder {
   readonly number: number;
 }
 
-/** The newest run of this name in the order's folder. */
-export function latestRun(txDir: string, name: string): RunFolder | null {
+/** All runs of this name in the order's folder, the first one first. */
+export function runsOf(txDir: string, name: string): readonly RunFolder[] {
   const numbers = listOrNone(txDir).flatMap((entry) => {
     const match = new RegExp(`^run-${name}-(\\d+)$`).exec(entry);
     return match?.[1] === undefined ? [] : [Number(match[1])];
   });
-  if (numbers.length === 0) return null;
-  const number = Math.max(...numbers);
-  return { dir: join(txDir, `run-${name}-${number}`), number };
+  return numbers.sort((a, b) => a - b).map((number) => ({ dir: join(txDir, `run-${name}-${number}`), number }));
+}
+
+/** The newest of {@link runsOf}. */
+export function latestRun(txDir: string, name: string): RunFolder | null {
+  return runsOf(txDir, name).at(-1) ?? null;
+}
+
+/** The end of what a run that ended by itself has said; null: it is under way, or was cut short. */
+export function endOf(run: RunFolder): string | null {
+  return /^\d+\s*$/.test(readOr(join(run.dir, 'rc'))) ? tailOf(join(run.dir, 'output')) : null;
 }
 
 /** Starts `argv` detached and waits for its end. */
@@ -61,9 +69,9 @@ export async function startRun(args: {
 /** Waits until nobody works on the order any more, then says how the run ended. */
 export async function joinRun(txDir: string, run: RunFolder): Promise<RunOutcome> {
   await waitForNobody(txDir);
-  const output = tailOf(join(run.dir, 'output'));
-  const ended = /^\d+\s*$/.test(readOr(join(run.dir, 'rc')));
-  return { interrupted: !ended || CUT_SHORT.test(output), output };
+  const output = endOf(run);
+  if (output === null) return { interrupted: true, output: tailOf(join(run.dir, 'output')) };
+  return { interrupted: CUT_SHORT.test(output), output };
 }
 
 /** Resolves when no process has the order's folder on its command line. */

@@ -178,6 +178,53 @@ describe('a server that does not answer', () => {
   });
 });
 
+describe('a report that the server before does not know', () => {
+  const types = () => requests.map((r) => r.reports.flatMap(({ events }) => events.map(({ type }) => type)));
+  const putOff = () => {
+    ledger.take({ orderId: ORDER, kind: 'change', doc: orderDoc() });
+    for (const type of ['accept', 'staged', 'apply'] as const) ledger.report(ORDER, { type });
+    ledger.report(ORDER, { type: 'applied', rebootRequired: true });
+    ledger.report(ORDER, { type: 'reboot' });
+    ledger.report(ORDER, { type: 'notRebooted', reason: 'the permit to reboot has ended' });
+    ledger.report(ORDER, { type: 'note', text: 'later' });
+  };
+  const before = ['accept', 'staged', 'apply', 'applied', 'reboot'];
+  const acks = () => requests.at(-1)?.reports.map((r) => ({ orderId: r.orderId, seq: r.events.at(-1)?.seq ?? 0 }));
+  /** As the executor does when nothing moves any more. */
+  const settled = async () => {
+    poller.say(0);
+    await pass(10);
+  };
+
+  test('is kept back, with what follows it, until a reply names it', async () => {
+    answer = () => ({ acks: acks() ?? [] });
+    putOff();
+    await pass(10);
+    await settled();
+    expect(types()).toEqual([before]);
+    expect(requests[0]?.open).toEqual([{ orderId: ORDER, state: 'awaitingReboot', seq: 7 }]);
+    answer = () => ({ acks: acks() ?? [], knows: ['notRebooted'] });
+    await pass(900_000);
+    await settled();
+    expect(types()).toEqual([before, [], ['notRebooted', 'note']]);
+    await pass(60_000);
+    expect(requests).toHaveLength(3);
+  });
+
+  test('is kept back again when the server is replaced by the one before, which refuses the whole poll', async () => {
+    answer = () => ({ knows: ['notRebooted'], nextPollSeconds: 5 });
+    await pass(10);
+    answer = () => {
+      if (types().at(-1)?.includes('notRebooted')) throw new GatewayRefused(400, 'reports is malformed');
+      return { acks: acks() ?? [] };
+    };
+    putOff();
+    await pass(600_000);
+    expect(types()).toEqual([[], [...before, 'notRebooted', 'note'], before]);
+    expect(poller.state.lastError).toBe(null);
+  });
+});
+
 test('hostile wishes for the next poll are bounded', async () => {
   answer = () => ({ nextPollSeconds: 1e-9 });
   await pass(4_900);

@@ -3,8 +3,14 @@
  * the server says, when there is something to say, or when the wake-up channel hints (design §4).
  */
 import { createHash } from 'node:crypto';
-import { type PollReply, type PollRequest, PROTOCOL_VERSION } from '../../protocol/messages.js';
-import { isOpen, openOrders, unheard } from '../orders/book.js';
+import {
+  type AgentReport,
+  KNOWN_REPORTS,
+  type PollReply,
+  type PollRequest,
+  PROTOCOL_VERSION,
+} from '../../protocol/messages.js';
+import { isOpen, type OrderEntry, openOrders, unheard } from '../orders/book.js';
 import type { Executor } from '../orders/executor.js';
 import { type IntakeContext, takeReply } from '../orders/intake.js';
 import { JournalFailed, type Ledger } from '../orders/ledger.js';
@@ -68,6 +74,8 @@ export function createPoller(deps: PollerDeps): Poller {
   let again = false;
   let stopped = true;
   let retryMs = FIRST_RETRY_MS;
+  /** What the last reply said its server knows; nothing before the first one, and after a poll that failed. */
+  let knows: readonly string[] = [];
 
   const schedule = (ms: number, options: { readonly earlierOnly: boolean }) => {
     const at = deps.now() + ms;
@@ -111,8 +119,9 @@ export function createPoller(deps: PollerDeps): Poller {
       deps.client.protocol,
     );
     try {
-      const reply = await deps.client.poll({ ...buildPoll(deps), ...news.fields });
+      const reply = await deps.client.poll({ ...buildPoll({ ...deps, knows }), ...news.fields });
       news.heard();
+      knows = reply.knows ?? [];
       retryMs = FIRST_RETRY_MS;
       state.lastContactAt = deps.now();
       state.lastError = null;
@@ -122,12 +131,14 @@ export function createPoller(deps: PollerDeps): Poller {
         earlierOnly: true,
       });
       // Only as long as it helps: the server may hold a report back until another order is out of the way.
-      if (moreToSay(deps.ledger) && heardSoFar(deps.ledger) !== heard) schedule(0, { earlierOnly: true });
+      if (moreToSay(deps.ledger, knows) && heardSoFar(deps.ledger) !== heard) schedule(0, { earlierOnly: true });
     } catch (error) {
       if (error instanceof JournalFailed) {
         deps.fatal(error);
         return;
       }
+      // Servers are replaced one by one, and may be put back to the one before.
+      knows = [];
       state.lastError = (error as Error).message;
       deps.log('poll failed', { error: state.lastError });
       const wait = isPassing(error) ? retryMs : UNWANTED_RETRY_MS;
@@ -159,31 +170,42 @@ export function createPoller(deps: PollerDeps): Poller {
     },
     soon: (ms) => schedule(ms, { earlierOnly: true }),
     say(ms) {
-      if (moreToSay(deps.ledger)) schedule(ms, { earlierOnly: true });
+      if (moreToSay(deps.ledger, knows)) schedule(ms, { earlierOnly: true });
     },
     async flush(timeoutMs) {
       const deadline = new Promise<void>((resolve) => setTimeout(resolve, timeoutMs).unref());
       const said = async () => {
         if (polling !== null) await polling;
-        if (moreToSay(deps.ledger)) await pollNow();
+        if (moreToSay(deps.ledger, knows)) await pollNow();
       };
       await Promise.race([said(), deadline]);
     },
   };
 }
 
-function moreToSay(ledger: Ledger): boolean {
-  return Object.values(ledger.book.orders).some((entry) => unheard(entry).length > 0);
+function moreToSay(ledger: Ledger, knows: readonly string[]): boolean {
+  return Object.values(ledger.book.orders).some((entry) => sayable(entry, knows).length > 0);
 }
+
+/** What can be said of an order now: nothing from the first report on that the server may not know, for it would refuse the whole poll. */
+function sayable(entry: OrderEntry, knows: readonly string[]): readonly AgentReport[] {
+  const unsaid = unheard(entry);
+  const kept = unsaid.findIndex(({ type }) => NEWER.includes(type) && !knows.includes(type));
+  return kept < 0 ? unsaid : unsaid.slice(0, kept);
+}
+const NEWER: readonly string[] = KNOWN_REPORTS;
 
 function heardSoFar(ledger: Ledger): number {
   return Object.values(ledger.book.orders).reduce((sum, entry) => sum + entry.acked, 0);
 }
 
 /** What the server must know of us at each poll. Orders under way come first, should there ever be too many to list. */
-export function buildPoll(deps: Pick<PollerDeps, 'ledger' | 'bootId' | 'now'>): PollRequest {
+export function buildPoll(
+  deps: Pick<PollerDeps, 'ledger' | 'bootId' | 'now'> & { readonly knows?: readonly string[] },
+): PollRequest {
+  const knows = deps.knows ?? [];
   const open = openOrders(deps.ledger.book).reverse();
-  const unsaid = Object.values(deps.ledger.book.orders).filter((entry) => unheard(entry).length > 0);
+  const unsaid = Object.values(deps.ledger.book.orders).filter((entry) => sayable(entry, knows).length > 0);
   return {
     protocol: PROTOCOL_VERSION,
     journalSeq: deps.ledger.journalSeq,
@@ -192,7 +214,7 @@ export function buildPoll(deps: Pick<PollerDeps, 'ledger' | 'bootId' | 'now'>): 
     open: open.slice(0, MAX_ORDERS).map(({ orderId, core }) => ({ orderId, state: core.state, seq: core.seq })),
     reports: [...unsaid.filter(isOpen), ...unsaid.filter((entry) => !isOpen(entry))]
       .slice(0, MAX_ORDERS)
-      .map((entry) => ({ orderId: entry.orderId, events: [...unheard(entry)].slice(0, MAX_EVENTS) })),
+      .map((entry) => ({ orderId: entry.orderId, events: [...sayable(entry, knows)].slice(0, MAX_EVENTS) })),
   };
 }
 

@@ -8,7 +8,7 @@ import { type IdentityVerdict, judgeIdentity } from '../../domain/fleet/clone.js
 import { isMutating, type OrderState, STATE_TRAITS } from '../../domain/order/index.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
-import type { PollReply, PollRequest } from '../../protocol/messages.js';
+import { KNOWN_REPORTS, type PollReply, type PollRequest } from '../../protocol/messages.js';
 import { forbidden, type Problem } from '../http/problem.js';
 import { createGatherer, type Gatherer, type Outcome } from './gather.js';
 import { IDLE_PACE, nextPollSeconds, paceOf } from './next-poll.js';
@@ -219,6 +219,7 @@ async function reply(
     keySetVersion: before.keySetVersion,
     // What it has just changed is looked at while it is awake and listening; whoever wants proof later finds it there.
     scanNow: active && (before.wantsScan || known.ended),
+    knows: [...KNOWN_REPORTS],
   };
 }
 

@@ -41,6 +41,8 @@ export type AgentEvent = { readonly seq: number; readonly at: EpochMs } & (
   | { readonly type: 'apply' }
   | { readonly type: 'applied'; readonly rebootRequired: boolean }
   | { readonly type: 'reboot' }
+  /** The reboot that was announced did not happen, and is not covered any more: it waits for a permit again. */
+  | { readonly type: 'notRebooted'; readonly reason: string }
   | { readonly type: 'booted' }
   | { readonly type: 'healthy' }
   | { readonly type: 'revertBegun'; readonly cause: string }

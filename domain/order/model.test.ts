@@ -21,6 +21,7 @@ interface Reply {
   readonly ack: number;
   readonly order: boolean;
   readonly permitUntil: number | null;
+  readonly rebootBy: number | null;
 }
 
 class World {
@@ -30,12 +31,14 @@ class World {
   journal: AgentEvent[] = [];
   acked = 0;
   agentPermit: number | null = null;
+  rebootPermit = -1;
   stopped = false;
   applied = 0;
   /** When it started, and the latest start any permit ever allowed. */
   startedAt: number | null = null;
   latestPermit = -1;
   readonly violations: Violation[] = [];
+  readonly said = new Set<string>();
   readonly polls: Poll[] = [];
   readonly replies: Reply[] = [];
   private final: OrderCore | null = null;
@@ -109,7 +112,9 @@ class World {
         this.latestPermit = Math.max(this.latestPermit, until);
       }
     }
-    return { ack: this.server.seq, order: handedOut() && listed === null, permitUntil };
+    // Of an order that has begun, only one that waits for its reboot is given anything.
+    const rebootBy = this.server.state === 'awaitingReboot' && listed !== null ? this.now + 5 * MINUTE : null;
+    return { ack: this.server.seq, order: handedOut() && listed === null, permitUntil, rebootBy };
   }
 
   // --- the agent ----------------------------------------------------------------------------------------------------
@@ -129,11 +134,13 @@ class World {
     this.acked = Math.max(this.acked, reply.ack);
     // A delayed permit is worth no more than what it says.
     if (reply.permitUntil !== null) this.agentPermit = Math.max(this.agentPermit ?? 0, reply.permitUntil);
+    this.rebootPermit = Math.max(this.rebootPermit, reply.rebootBy ?? -1);
   }
 
   agentStep(choice: number): void {
     const { agent } = this;
     if (agent === null) return;
+    const mayReboot = this.now <= this.rebootPermit;
     const words: Record<string, readonly Partial<AgentEvent>[]> = {
       offered: [
         { type: 'accept' },
@@ -149,8 +156,13 @@ class World {
         { type: 'failed', cause: 'c' },
         { type: 'revertBegun', cause: 'c' },
       ],
-      awaitingReboot: [{ type: 'reboot' }, { type: 'note', text: 't' }],
-      rebooting: [{ type: 'booted' }],
+      awaitingReboot: mayReboot
+        ? [{ type: 'reboot' }, { type: 'reboot' }, { type: 'note', text: 't' }]
+        : [{ type: 'note', text: 't' }],
+      // What was announced in time may come too late, and is taken back then; it may be taken back for other reasons, too.
+      rebooting: mayReboot
+        ? [{ type: 'booted' }, { type: 'booted' }, { type: 'notRebooted', reason: 'r' }]
+        : [{ type: 'notRebooted', reason: 'r' }],
       verifying: [
         { type: 'healthy' },
         { type: 'healthy' },
@@ -173,6 +185,7 @@ class World {
     if (result.kind !== 'moved') return;
     this.agent = result.order;
     this.journal.push(event);
+    this.said.add(event.type);
   }
 
   // --- what must hold -----------------------------------------------------------------------------------------------
@@ -212,6 +225,11 @@ class World {
       ['withdrawn', 'superseded', 'skipped', 'failed'].includes(server.state) && server.state !== agent?.state;
     if (ended && !byServer) expect(server.state).toBe(agent.state);
     if (ended) expect(this.acked).toBe(agent.seq);
+    // One that waits for its reboot is known to, so it is given a permit, however often a reboot was announced and taken back.
+    if (agent?.state === 'awaitingReboot' && server.state === 'awaitingReboot')
+      expect(this.rebootPermit).toBeGreaterThanOrEqual(this.now);
+    if (agent?.state === 'awaitingReboot' && STATE_TRAITS[server.state].working)
+      expect(server.state).toBe('awaitingReboot');
   }
 
   /** With the agent silent for ever, the server alone brings every order to an end. */
@@ -335,6 +353,7 @@ describe('server and agent', () => {
 
   it('get somewhere: the walk reaches every state', () => {
     const seen = new Set<string>();
+    const said = new Set<string>();
     const walks = fc.sample(fc.array(acts, { minLength: 60, maxLength: 120, size: 'max' }), {
       numRuns: 1_000,
       seed: 7,
@@ -345,7 +364,9 @@ describe('server and agent', () => {
         step.run(world);
         seen.add(world.server.state);
       }
+      for (const type of world.said) said.add(type);
     }
+    expect([...said]).toEqual(expect.arrayContaining(['reboot', 'notRebooted', 'booted', 'healthy']));
     expect([...seen].sort()).toEqual(Object.keys(STATE_TRAITS).sort());
   });
 });

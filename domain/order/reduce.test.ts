@@ -37,6 +37,7 @@ const AGENT: Readonly<Record<AgentEvent['type'], Said<AgentEvent>>> = {
   apply: { type: 'apply' },
   applied: { type: 'applied', rebootRequired: false },
   reboot: { type: 'reboot' },
+  notRebooted: { type: 'notRebooted', reason: 'r' },
   booted: { type: 'booted' },
   healthy: { type: 'healthy' },
   revertBegun: { type: 'revertBegun', cause: 'c' },

@@ -49,6 +49,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { actor: 'agent', event: 'apply', from: ['staged'], to: 'applying', kinds: change },
   { actor: 'agent', event: 'applied', from: ['applying'], to: 'verifying', kinds: change },
   { actor: 'agent', event: 'reboot', from: ['awaitingReboot'], to: 'rebooting', kinds: change },
+  { actor: 'agent', event: 'notRebooted', from: ['rebooting'], to: 'awaitingReboot', kinds: change },
   { actor: 'agent', event: 'booted', from: ['rebooting'], to: 'verifying', kinds: change },
   { actor: 'agent', event: 'healthy', from: ['verifying'], to: 'succeeded', kinds: change },
   { actor: 'agent', event: 'revertBegun', from: began, to: 'reverting', kinds: change },

@@ -20,6 +20,12 @@ export interface World {
   skew: number;
   limits: LocalLimits;
   windowOpen: boolean;
+  /** Whether the server's time is known. */
+  heard: boolean;
+  /** What the host says when it is to be restarted; null: it goes down. */
+  rebootFails: string | null;
+  /** What happens while the server is told of a reboot that is about to come. */
+  whileTold: () => void;
   fetchFails: Error | null;
   hookFails: string | null;
   hooksRun: string[];
@@ -35,6 +41,9 @@ export function world(host = createFakeHost()): World {
     skew: 0,
     limits: NO_LIMITS,
     windowOpen: true,
+    heard: true,
+    rebootFails: null,
+    whileTold: () => undefined,
     fetchFails: null,
     hookFails: null,
     hooksRun: [],
@@ -89,7 +98,7 @@ export function boot(w: World, kill?: { at: number; when: 'before' | 'after' }) 
         return join(w.contentDir, file.sha256);
       },
     },
-    clock: { latest: () => w.time, skewMs: () => w.skew },
+    clock: { latest: () => (w.heard ? w.time : null), skewMs: () => w.skew },
     limits: () => w.limits,
     ownWindowOpen: () => w.windowOpen,
     runChecks: async (checks) =>
@@ -110,7 +119,9 @@ export function boot(w: World, kill?: { at: number; when: 'before' | 'after' }) 
     },
     newId: () => `scan-${w.scans.length}`,
     bootId: `boot-${bootedAs}`,
+    tellServer: async () => w.whileTold(),
     reboot: async () => {
+      if (w.rebootFails !== null) throw new Error(w.rebootFails);
       w.host.boots += 1;
     },
     scanOnly: false,

@@ -26,6 +26,7 @@ import {
   type InventoryRequest,
   inventoryRequest,
   type KeySetDocument,
+  KNOWN_REPORTS,
   type OrderDocument,
   type PermitDocument,
   type PollRequest,
@@ -221,6 +222,7 @@ export async function startFakeGateway(options: { readonly address?: string } = 
       orders: [...open.map((held) => envelopes(held, worker)), ...rawNow],
       keySetVersion: keySet.version,
       scanNow: false,
+      knows: [...KNOWN_REPORTS],
     };
   };
 

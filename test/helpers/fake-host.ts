@@ -63,6 +63,9 @@ export interface FakeHost {
   /** What the next runs do instead of working. */
   behaviour: { forward: 'works' | 'half' | 'interrupted'; back: 'works' | 'half' };
   simulation: string | null;
+  /** Who else is at work on the packages, as is seen when asked; and as a run finds that is to begin. */
+  others: string | null;
+  lockedOut: string | null;
 }
 
 export function createFakeHost(start: Record<string, string> = { app: '1', lib: '1' }): FakeHost {
@@ -77,6 +80,8 @@ export function createFakeHost(start: Record<string, string> = { app: '1', lib: 
     auditText: '',
     behaviour: { forward: 'works', back: 'works' },
     simulation: null,
+    others: null,
+    lockedOut: null,
     provider: {
       name: 'fake',
       compareVersions: (a, b) => Math.sign(Number(a) - Number(b)) as -1 | 0 | 1,
@@ -95,11 +100,13 @@ export function createFakeHost(start: Record<string, string> = { app: '1', lib: 
         const id = `${direction} ${tx.orderId}`;
         const before = finished.get(id);
         if (before !== undefined && !again) return before;
+        if (host.lockedOut !== null) return { interrupted: false, output: '', notBegun: host.lockedOut };
         host.runs.push(id);
         const outcome = execute(host, tx, direction);
         finished.set(id, outcome);
         return outcome;
       },
+      othersAtWork: async () => host.others,
       hasBegun: async (tx, direction) => finished.has(`${direction} ${tx.orderId}`),
       repair: async () => [],
       async judge(tx, direction) {

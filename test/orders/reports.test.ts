@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { ORDER_STATES } from '../../domain/order/index.js';
-import { HOUR, MINUTE } from '../../domain/time.js';
+import { DAY, HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, ordersOf, ringOf, testSigner } from './fleet.js';
@@ -451,8 +451,31 @@ describe('permits', () => {
       now: later,
     });
     expect(offers).toHaveLength(1);
-    agent.say(id, later, { type: 'reboot' }, { type: 'booted' }, { type: 'healthy' });
+    // Announced, not made in time: it waits again, and is permitted again in the next window.
+    agent.say(id, later, { type: 'reboot' });
     await agent.poll(later);
+    expect(await state(changeId)).toBe('rebooting');
+    agent.say(id, later, { type: 'notRebooted', reason: 'the permit to reboot has ended' });
+    await agent.poll(later);
+    expect(await state(changeId)).toBe('awaitingReboot');
+    const next = later + DAY;
+    await db.pool.query(
+      `UPDATE order_state SET next_open = to_timestamp($2 / 1000.0), next_close = to_timestamp($3 / 1000.0), window_closes = to_timestamp($3 / 1000.0)
+        WHERE change_id = $1`,
+      [changeId, next, next + HOUR],
+    );
+    const permitAt = async (now: number) => {
+      await orders.permitRebootsOf(db.pool, { changeId, ring: 0, signer: testSigner, now });
+      const given = await orders.takeOffers(db.pool, {
+        endpointId: agent.endpointId,
+        open: agent.request().open,
+        now,
+      });
+      return given.length;
+    };
+    expect([await permitAt(next - MINUTE), await permitAt(next + MINUTE)]).toEqual([0, 1]);
+    agent.say(id, next, { type: 'reboot' }, { type: 'booted' }, { type: 'healthy' });
+    await agent.poll(next);
     expect(await state(changeId)).toBe('succeeded');
     expect(agent.violations).toEqual([]);
   });

@@ -4,7 +4,7 @@ import type { Direction, Transaction } from '../provider.js';
 
 /** Settles questions about changed configuration files without asking: keep the owner's. */
 const KEEP_CONFIG = ['--force-confdef', '--force-confold'];
-/** Seconds to wait for another package manager to finish. */
+/** Seconds to wait for another package manager to finish, where work has begun or nothing is changed. */
 const LOCK_SECONDS = 600;
 
 /** Folders a transaction needs below its own. */
@@ -14,7 +14,7 @@ export const workFolders = (tx: Transaction) => ({
   archives: join(tx.dir, 'archives'),
 });
 
-function isolated(tx: Transaction): string[] {
+function isolated(tx: Transaction, lockSeconds: number): string[] {
   const { lists, archives } = workFolders(tx);
   return [
     ['Dir::Etc::sourcelist', '/dev/null'],
@@ -25,7 +25,7 @@ function isolated(tx: Transaction): string[] {
     ['Dir::Cache::srcpkgcache', ''],
     ['APT::Sandbox::User', 'root'],
     ['APT::Get::AutomaticRemove', 'false'],
-    ['DPkg::Lock::Timeout', String(LOCK_SECONDS)],
+    ['DPkg::Lock::Timeout', String(lockSeconds)],
     ['Dpkg::Use-Pty', '0'],
     ['quiet', '1'],
   ].flatMap(([name, value]) => ['-o', `${name}=${value}`]);
@@ -37,6 +37,8 @@ export function aptInstall(args: {
   readonly direction: Direction;
   readonly files: readonly string[];
   readonly simulate: boolean;
+  /** Gives up at once when another package manager has dpkg's lock: its permit to start may be over by the time it is free. */
+  readonly orNotAtAll?: boolean;
 }): string[] {
   return [
     'apt-get',
@@ -44,12 +46,15 @@ export function aptInstall(args: {
     '--no-remove',
     '--no-install-recommends',
     ...(args.direction === 'back' ? ['--allow-downgrades'] : []),
-    ...isolated(args.tx),
+    ...isolated(args.tx, args.orNotAtAll === true ? 0 : LOCK_SECONDS),
     ...KEEP_CONFIG.flatMap((option) => ['-o', `Dpkg::Options::=${option}`]),
     'install',
     ...args.files,
   ];
 }
+
+/** Changes nothing, but takes dpkg's lock for a moment, and fails where it can't. */
+export const aptCheck = (tx: Transaction): string[] => ['apt-get', ...isolated(tx, 0), 'check'];
 
 const NEW_PACKAGES = ['--no-remove', '--no-install-recommends', '-o', 'APT::Get::AutomaticRemove=false'];
 
@@ -106,10 +111,12 @@ export const aptRemove = (args: {
   readonly tx: Transaction;
   readonly names: readonly string[];
   readonly simulate: boolean;
+  /** As in {@link aptInstall}. */
+  readonly orNotAtAll?: boolean;
 }): string[] => [
   'apt-get',
   ...(args.simulate ? ['-s', '-o', 'Debug::NoLocking=true'] : ['-y']),
-  ...isolated(args.tx),
+  ...isolated(args.tx, args.orNotAtAll === true ? 0 : LOCK_SECONDS),
   'remove',
   ...args.names,
 ];

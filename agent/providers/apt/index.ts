@@ -22,6 +22,7 @@ import { configDifferences, hasConfigSnapshot, restoreConfig, saveConfig } from 
 import { debFields } from './deb-fields.js';
 import { footprint } from './footprint.js';
 import { aptInventory } from './inventory.js';
+import { hasTouched, lockedOut, lockTakenBy } from './lock.js';
 import {
   DPKG_FORMAT,
   type DpkgEntry,
@@ -38,6 +39,8 @@ export interface AptDeps {
   readonly run: Run;
   readonly now: () => number;
   readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+  /** How a run that outlives us is started; default: as a process of its own. */
+  readonly start?: typeof startRun;
 }
 
 /** @throws Error when this host has no dpkg. */
@@ -46,6 +49,7 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
   if (asked.code !== 0) throw new Error(`no dpkg on this host: ${tail(asked.stderr, 200)}`);
   const native = asked.stdout.trim();
 
+  const start = deps.start ?? startRun;
   let listed: { readonly key: string; readonly writes: readonly Write[] } | null = null;
 
   const query = async (): Promise<readonly DpkgEntry[]> => {
@@ -101,11 +105,14 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
 
   const runOnce = async (tx: Transaction, direction: Direction, again: boolean): Promise<RunOutcome> => {
     const earlier = latestRun(tx.dir, direction);
-    if (earlier !== null && !again) return joinRun(tx.dir, earlier);
+    // The way back is begun already, whatever it waits for.
+    const begun = direction === 'back' || hasTouched(tx.dir, direction);
+    if (earlier !== null && !again && begun) return settle(tx, direction, await joinRun(tx.dir, earlier));
     makeFolders(tx);
     await waitForNobody(tx.dir);
     const files = tx.changes.flatMap((change) => linkedFile(tx, change, direction) ?? []);
-    return startRun({ txDir: tx.dir, name: direction, argv: aptInstall({ tx, direction, files, simulate: false }) });
+    const argv = aptInstall({ tx, direction, files, simulate: false, orNotAtAll: !begun });
+    return settle(tx, direction, await start({ txDir: tx.dir, name: direction, argv }));
   };
 
   /**
@@ -120,7 +127,7 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
       if (!outcome.interrupted) return outcome;
     }
     const files = tx.changes.flatMap((change) => linkedFile(tx, change, 'back') ?? []);
-    return startRun({ txDir: tx.dir, name, argv: dpkgInstall(files) });
+    return start({ txDir: tx.dir, name, argv: dpkgInstall(files) });
   };
 
   const goBack = async (tx: Transaction, again: boolean): Promise<RunOutcome> => {
@@ -170,11 +177,15 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
       await saveConfig({ run: deps.run, txDir: tx.dir, names: await installedNames(tx, byKey, native) });
       return KEPT;
     },
-    hasBegun: async (tx, direction) => latestRun(tx.dir, direction) !== null,
+    othersAtWork: async (tx) => {
+      makeFolders(tx);
+      return lockTakenBy(deps.run, tx);
+    },
+    hasBegun: async (tx, direction) => hasTouched(tx.dir, direction),
     async run(tx, direction, { again }) {
       await rememberAutomatic(deps.run, tx, { anew: false });
       const outcome = direction === 'back' ? await goBack(tx, again) : await runOnce(tx, direction, again);
-      if (!outcome.interrupted) await markAutomatic(deps.run, tx, direction);
+      if (!outcome.interrupted && outcome.notBegun === undefined) await markAutomatic(deps.run, tx, direction);
       return outcome;
     },
     repair: (tx, direction) =>
@@ -190,6 +201,13 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
     rebootNeed: (tx) => rebootNeed(deps.run, tx),
     inventory: ({ refresh }) => aptInventory({ run: deps.run, refresh, query, native, now: deps.now }),
   };
+}
+
+/** A run that found dpkg's lock taken is no failure of what it was to install. */
+function settle(tx: Transaction, direction: Direction, outcome: RunOutcome): RunOutcome {
+  const reason = lockedOut(outcome.output);
+  if (direction === 'back' || reason === null || hasTouched(tx.dir, direction)) return outcome;
+  return { ...outcome, notBegun: reason };
 }
 
 /** The version a change should have in the end; null: it is not moved in this direction. */

@@ -21,6 +21,7 @@ import { packageFixesOf } from './package-plan.js';
 import {
   backObjection,
   judgePackagesBack,
+  othersAtPackages,
   type PackageWork,
   packageMoves,
   packagesBack,
@@ -170,7 +171,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const runFixes = async (tx: Transaction, again: boolean): Promise<RunOutcome> => {
     // First what other fixes may configure. If it does not end as planned, they have nothing to go by, and everything goes back.
     const moved = packages === null ? null : await runPackages(packages, workOf(tx), again);
-    if (moved?.interrupted === true) return moved;
+    if (moved?.interrupted === true || moved?.notBegun !== undefined) return moved;
     if (moved !== null) deps.packages?.moved();
     if (moved?.whole === false) {
       await noteAfter(snapshots, snapshotDir(tx));
@@ -253,6 +254,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
       return taken;
     },
     run: (tx, direction, { again }) => (direction === 'forward' ? runFixes(tx, again) : goBack(tx)),
+    othersAtWork: async (tx) => (packages === null ? null : othersAtPackages(packages, workOf(tx))),
     hasBegun: async (tx, direction) =>
       direction === 'forward'
         ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir)

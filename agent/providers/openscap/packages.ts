@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { joinRun, latestRun, startRun, waitForNobody } from '../../system/detached-run.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import { aptRemove, dpkgConfigureAll, dpkgPurge, workFolders } from '../apt/commands.js';
+import { hasTouched, lockedOut } from '../apt/lock.js';
 import { parseSimulation } from '../apt/parse.js';
 import type { Declined, PackageChange, RunOutcome, Simulated, Transaction, Verdict } from '../provider.js';
 import type { PackageDeps, PlannedRemoval } from './package-files.js';
@@ -80,11 +81,16 @@ export async function runPackages(
   let outcome: RunOutcome = { interrupted: false, output: '' };
   if (plan.installs.length > 0) {
     outcome = await deps.apt.run(tx, 'forward', { again });
+    if (outcome.notBegun !== undefined) return { ...outcome, whole: false };
     if (!outcome.interrupted) await mark(deps, 'manual', plan.asked);
   }
   if (!outcome.interrupted && plan.removals.length > 0 && (await judgeForward(deps, { ...plan, removals: [] })).ok) {
     const names = plan.removals.map(({ name }) => name);
-    const removed = await runOnce({ tx, name: 'remove', argv: aptRemove({ tx, names, simulate: false }), again });
+    const begun = packagesBegun(work.home);
+    const argv = aptRemove({ tx, names, simulate: false, orNotAtAll: !begun });
+    const removed = await runOnce({ tx, name: 'remove', argv, again: again || !begun });
+    const notBegun = packagesBegun(work.home) ? null : lockedOut(removed.output);
+    if (notBegun !== null) return { ...removed, notBegun, whole: false };
     outcome = { interrupted: removed.interrupted, output: `${outcome.output}\n${removed.output}`.trim() };
   }
   const verdict = outcome.interrupted ? null : await judgeForward(deps, plan);
@@ -92,7 +98,14 @@ export async function runPackages(
 }
 
 export const packagesBegun = (home: string): boolean =>
-  ['forward', 'remove'].some((name) => latestRun(folderIn(home), name) !== null);
+  ['forward', 'remove'].some((name) => hasTouched(folderIn(home), name));
+
+/** Who keeps this order's fixes from moving packages now; null: nobody, or it moves none. */
+export async function othersAtPackages(deps: PackageDeps, work: PackageWork): Promise<string | null> {
+  const plan = readPackagePlan(work.home);
+  const moves = plan !== null && plan.installs.length + plan.removals.length > 0;
+  return moves ? ((await deps.apt.othersAtWork?.(there(work, plan))) ?? null) : null;
+}
 
 /** After something was cut short: dpkg's database whole again, whichever way we go on. */
 export async function repairPackages(deps: PackageDeps, work: PackageWork): Promise<readonly string[]> {
