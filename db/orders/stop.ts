@@ -111,11 +111,10 @@ export async function clearHalt(
   args: { readonly changeId: string; readonly ring: number | null; readonly by: string },
 ): Promise<void> {
   await inTransaction(pool, async (client) => {
-    if (args.ring === null) {
-      await client.query('UPDATE change SET halted = false, halt_verb = NULL, halted_by = NULL WHERE id = $1', [
-        args.changeId,
-      ]);
-    }
+    const lifted = await client.query(
+      'UPDATE change SET halted = false, halt_verb = NULL, halted_by = NULL WHERE id = $1 AND halted AND $2',
+      [args.changeId, args.ring === null],
+    );
     await lockRings(client, [args.changeId]);
     const { rows } = await client.query(
       `SELECT r.ordinal, r.spec, r.planned, r.forgiven_failures AS forgiven,
@@ -124,7 +123,8 @@ export async function clearHalt(
          FROM ring r WHERE r.change_id = $1 AND r.halted AND ($2::smallint IS NULL OR r.ordinal = $2) ORDER BY r.ordinal`,
       [args.changeId, args.ring],
     );
-    if (rows.length === 0) return;
+    // A change may be halted before it has any ring.
+    if (rows.length === 0 && lifted.rowCount === 0) return;
     const forgiven = rows.map((row) => (judgeBudget(row).kind === 'spent' ? row.failed : row.forgiven));
     await client.query(
       `UPDATE ring r SET halted = false, halt_reason = NULL, halted_by = NULL, halted_at = NULL, forgiven_failures = c.forgiven
