@@ -111,10 +111,14 @@ export async function clearHalt(
   args: { readonly changeId: string; readonly ring: number | null; readonly by: string },
 ): Promise<void> {
   await inTransaction(pool, async (client) => {
-    const lifted = await client.query(
-      'UPDATE change SET halted = false, halt_verb = NULL, halted_by = NULL WHERE id = $1 AND halted AND $2',
-      [args.changeId, args.ring === null],
-    );
+    let lifted = false;
+    if (args.ring === null) {
+      const { rows } = await client.query('SELECT halted FROM change WHERE id = $1 FOR NO KEY UPDATE', [args.changeId]);
+      lifted = rows[0]?.halted === true;
+      await client.query('UPDATE change SET halted = false, halt_verb = NULL, halted_by = NULL WHERE id = $1', [
+        args.changeId,
+      ]);
+    }
     await lockRings(client, [args.changeId]);
     const { rows } = await client.query(
       `SELECT r.ordinal, r.spec, r.planned, r.forgiven_failures AS forgiven,
@@ -124,7 +128,7 @@ export async function clearHalt(
       [args.changeId, args.ring],
     );
     // A change may be halted before it has any ring.
-    if (rows.length === 0 && lifted.rowCount === 0) return;
+    if (rows.length === 0 && !lifted) return;
     const forgiven = rows.map((row) => (judgeBudget(row).kind === 'spent' ? row.failed : row.forgiven));
     await client.query(
       `UPDATE ring r SET halted = false, halt_reason = NULL, halted_by = NULL, halted_at = NULL, forgiven_failures = c.forgiven
