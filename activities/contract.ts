@@ -76,7 +76,8 @@ export interface RingActivities {
     /** "412 endpoints, opens Sat 22:00 Europe/Berlin": for people, made where zones are known. */
     readonly sentence: string;
   }>;
-  pump(args: OfRing & { readonly target: OrderTarget }): Promise<PumpResult>;
+  /** @param args.until only for `stage`: the lane is left then, whatever it still waits for. Left out by histories from before. */
+  pump(args: OfRing & { readonly target: OrderTarget; readonly until?: EpochMs }): Promise<PumpResult>;
   evaluateRing(
     args: OfRing,
   ): Promise<{ readonly kind: 'promote' | 'hold'; readonly reason: string; readonly counts: RingCounts }>;

@@ -4,8 +4,8 @@
  */
 import { ApplicationFailure } from '@temporalio/common';
 import type { TickResult } from '../db/orders/index.js';
-import { type EpochMs, SECOND } from '../domain/time.js';
-import type { OrderTarget, PumpResult } from './contract.js';
+import { type EpochMs, MINUTE, SECOND } from '../domain/time.js';
+import type { PumpResult, RingActivities } from './contract.js';
 import { resolveWindows } from './resolve-windows.js';
 import { hopelessAside, type RingDeps, wakeFor } from './ring-deps.js';
 
@@ -18,21 +18,24 @@ const TIDY_EVERY_MS = 5 * SECOND;
 const BREATH_MS = 20;
 const LONGEST_BREATH_MS = 5 * SECOND;
 const MANY_IN_FLIGHT = 200;
+/** A stage lane in which no order has moved for this long is left: what it sends ahead saves time, and is not worth rings that wait. */
+const STAGE_REST_MS = 30 * MINUTE;
+
+type PumpedLane = Parameters<RingActivities['pump']>[0];
 
 /**
- * Ends when the lane is drained or halted, or when nothing moves until a window opens.
+ * Ends when the lane is drained or halted, or when nothing moves until a window opens. A stage lane also ends, with
+ * `deadline`, at `until` or when none of its orders has moved for {@link STAGE_REST_MS}: endpoints go on with what they have.
  * @throws a failure to be retried when another attempt has fenced this one off.
  */
-export async function pump(
-  deps: RingDeps,
-  lane: { readonly changeId: string; readonly ring: number; readonly target: OrderTarget },
-): Promise<PumpResult> {
+export async function pump(deps: RingDeps, lane: PumpedLane): Promise<PumpResult> {
   const pace = deps.pace();
   const { epoch } = await hopelessAside(() => deps.orders.beginPump(deps.pool, lane));
   const wake = wakeFor(deps, lane.changeId);
   let said: unknown = { epoch };
   const beat = setInterval(() => pace.heartbeat(said), BEAT_MS);
   let tidied: EpochMs | null = null;
+  const waitedEnough = patienceFor(lane);
   try {
     for (;;) {
       const now = deps.clock();
@@ -42,7 +45,7 @@ export async function pump(
       const tick = await unlessFenced(() => deps.orders.releaseTick(deps, { ...lane, epoch, now, tidy }));
       said = { epoch, counts: tick.counts };
       pace.heartbeat(said);
-      const end = endOf(tick);
+      const end = endOf(tick) ?? (waitedEnough(tick, now) ? 'deadline' : null);
       if (end !== null) return resultOf(end, tick);
       if (tick.staleWindows > 0) await resolveWindows(deps, { ...lane, ignoreWindows: false });
       const took = (performance.now() - began) * restAfter(tick);
@@ -68,6 +71,19 @@ function endOf(tick: TickResult): PumpResult['kind'] | null {
   if (tick.halted) return 'halted';
   if (tick.drained) return tick.deadlineMissed ? 'deadline' : 'drained';
   return tick.active || tick.staleWindows > 0 ? null : 'windowsClosed';
+}
+
+/** Whether a lane has been waited for long enough, asked at every tick. Only staging is ever given up: nothing depends on it. */
+function patienceFor(lane: PumpedLane): (tick: TickResult, now: EpochMs) => boolean {
+  const { target, until = Number.POSITIVE_INFINITY } = lane;
+  if (target !== 'stage') return () => false;
+  let seen = '';
+  let since = 0;
+  return (tick, now) => {
+    const states = JSON.stringify(Object.entries(tick.counts.byState).sort());
+    if (states !== seen) [seen, since] = [states, now];
+    return now >= until || now - since >= STAGE_REST_MS;
+  };
 }
 
 function resultOf(kind: PumpResult['kind'], tick: TickResult): PumpResult {

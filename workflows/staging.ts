@@ -8,7 +8,7 @@ import { bulk, watched } from './proxies.js';
 /** Staging is worth waiting a day for, not longer: an order stages by itself when it has to. */
 const PATIENCE = 24 * HOUR;
 
-/** Pumps the stage orders of all rings, each in its endpoints' staging hours, for a day at most. */
+/** Pumps the stage orders of all rings, each in its endpoints' staging hours, for a day at most: also while it pumps. */
 export async function stageLanes(args: {
   readonly changeId: string;
   readonly ordinals: readonly number[];
@@ -28,7 +28,7 @@ async function stageLane(args: {
   const { changeId, ring } = args;
   for (;;) {
     const windows = await bulk.resolveWindows({ changeId, ring, target: 'stage', ignoreWindows: false });
-    const result = await watched.pump({ changeId, ring, target: 'stage' });
+    const result = await watched.pump({ changeId, ring, target: 'stage', until: args.giveUp });
     if (result.kind === 'drained' || result.kind === 'deadline') return;
     if (result.kind === 'halted' || result.nextOpen === null || result.nextOpen >= args.giveUp) return;
     await args.tell(`Ring ${ring} waits for staging hours: ${windows.sentence}`, 'stagingHours');

@@ -113,7 +113,10 @@ export async function clearHalt(
   args: { readonly changeId: string; readonly ring: number | null; readonly by: string },
 ): Promise<void> {
   await inTransaction(pool, async (client) => {
+    let lifted = false;
     if (args.ring === null) {
+      const { rows } = await client.query('SELECT halted FROM change WHERE id = $1 FOR NO KEY UPDATE', [args.changeId]);
+      lifted = rows[0]?.halted === true;
       await client.query('UPDATE change SET halted = false, halt_verb = NULL, halted_by = NULL WHERE id = $1', [
         args.changeId,
       ]);
@@ -126,7 +129,8 @@ export async function clearHalt(
          FROM ring r WHERE r.change_id = $1 AND r.halted AND ($2::smallint IS NULL OR r.ordinal = $2) ORDER BY r.ordinal`,
       [args.changeId, args.ring],
     );
-    if (rows.length === 0) return;
+    // A change may be halted before it has any ring.
+    if (rows.length === 0 && !lifted) return;
     const forgiven = rows.map((row) => (judgeBudget(row).kind === 'spent' ? row.failed : row.forgiven));
     await client.query(
       `UPDATE ring r SET halted = false, halt_reason = NULL, halted_by = NULL, halted_at = NULL, forgiven_failures = c.forgiven

@@ -70,7 +70,12 @@ export async function startPostgres(
   });
   const { spec } = cluster;
   const lifeline: Lifeline = await startOnLifeline({
-    argv: options.durable ? [...spec.argv, '-c', 'synchronous_commit=on'] : spec.argv,
+    // When a row was committed, whatever it says itself: what must not follow a stop is judged by it (after-stop.ts).
+    argv: [
+      ...spec.argv,
+      ...['-c', 'track_commit_timestamp=on'],
+      ...(options.durable ? ['-c', 'synchronous_commit=on'] : []),
+    ],
     env: spec.env,
     cwd: spec.cwd,
     account: spec.account,

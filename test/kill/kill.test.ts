@@ -1,14 +1,15 @@
 /**
- * `kill -9` of each process while four changes stand at four points: one before a commit, one right after it, one with its
- * hosts at work, one rolling back. One kill hits all four; afterwards every promise holds and every change ends as it should.
+ * `kill -9` of each process while five changes stand at five points: one before a commit, one right after it, one with its
+ * hosts at work, one rolling back, one on its way from a person's decision to the ring it opens. One kill hits all five; afterwards every promise holds and every change ends as it should.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { type Approver, addApprover } from '../helpers/stack/approver.js';
 import type { Host } from '../helpers/stack/hosts.js';
 import { expectPromisesKept } from '../helpers/stack/invariants.js';
 import { arm, disarm, type KillPoint, standsStill } from '../helpers/stack/kill-points.js';
 import { changeOf, NEW, OLD, ringOf, type Stack, startStack } from '../helpers/stack.js';
 
-const POINTS = ['before', 'after', 'beat', 'revert'] as const;
+const POINTS = ['before', 'after', 'beat', 'revert', 'decided'] as const;
 type Point = (typeof POINTS)[number];
 type Victim = 'worker' | 'postgres' | 'temporal' | 'api' | 'agent';
 
@@ -20,17 +21,29 @@ const EVENT: Readonly<Record<Victim, { readonly before: KillPoint; readonly afte
   api: { before: 'apply', after: 'apply' },
   agent: { before: 'permit', after: 'apply' },
 };
+/** How far an approval has come: sent by its person, judged by the worker, or about to open its ring. */
+const APPROVAL: Readonly<Record<Victim, KillPoint>> = {
+  worker: 'decision counted',
+  postgres: 'decision counted',
+  temporal: 'insert change',
+  api: 'decision submitted',
+  agent: 'insert change',
+};
 const VICTIMS = Object.keys(EVENT) as Victim[];
 const packageOf = (victim: Victim) => `app-${victim}`;
 
 let stack: Stack;
+let grace: Approver;
 const team = (point: Point): Host[] => stack.hosts.filter((host) => host.name.startsWith(point));
 
 beforeAll(async () => {
   stack = await startStack({
     packages: VICTIMS.map(packageOf),
-    hosts: POINTS.flatMap((point) => [1, 2, 3].map((n) => ({ name: `${point}-${n}`, labels: { team: point } }))),
+    hosts: POINTS.flatMap((point) =>
+      (point === 'decided' ? [1] : [1, 2, 3]).map((n) => ({ name: `${point}-${n}`, labels: { team: point } })),
+    ),
   });
+  grace = await addApprover(stack, 'Grace');
 }, 120_000);
 afterAll(() => stack?.end(), 60_000);
 
@@ -39,12 +52,13 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
   const ask = async (point: Point): Promise<string> => {
     // The last ring spends its budget on its last host, so that it goes back on the others.
     const failing = ringOf({ haltAction: 'rollback', hostOrder: [{ names: ['revert-1', 'revert-2'] }] });
+    const approved = ringOf({ approvals: [grace.rule] });
     const id = await stack.createChange(
       changeOf({
         name: `${victim} ${point}`,
         labels: { team: point },
         packages: [packageOf(victim)],
-        rings: [point === 'revert' ? failing : ringOf()],
+        rings: [point === 'revert' ? failing : point === 'decided' ? approved : ringOf()],
       }),
     );
     ids[point] = id;
@@ -76,11 +90,19 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
     const at = { event: EVENT[victim].before, changeId: await ask('before') };
     await arm(stack.pool, at);
     await ask('beat');
+    const decision = { event: APPROVAL[victim], changeId: await ask('decided') };
     await stack.waitFor('a transaction before its commit', () => standsStill(stack.pool, at));
     await stack.waitFor('hosts at work', () => inState('beat', 'change', 'applying'));
     await stack.waitFor('unhealthy', () => happened('revert', 'revertBegun'));
     team('revert')[2]?.behave({});
     await stack.waitFor('a host going back', () => inState('revert', 'revert', 'reverting'));
+    await stack.waitFor('a question', () => grace.asked(decision.changeId));
+    await arm(stack.pool, decision);
+    const deciding = grace.approve(decision.changeId);
+    deciding.catch(() => undefined);
+    await stack.waitFor('an approval on its way', () => standsStill(stack.pool, decision));
+    const early = await stack.rows('SELECT id FROM order_state WHERE change_id = $1', [decision.changeId]);
+    expect(early).toEqual([]);
     await ask('after');
     await stack.waitFor('a commit', () => happened('after', EVENT[victim].after));
 
@@ -90,6 +112,7 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
     if (victim === 'postgres') await stack.processes.start(victim);
     await stack.waitFor('the database', () => disarm(stack.pool).then(() => true));
     if (victim !== 'postgres') await Promise.all(names.map((name) => stack.processes.start(name)));
+    await deciding;
     await stack.waitFor(
       'every change closed',
       async () => {
@@ -119,6 +142,16 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
   });
   test('mid-revert: every host is back on what it had', async () => {
     expect([await outcome('revert'), ...versions('revert')]).toEqual(['rolledBack', OLD, OLD, OLD]);
+  });
+  test('between a decision and its ring: counted once, and the ring opened on it', async () => {
+    expect([await outcome('decided'), ...versions('decided')]).toEqual(['completed', NEW]);
+    const decisions = await stack.rows(
+      `SELECT d.state, r.state AS request, r.id = ANY (g.approvals) AS opened, cardinality(g.approvals) AS named
+         FROM approval_request r JOIN ring g ON g.change_id = r.change_id AND g.ordinal = r.ring
+         JOIN approval_decision d ON d.request_id = r.id WHERE r.change_id = $1`,
+      [ids.decided],
+    );
+    expect(decisions).toEqual([{ state: 'counted', request: 'approved', opened: true, named: 1 }]);
   });
   test('every promise is kept', () => expectPromisesKept(stack));
 });

@@ -5,6 +5,7 @@ import type { RingDeps } from '../../activities/ring-deps.js';
 import { createRingActivities } from '../../activities/rings.js';
 import { createListener, type Listener } from '../../db/listen.js';
 import * as orders from '../../db/orders/index.js';
+import { insertStageOrders } from '../../db/plan/staging.js';
 import { inTransaction } from '../../db/pool.js';
 import { DAY, HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
@@ -218,6 +219,47 @@ describe('pump', () => {
       counts: { stragglers: 1 },
     });
     expect(await activities().moveStragglers({ changeId, ring })).toEqual({ moved: 1 });
+  });
+
+  it.each([
+    ['does not come on for half an hour', {}, HOUR],
+    ['has not got it when the time for it is over', { until: T0 + 10 * MINUTE }, 10 * MINUTE],
+  ])('sends content ahead, and leaves an endpoint that %s', async (_name, some, ms) => {
+    const [stuck, done] = (await addEndpoints(db.pool, 2, { seenAt: T0 + DAY })) as [string, string];
+    const changeId = await addChange(db.pool, { now: T0, rings: [{ endpoints: [] }, { endpoints: [stuck, done] }] });
+    const policy = await addPolicy(always);
+    await db.pool.query('UPDATE plan_endpoint SET policy_set_id = $2, policy_version = 1 WHERE change_id = $1', [
+      changeId,
+      policy,
+    ]);
+    await inTransaction(db.pool, (client) => insertStageOrders(client, { changeId, now }));
+    const lane = { changeId, ring: 1, target: 'stage' } as const;
+    await resolve(lane, 'stage');
+    let over = false;
+    const running = activities()
+      .pump({ ...lane, ...some })
+      .finally(() => (over = true));
+    for (const [id, words] of [
+      [stuck, [{ type: 'accept' }]],
+      [done, [{ type: 'accept' }, { type: 'staged' }]],
+    ] as const) {
+      const agent = new TestAgent(db.pool, id);
+      for (let held: string | undefined; held === undefined; [held] = agent.journal.keys()) await agent.poll(now);
+      agent.say([...agent.journal.keys()][0] as string, now, ...words);
+      await agent.poll(now);
+    }
+    const stages = () => ordersOf(db.pool, changeId, 'stage');
+    expect((await stages()).map((o) => o.state).sort()).toEqual(['accepted', 'succeeded']);
+    now = T0 + 9 * MINUTE;
+    const seen = beats.length;
+    while (beats.length < seen + 2) await new Promise((r) => setTimeout(r, 5));
+    expect(over).toBe(false);
+    now = T0 + ms;
+    expect(await running).toMatchObject({ kind: 'deadline', counts: { succeeded: 1, inFlight: 1 } });
+    // It may go on with what it has, until its ring opens and sends it all together.
+    expect((await stages()).find((o) => o.endpoint_id === stuck)?.state).toBe('accepted');
+    await activities().openRing({ changeId, ring: 1, approvedDigest: PLAN, approvals: [] });
+    expect((await stages()).find((o) => o.endpoint_id === stuck)?.state).toBe('withdrawn');
   });
 
   it('passes over endpoints that never have a window, and says why', async () => {

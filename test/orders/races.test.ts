@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import * as orders from '../../db/orders/index.js';
 import { createPool, inTransaction } from '../../db/pool.js';
 import { MINUTE } from '../../domain/time.js';
+import { letOutAfterStop } from '../helpers/after-stop.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, ordersOf, testSigner } from './fleet.js';
@@ -166,6 +167,7 @@ describe('a stop against releases and permits', () => {
       await Promise.all(busy);
       expect(later).toEqual(at);
       expect(await counted(changeId)).toEqual(at);
+      expect(await letOutAfterStop(db.pool, [changeId])).toEqual([]);
       expect(agents.flatMap((agent) => agent.violations)).toEqual([]);
     }
   });

@@ -8,6 +8,7 @@ import fc from 'fast-check';
 import * as orders from '../../db/orders/index.js';
 import { inTransaction } from '../../db/pool.js';
 import { HOUR, MINUTE } from '../../domain/time.js';
+import { letOutAfterStop } from '../helpers/after-stop.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
 import { addChange, addEndpoints, documentsFor, openRing, setWindow, testSigner } from './fleet.js';
@@ -211,4 +212,5 @@ async function finish(world: World): Promise<void> {
     [world.changes],
   );
   expect(rows[0].n).toBe(0);
+  expect(await letOutAfterStop(db.pool, world.changes)).toEqual([]);
 }

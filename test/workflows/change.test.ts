@@ -69,6 +69,34 @@ describe('a change, weeks of waiting in seconds', () => {
     expect(waits.at(-1)).toBeNull();
   });
 
+  it('sends content ahead for a day at most, and says so to the pumps too; rings come all the same', async () => {
+    const pumped: { began: number; until: unknown }[] = [];
+    const it3 = world(3, {
+      planStaging: () => ({ orders: 20 }),
+      pump: async ({ target, until }) => {
+        if (target !== 'stage') return pumpResult();
+        pumped.push({ began: await now(), until });
+        return pumpResult({ kind: 'windowsClosed', nextOpen: (await now()) + 15 * HOUR });
+      },
+    });
+    await withWorker({
+      env,
+      bundle,
+      activities: it3.activities,
+      body: async (start) => {
+        const change = await start(changeSpec(rings(3)));
+        await expect(change.handle.result()).resolves.toEqual({ outcome: 'completed', reason: null });
+      },
+    });
+    expect(it3.named('openRing').map((c) => c.ring)).toEqual([0, 1, 2]);
+    // Two lanes, each pumped in two windows: the third would open after the day is over.
+    expect(pumped).toHaveLength(4);
+    expect(new Set(pumped.map(({ until }) => until)).size).toBe(1);
+    const day = Number(pumped[0]?.until) - Number(pumped[0]?.began);
+    expect(day).toBeGreaterThan(23 * HOUR);
+    expect(day).toBeLessThanOrEqual(DAY);
+  });
+
   it('opens a ring only after its approval, with exactly the approved digest', async () => {
     const w = world(2);
     await withWorker({

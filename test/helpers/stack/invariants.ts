@@ -2,7 +2,9 @@
 import { expect } from '@jest/globals';
 import type { Effect } from '../../../agent/providers/simulated/state.js';
 import { verifyAudit } from '../../../db/audit/verify.js';
+import { compareDebVersionTexts } from '../../../domain/content/deb-version.js';
 import type { OrderDocument } from '../../../protocol/messages.js';
+import { letOutAfterStop } from '../after-stop.js';
 import type { Stack } from '../stack.js';
 import type { Host } from './hosts.js';
 
@@ -25,6 +27,7 @@ type OnRecord = Pick<Stack, 'rows' | 'pool'>;
 export async function brokenOnRecord(stack: OnRecord): Promise<string[]> {
   return [
     ...(await approvedAtRelease(stack)),
+    ...(await letOutAfterStop(stack.pool)),
     ...(await settledAtTheEnd(stack)),
     ...(await noViolations(stack)),
     ...(await auditHolds(stack)),
@@ -143,7 +146,7 @@ async function settledAtTheEnd(stack: OnRecord): Promise<string[]> {
 }
 
 /** What orders say came of them is what the machines have installed. Orders are looked at per host, the newest first. */
-async function hostsAreWhereTheirOrdersSay(stack: Stack): Promise<string[]> {
+export async function hostsAreWhereTheirOrdersSay(stack: Pick<Stack, 'rows' | 'host'>): Promise<string[]> {
   const rows = await stack.rows(
     `SELECT e.name AS host, o.id, coalesce(o.reverts, o.id) AS change_order, o.kind, o.state, o.outcome, u.items FROM order_state o JOIN endpoint e ON e.id = o.endpoint_id
        JOIN update_set u ON u.digest = o.content_digest
@@ -160,11 +163,16 @@ async function hostsAreWhereTheirOrdersSay(stack: Stack): Promise<string[]> {
       if (row.state === 'reverted' && !movedBy(stack.host(row.host), row.change_order, item.name)) return [];
       const wanted = row.state === 'succeeded' ? item.to : item.from;
       const is = stack.host(row.host).version(item.name);
-      return is === wanted || (row.outcome === 'satisfied' && is !== undefined && is > wanted)
+      return is === wanted || (row.outcome === 'satisfied' && is !== undefined && isNewer(is, wanted))
         ? []
         : [`${row.host}: order ${row.id} is ${row.state}, but ${item.name} is ${is}, not ${wanted}`];
     }),
   );
+}
+
+function isNewer(version: string, than: string): boolean {
+  const compared = compareDebVersionTexts(version, than);
+  return compared.ok && compared.order > 0;
 }
 
 function movedBy(host: Host, orderId: string, name: string): boolean {
