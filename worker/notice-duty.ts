@@ -1,6 +1,6 @@
 /** Judges what agents noticed: opens incidents, notes work, tells people, tells others when nobody answers, asks for an expedited change. */
 import type { Pool, PoolClient } from 'pg';
-import { askForRecovered, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
+import { askForRecovered, criticalBy, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
 import {
   loadNoticeRules,
   noteExpedited,
@@ -87,7 +87,7 @@ async function judgeAll(
   // Taken by id: what came first is judged first.
   for (const notice of notices.toSorted((a, b) => a.id - b.id)) {
     const endpoint = endpoints.get(notice.endpointId);
-    if (endpoint === undefined || notice.repeated || isRecovery(notice)) continue;
+    if (endpoint === undefined || notice.repeated || !notice.watched || isRecovery(notice)) continue;
     const rule = noticeRuleFor({ notice, endpoint, rules, groups });
     if (rule?.respond === 'ignore') continue;
     const incident = rule === null ? null : await respond(client, { ...args, notice, rule, endpoint: endpoint.name });
@@ -166,6 +166,7 @@ const detailOf = ({ detail }: UnjudgedRow): string =>
 async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
   const { notice } = args;
   const { document } = await loadExpeditePolicy(client);
+  const assignments = await criticalBy(client, { endpointId: notice.endpointId, ruleId: notice.name });
   return createChange(client, {
     spec: {
       kind: 'remediation',
@@ -176,7 +177,7 @@ async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
       priority: EXPEDITED_PRIORITY,
       deadlineMinutes: document.deadlineMinutes,
       offlineAfterMinutes: document.offlineAfterMinutes,
-      parameters: { rules: [notice.name], scanMaxAgeHours: 0.01 },
+      parameters: { assignments, rules: [notice.name], scanMaxAgeHours: 0.01 },
     },
     requestedBy: `notice-rule/${args.rule.ruleName}`,
     now: args.now,
@@ -195,7 +196,7 @@ async function tell(
   },
 ): Promise<void> {
   const addresses = await recipientAddresses(client, args.to);
-  const link = new URL(`/v1/incidents/${args.incident.id}`, args.publicUrl).href;
+  const link = new URL('/incidents', args.publicUrl).href;
   const text = `${args.text}\n\n${link}\n`;
   await queueMail(
     client,

@@ -138,6 +138,15 @@ function changesBetween(before: string, after: string): RuleChange[] {
   return changes;
 }
 
+/** SQL: the change whose order was at work there since the assessment before and names the rule `r`. Drift of any other rule is news. */
+const NAMED = `(SELECT o.change_id FROM order_state o LEFT JOIN order_state d ON d.id = o.reverts
+   JOIN update_set u ON u.digest = coalesce(d.content_digest, o.content_digest)
+   CROSS JOIN LATERAL jsonb_to_recordset(u.items) AS n (name text, source text) JOIN checklist k ON k.name = n.source
+   JOIN checklist_rule p ON p.checklist_id = k.id AND p.name = n.name AND p.rule_id = r.rule_id
+  WHERE o.endpoint_id = $1 AND o.kind IN ('change', 'revert') AND o.started_at IS NOT NULL
+    AND coalesce(o.settled_at, 'infinity') > coalesce($5::timestamptz, '-infinity')
+  ORDER BY o.started_at DESC LIMIT 1)`;
+
 /**
  * Explained by the last change that worked on the endpoint since the assessment before; by nothing if there was none. Drift of a
  * critical rule is noticed by this as well, unless the agent has told it since then: not every drift leaves a trace where it looks.
@@ -169,7 +178,7 @@ async function recordChanges(
        SELECT $1, $2, c.position, c.before, c.after, to_timestamp($4 / 1000.0), (SELECT change_id FROM at_work) FROM c)
      INSERT INTO noticed (endpoint_id, key, kind, action, name, detail, noticed_at, received_at, change_id)
      SELECT $1, 'assessment/' || $6::text || '/' || c.position, 'rule', 'changed', r.rule_id, jsonb_build_object('before', c.was, 'after', c."is"),
-            to_timestamp($4 / 1000.0), to_timestamp($4 / 1000.0), (SELECT change_id FROM at_work)
+            to_timestamp($4 / 1000.0), to_timestamp($4 / 1000.0), ${NAMED}
        FROM c JOIN checklist_rule r ON r.checklist_id = $2 AND r.position = c.position
        JOIN assessment_target t ON t.endpoint_id = $1 AND t.checklist_id = $2
        JOIN baseline_assignment a ON a.id = t.assignment_id AND r.rule_id = ANY (a.critical)
