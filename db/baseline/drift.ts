@@ -70,3 +70,13 @@ export async function criticalBy(db: Queryable, { endpointId, ruleId }: RuleOn):
   );
   return rows.map((row) => row.name);
 }
+
+/** What an endpoint is to watch between scans: rules by the digest of the checklist, as assignments say now. */
+export async function loadWatched(db: Queryable, endpointId: string): Promise<Record<string, string[]>> {
+  const { rows } = await db.query<{ digest: string; critical: string[] }>(
+    `SELECT c.digest, a.critical FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
+      WHERE t.endpoint_id = $1 AND cardinality(a.critical) > 0`,
+    [endpointId],
+  );
+  return Object.fromEntries(rows.map(({ digest, critical }) => [digest, critical]));
+}
