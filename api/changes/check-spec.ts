@@ -43,7 +43,12 @@ async function checkRules(pool: Pool, parameters: unknown, found: Report): Promi
   const named = Object.entries({ rules: rules ?? [], exclude }).flatMap(([field, names]) =>
     names.map((name, i) => ({ name, field: `parameters.${field}[${i}]` })),
   );
-  const unknown = new Set(await unknownRules(pool, named.map(({ name }) => name).filter((name) => !name.includes('*'))));
+  const unknown = new Set(
+    await unknownRules(
+      pool,
+      named.map(({ name }) => name).filter((name) => !name.includes('*')),
+    ),
+  );
   for (const { name, field } of named) if (unknown.has(name)) found(field, `no imported baseline has a rule ${name}`);
 }
 
