@@ -137,6 +137,7 @@ it('sooner or later when its policy set says so, also one that is made after it 
   expect(await isOut(id)).toBe(true);
   await rig.answer(id, GOOD);
   await revisit((2 * DAY) / MINUTE);
+  expect(await isOut(id)).toBe(false);
   rig.tickets.skip(DAY + MINUTE);
   expect(await isOut(id)).toBe(false);
   rig.tickets.skip(DAY);

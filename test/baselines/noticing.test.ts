@@ -6,6 +6,7 @@ import { parseRemediationParameters } from '../../domain/change/remediation-para
 import { MINUTE, SECOND } from '../../domain/time.js';
 import type { Json } from '../helpers/agent-client.js';
 import { testRuleId } from '../helpers/data-stream.js';
+import { changeSpec, ringSpec } from '../helpers/scripted-activities.js';
 import { seedAccount, seedChange } from '../helpers/seed-change.js';
 import { BaselineRig } from './rig.js';
 
@@ -46,7 +47,7 @@ const incidents = async (id: string): Promise<string[]> =>
   );
 const mails = async (id: string): Promise<Json[]> =>
   rig.tickets.rows(
-    `SELECT m.recipient, m.text FROM mail m JOIN incident i ON m.key LIKE 'incident ' || i.id || '%' WHERE i.endpoint_id = $1 ORDER BY m.recipient`,
+    `SELECT m.recipient, m.text_body AS text FROM mail m JOIN incident i ON m.key LIKE 'incident ' || i.id || '%' WHERE i.endpoint_id = $1 ORDER BY m.recipient`,
     [id],
   );
 const audited = async (id: string): Promise<Json[]> =>
@@ -259,16 +260,9 @@ describe('an incident', () => {
 
 it('rules that no imported baseline has are refused, by field', async () => {
   const known = { rules: ['one', testRuleId('two'), 'tw*'], exclude: ['nothing-*'] };
-  const change = (parameters: object) =>
+  const change = (parameters: Record<string, unknown>) =>
     rig.tickets.api.call('POST', '/v1/changes', {
-      body: {
-        kind: 'remediation',
-        name: 'r',
-        reason: 'r',
-        scope: { all: true },
-        rings: [{ name: 'all', select: { sharePercent: 100 }, approvals: [] }],
-        parameters,
-      },
+      body: changeSpec([ringSpec()], { kind: 'remediation', parameters }),
     });
   const wrong = await change({ rules: [...known.rules, 'typo'], exclude: [...known.exclude, 'misspelt'] });
   expect(wrong.status).toBe(400);
