@@ -18,8 +18,8 @@ const shared = {
 export default {
   // Tests start real programs on a machine that may stall for seconds; `waitFor` gives up after 60 s and says why, before this does.
   testTimeout: 75_000,
-  // Tests wait more than they work: three at a time, also where there are two cores and jest would take one.
-  maxWorkers: 3,
+  // Tests wait more than they work: two at a time, also where there are two cores and jest would take one.
+  maxWorkers: 2,
   projects: [
     {
       ...shared,

@@ -23,7 +23,7 @@ import type {
   RollbackOrder,
   Wait,
 } from './messages.js';
-import { bulk, near, quick, watched } from './proxies.js';
+import { bulk, quick, watched, withinTask } from './proxies.js';
 import { Replans } from './replans.js';
 import { RingChildren } from './ring-children.js';
 import { stageLanes } from './staging.js';
@@ -113,6 +113,8 @@ export class ChangeRun {
     if (!patched('replans-in-turn')) return this.replans.asOnce(() => this.replanAsOnce(command));
     const done = this.replans.inTurn(async () => {
       await this.show();
+      // Whoever stopped the change meanwhile could cut short only what had begun.
+      if (this.isStopping()) throw this.stop ?? new Stopped('rolledBack', 'rolled back');
       const plan = await this.makePlan(command.reason ?? `asked for by ${command.by}`);
       // All at once: nobody may see the new plan with what was approved before it.
       this.frozen = plan;
@@ -340,7 +342,7 @@ export class ChangeRun {
     const row = { changeId: this.input.changeId, version: this.version, stage, waitingFor };
     if (this.input.expedited !== true || stage === 'closed') return quick.project(row);
     // Late or out of order does no harm: the row keeps the newest version. Only the last word is waited for.
-    (patched('project-near') ? near : quick).project(row).catch(() => undefined);
+    (patched('project-within-task') ? withinTask : quick).project(row).catch(() => undefined);
   }
 
   /** The point between steps where a pause is waited out and a stop takes hold. */

@@ -14,7 +14,7 @@ export const quick = proxyActivities<Activities>({ startToCloseTimeout: '15s', r
  * Steps of {@link quick} and {@link bulk} for a change that hurries: done within the workflow's own task, for a round through
  * the server is what each of them would mostly wait for. What is said to the workflow meanwhile is heard after them.
  */
-export const near = proxyLocalActivities<Activities>({ startToCloseTimeout: '2m', retry: patient });
+export const withinTask = proxyLocalActivities<Activities>({ startToCloseTimeout: '2m', retry: patient });
 
 /** A statement or a few over every row of a ring or change: seconds for a large fleet. */
 export const bulk = proxyActivities<Activities>({ startToCloseTimeout: '2m', retry: patient });

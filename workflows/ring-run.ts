@@ -3,6 +3,7 @@ import {
   condition,
   continueAsNew,
   getExternalWorkflowHandle,
+  patched,
   setCurrentDetails,
   workflowInfo,
 } from '@temporalio/workflow';
@@ -14,7 +15,7 @@ import { until, workflowNow } from './clock.js';
 import { showInLists } from './lists.js';
 import type { RingCarried, RingInput, RingResult, RingWaits, RingWord, RollbackOrder, Wait } from './messages.js';
 import { RING_WAITS_SIGNAL } from './messages.js';
-import { bulk, near, quick, watched } from './proxies.js';
+import { bulk, quick, watched, withinTask } from './proxies.js';
 import type { ring } from './ring.js';
 
 /** Windows are resolved again at least this often, so that a changed policy or calendar is seen. */
@@ -25,7 +26,6 @@ type Stop = 'abort' | 'rollback';
 /** The steps of a ring and what it has been told. {@link ring} puts them in order. */
 export class RingRun {
   private readonly at: { readonly changeId: string; readonly ring: number };
-  private readonly steps: Pick<typeof bulk, 'openRing' | 'resolveWindows'>;
   private opened: boolean;
   private resumes: number;
   private pokes = 0;
@@ -38,7 +38,6 @@ export class RingRun {
 
   constructor(private readonly input: RingInput) {
     this.at = { changeId: input.changeId, ring: input.ordinal };
-    this.steps = input.expedited === true ? near : bulk;
     const carried = input.carried;
     this.opened = carried?.opened ?? false;
     this.resumes = carried?.resumes ?? 0;
@@ -69,7 +68,7 @@ export class RingRun {
   async open(): Promise<void> {
     if (this.opened) return;
     if (this.input.mode === 'rollout') {
-      await this.steps.openRing({
+      await this.steps().openRing({
         ...this.at,
         approvedDigest: this.input.approvedDigest,
         approvals: this.input.approvals,
@@ -86,7 +85,7 @@ export class RingRun {
       if (stop !== null) return stop;
       await this.continueAsNewIfDue(target);
       const seen = { resumes: this.resumes, pokes: this.pokes };
-      const windows = await this.steps.resolveWindows({ ...this.at, target, ignoreWindows });
+      const windows = await this.steps().resolveWindows({ ...this.at, target, ignoreWindows });
       const waiting = `${this.label()} waits for hours of operation: ${windows.sentence}`;
       await (windows.openNow > 0 ? this.tell(null) : this.tell(waiting, 'hours'));
       const result = await watched.pump({ ...this.at, target });
@@ -184,6 +183,10 @@ export class RingRun {
     if (end === 'abort') return this.abort();
     await quick.finishRing({ ...this.at, state: 'rolledBack' });
     return this.end('rolledBack', order.reason);
+  }
+
+  private steps(): Pick<typeof bulk, 'openRing' | 'resolveWindows'> {
+    return this.input.expedited === true && patched('ring-steps-within-task') ? withinTask : bulk;
   }
 
   private stopFor(target: OrderTarget): Stop | null {

@@ -1,5 +1,6 @@
 import type { RingSpec } from '../../domain/change/spec.js';
 import type { EpochMs } from '../../domain/time.js';
+import { stopHandingOut } from '../orders/hand-out-lock.js';
 import type { Queryable } from '../pool.js';
 
 export interface RingRow {
@@ -8,7 +9,10 @@ export interface RingRow {
   readonly approvedDigest: string | null;
 }
 
-/** The rings of a change that are rows already, in order. @param args.lock take their locks, in the order every writer takes. */
+/**
+ * The rings of a change that are rows already, in order.
+ * @param args.lock take their locks, in the order every writer takes, and shut out whoever hands out orders of the change.
+ */
 export async function loadRings(
   db: Queryable,
   args: { readonly changeId: string; readonly lock?: boolean },
@@ -18,6 +22,7 @@ export async function loadRings(
        ${args.lock === true ? 'FOR UPDATE' : ''}`,
     [args.changeId],
   );
+  if (args.lock === true) await stopHandingOut(db, [args.changeId]);
   return rows.map((row) => ({ ordinal: row.ordinal, state: row.state, approvedDigest: row.approved_digest }));
 }
 

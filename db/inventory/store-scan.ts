@@ -30,16 +30,16 @@ export async function storeScans(
   await inTransaction(pool, async (client) => {
     const { now } = args;
     // Two scans of one endpoint take turns; rows are locked in one order, as everywhere.
-    const { rows: locked } = await client.query<{ id: string; moved: boolean } & Partial<InventoryDigests>>(
-      `SELECT e.id, NOT e.facts @> s.facts AS moved, d.packages, d.updates, d.services
+    const { rows: locked } = await client.query<{ id: string; moved: boolean }>(
+      `SELECT e.id, NOT e.facts @> s.facts AS moved
          FROM endpoint e JOIN unnest($1::uuid[], $2::jsonb[]) AS s(id, facts) ON s.id = e.id
-         LEFT JOIN inventory_digest d ON d.endpoint_id = e.id
         ORDER BY e.id FOR NO KEY UPDATE OF e`,
       [
         args.scans.map(({ endpointId }) => endpointId),
         args.scans.map(({ scan }) => JSON.stringify(selectableFacts(scan.facts))),
       ],
     );
+    const kept = await keptDigests(client, endpointsOf(args.scans));
     const scans = await insertScans(client, args.scans, now);
     if (scans.length === 0) return;
     // Also after a scan that failed: asking again at every poll would only load a host that can't answer. Not after one that
@@ -59,7 +59,7 @@ export async function storeScans(
     for (const { endpointId } of scans) if (moved.has(endpointId)) await refreshQuorumMembers(client, endpointId);
     const complete = scans.filter(({ scan }) => scan.complete);
     if (complete.length === 0) return;
-    await replaceParts(client, complete, new Map(locked.map((row) => [row.id, row])));
+    await replaceParts(client, complete, kept);
     await recordMissing(client, complete, now);
     await settleConfirmed(client, complete, now);
   });
@@ -96,28 +96,42 @@ async function insertScans(client: PoolClient, scans: readonly ScanOf[], now: Ep
   return scans.filter(({ scan }) => stored.has(scan.scanId));
 }
 
+/** Read in a statement of its own after the endpoints' locks: one that had to wait for them would still see what was before. */
+async function keptDigests(
+  client: PoolClient,
+  endpointIds: readonly string[],
+): Promise<ReadonlyMap<string, InventoryDigests>> {
+  const { rows } = await client.query<InventoryDigests & { endpointId: string }>(
+    `SELECT d.endpoint_id AS "endpointId", d.packages, d.updates, d.services FROM inventory_digest d
+      WHERE d.endpoint_id = ANY ($1::uuid[])
+        AND d.scan_id = (SELECT s.id FROM scan s WHERE s.endpoint_id = d.endpoint_id AND s.complete ORDER BY s.received_at DESC LIMIT 1)`,
+    [endpointIds],
+  );
+  return new Map(rows.map((row) => [row.endpointId, row]));
+}
+
 /** Replaces what differs from what is kept, part by part. */
 async function replaceParts(
   client: PoolClient,
   scans: readonly ScanOf[],
-  kept: ReadonlyMap<string, Partial<InventoryDigests>>,
+  kept: ReadonlyMap<string, InventoryDigests>,
 ): Promise<void> {
   const found = scans.map((one) => ({ ...one, digests: digestsOf(one.scan) }));
   const replace = { packages: replacePackages, updates: replaceUpdates, services: replaceServices };
-  const moved = new Set<(typeof found)[number]>();
   for (const part of INVENTORY_PARTS) {
     const differing = found.filter(({ endpointId, digests }) => !kept.get(endpointId)?.[part]?.equals(digests[part]));
     if (differing.length > 0) await replace[part](client, differing);
-    for (const one of differing) moved.add(one);
   }
-  if (moved.size === 0) return;
-  const rows = [...moved];
   await client.query(
-    `INSERT INTO inventory_digest (endpoint_id, packages, updates, services)
-     SELECT * FROM unnest($1::uuid[], $2::bytea[], $3::bytea[], $4::bytea[])
-     ON CONFLICT (endpoint_id) DO UPDATE
-       SET packages = excluded.packages, updates = excluded.updates, services = excluded.services`,
-    [endpointsOf(rows), ...INVENTORY_PARTS.map((part) => rows.map(({ digests }) => digests[part]))],
+    `INSERT INTO inventory_digest (endpoint_id, scan_id, packages, updates, services)
+     SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[], $4::bytea[], $5::bytea[])
+     ON CONFLICT (endpoint_id) DO UPDATE SET scan_id = excluded.scan_id, packages = excluded.packages,
+       updates = excluded.updates, services = excluded.services`,
+    [
+      endpointsOf(found),
+      found.map(({ scan }) => scan.scanId),
+      ...INVENTORY_PARTS.map((part) => found.map(({ digests }) => digests[part])),
+    ],
   );
 }
 

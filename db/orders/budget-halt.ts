@@ -3,6 +3,7 @@ import { budgetClass, ORDER_STATES, type OrderKind, type OrderState } from '../.
 import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import type { Queryable } from '../pool.js';
+import { stopHandingOut } from './hand-out-lock.js';
 import { quoted } from './move-set.js';
 import { at } from './rows.js';
 
@@ -14,11 +15,15 @@ export function failedStates(kind: OrderKind): readonly OrderState[] {
 /** States in which a change order counts as failed. */
 export const FAILED_STATES = failedStates('change');
 
-/** Locks every ring of these changes, in the one order all writers use. Take it before any order row. */
+/**
+ * Locks every ring of these changes, in the one order all writers use, and shuts out whoever hands out orders of them. Take it
+ * before any order row.
+ */
 export async function lockRings(client: Queryable, changeIds: readonly string[]): Promise<void> {
   await client.query('SELECT 1 FROM ring WHERE change_id = ANY ($1::uuid[]) ORDER BY change_id, ordinal FOR UPDATE', [
     changeIds,
   ]);
+  await stopHandingOut(client, changeIds);
 }
 
 /**

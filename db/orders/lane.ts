@@ -4,6 +4,7 @@ import { SLOW_START } from '../../domain/change/pace.js';
 import { STRAGGLERS } from '../../domain/change/spec.js';
 import type { EpochMs } from '../../domain/time.js';
 import { inTransaction } from '../pool.js';
+import { stopHandingOut } from './hand-out-lock.js';
 import { toEpoch } from './rows.js';
 import { NoSuchRow, type OrderTarget, PumpFenced } from './types.js';
 
@@ -53,17 +54,16 @@ export async function beginPump(
 }
 
 /**
- * How a ring's row is locked. Handing out (`FOR KEY SHARE`, in `takeOfferBatch`) and letting out look whether the ring may go
- * on, and get on beside each other, for both lock the orders they are at; what stops or turns the ring shuts out both.
+ * What is locked of a ring: letting out takes the row, and gets on beside those who hand out what is out (`takeOfferBatch`), for
+ * both lock the orders they are at; `exclusive` shuts out these, too.
  */
-export type RingLock = 'letOut' | 'stop';
-const RING_LOCKS: Readonly<Record<RingLock, string>> = { letOut: 'FOR NO KEY UPDATE', stop: 'FOR UPDATE' };
+export type RingLock = 'letOut' | 'exclusive';
 
 /**
  * Takes the locks of a release, the change's before the ring's (as a stop does), and reads the ring under them.
  *
  * @param args.epoch null: no pump, so nothing to fence.
- * @param args.lock default `stop`.
+ * @param args.lock default `exclusive`.
  * @throws PumpFenced when a newer attempt of the pump has begun; NoSuchRow.
  */
 export async function lockLane(
@@ -85,11 +85,12 @@ export async function lockLane(
   const { rows: rings } = await client.query(
     `SELECT spec, epoch::int, planned, forgiven_failures, halted, halt_reason, halted_by, concurrency, paced_successes,
             paced_failures, deadline, approved_digest
-       FROM ring WHERE change_id = $1 AND ordinal = $2 ${RING_LOCKS[args.lock ?? 'stop']}`,
+       FROM ring WHERE change_id = $1 AND ordinal = $2 FOR NO KEY UPDATE`,
     [changeId, ring],
   );
   const [change, row] = [changes[0], rings[0]];
   if (change === undefined || row === undefined) throw new NoSuchRow(`there is no ring ${ring} of change ${changeId}`);
+  if (args.lock !== 'letOut') await stopHandingOut(client, [changeId]);
   if (args.epoch !== null && row.epoch !== args.epoch) throw new PumpFenced(args.epoch, row.epoch);
   // A stop halts every ring that is a row, so an undoing ring goes by its own flag: it was let go after the stop.
   const byChange = change.halted && target !== 'revert';

@@ -11,6 +11,7 @@ import type { EpochMs } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
 import type { PollRequest } from '../../protocol/messages.js';
 import { inTransaction } from '../pool.js';
+import { shareHandingOut } from './hand-out-lock.js';
 import { quoted } from './move-set.js';
 import { at, ORDER_COLUMNS, type OrderRow, toEpoch, toOrderRow } from './rows.js';
 
@@ -29,22 +30,18 @@ const GIVEABLE: readonly string[] = [...BEFORE_APPLY.filter((state) => state !==
 
 const OPEN = `SELECT ${ORDER_COLUMNS} FROM order_state o WHERE o.endpoint_id = $1 AND o.phase <> 'done'`;
 
-const LOCK_RINGS = `
-  SELECT r.change_id, r.ordinal, r.halted, r.target_kind FROM ring r
-   WHERE (r.change_id, r.ordinal) IN (SELECT * FROM unnest($1::uuid[], $2::smallint[]))
-   ORDER BY r.change_id, r.ordinal FOR KEY SHARE`;
-
 const LOCK_ORDERS = `
   SELECT ${ORDER_COLUMNS}, coalesce(o.next_open <= ${at('$2')} AND o.next_close > ${at('$2')}, o.change_id IS NULL) AS window_open,
          o.next_close, o.window_closes, v.envelope, p.envelope AS permit, p.start_by,
          e.state = 'active' AND NOT e.scan_only AND (e.hold_until IS NULL OR e.hold_until <= ${at('$2')}) AS may_change,
-         c.halted AS change_halted, c.closed_at IS NOT NULL AS change_closed,
+         r.halted AS ring_halted, r.target_kind AS ring_target, c.halted AS change_halted, c.closed_at IS NOT NULL AS change_closed,
          h.approved_digest IS NOT DISTINCT FROM c.plan_digest AS approved
     FROM order_state o
     JOIN endpoint e ON e.id = o.endpoint_id
     JOIN order_envelope v ON v.order_id = o.id
     LEFT JOIN order_permit p ON p.order_id = o.id
     LEFT JOIN change c ON c.id = o.change_id
+    LEFT JOIN ring r ON r.change_id = o.change_id AND r.ordinal = o.ring
     LEFT JOIN ring h ON h.change_id = o.change_id AND h.ordinal = o.home_ring
    WHERE o.id = ANY ($1::uuid[]) AND o.state IN (${quoted(GIVEABLE)})
    ORDER BY o.id FOR NO KEY UPDATE OF o`;
@@ -66,8 +63,8 @@ export async function takeOffers(pool: Pool, args: PollOpen & { readonly now: Ep
 
 /**
  * What to hand out in reply to polls whose reports have just been taken in: orders that were let out, orders the endpoint
- * never got (a reply was lost), and permits. A permit is recorded as out in the transaction that hands it out, under the
- * ring's lock, so none is handed out after a stop has committed. Nothing mutating goes to an endpoint that has begun another.
+ * never got (a reply was lost), and permits. A permit is recorded as out in the transaction that hands it out, under a lock
+ * that stops take alone, so none is handed out after a stop has committed. Nothing mutating goes to an endpoint that has begun another.
  *
  * @returns offers by endpoint; endpoints without any are left out.
  */
@@ -119,13 +116,8 @@ async function handOut(
   },
 ): Promise<ReadonlyMap<string, readonly Offer[]>> {
   const { polls, wanted, now } = args;
-  const ofChanges = wanted.filter((row) => row.changeId !== null);
-  const { rows: rings } = await client.query(LOCK_RINGS, [
-    ofChanges.map((row) => row.changeId),
-    ofChanges.map((row) => row.ring),
-  ]);
-  const ringOf = new Map(rings.map((row) => [`${row.change_id}/${row.ordinal}`, row]));
-  // A later statement than the rings' locks: it sees every stop that committed before they were granted.
+  await shareHandingOut(client, [...new Set(wanted.flatMap((row) => row.changeId ?? []))]);
+  // A later statement than that lock: it sees every stop that committed before it was granted.
   const { rows } = await client.query(LOCK_ORDERS, [wanted.map((row) => row.id), now]);
 
   const offers = new Map<string, Offer[]>();
@@ -135,7 +127,7 @@ async function handOut(
     events: readonly (OrderEvent & { type: 'offer' | 'permit' })[];
   }[] = [];
   for (const row of rows) {
-    const order = toLocked(row, ringOf);
+    const order = toLocked(row);
     const poll = polls.get(order.endpointId);
     if (poll === undefined) continue;
     const given = give(order, poll, now);
@@ -222,17 +214,14 @@ function give(
   return listed !== undefined && permit === null ? null : { after, permit, events };
 }
 
-function toLocked(row: Record<string, unknown>, rings: ReadonlyMap<string, Record<string, unknown>>): Locked {
+function toLocked(row: Record<string, unknown>): Locked {
   const order = toOrderRow(row);
-  const ring = order.changeId === null ? undefined : rings.get(`${order.changeId}/${order.ring}`);
   const undoing = order.kind === 'revert';
   const stopped =
-    ring === undefined ||
-    ring.halted === true ||
-    row.change_closed === true ||
-    (row.change_halted === true && !undoing);
+    // Null: there is no such ring.
+    row.ring_halted !== false || row.change_closed === true || (row.change_halted === true && !undoing);
   // A ring that is being rolled back permits no change any more, and the other way round.
-  const turned = isMutating(order.kind) && ring?.target_kind !== order.kind;
+  const turned = isMutating(order.kind) && row.ring_target !== order.kind;
   const unapproved = order.kind === 'change' && row.approved !== true;
   return {
     ...order,

@@ -52,16 +52,21 @@ interface Tick {
 export async function releaseTick(deps: ReleaseDeps, args: Tick & { readonly tidy?: boolean }): Promise<TickResult> {
   const underLock = <T>(lock: RingLock, work: (client: PoolClient, lane: Lane) => Promise<T>): Promise<T> =>
     inTransaction(deps.pool, async (client) => work(client, await lockLane(client, { ...args, lock })));
-  if (args.tidy !== false) await underLock('letOut', (client, lane) => tidy(client, lane, args.now));
+  const late = args.tidy === false ? 0 : await underLock('letOut', (client, lane) => tidy(client, lane, args.now));
+  // What has just stalled may have spent the budget: then nothing comes between.
+  const halted = late === 0 ? null : await underLock('exclusive', (client, lane) => haltSpent(client, lane, args.now));
+  if (halted?.halted === true) return halted;
   const tick = await underLock('letOut', (client, lane) => letOutWhatMay(deps, client, { lane, now: args.now }));
-  // A halt shuts out those who hand out, so it begins with the stronger lock, and is judged under it.
-  return tick ?? underLock('stop', (client, lane) => haltSpent(client, lane, args.now));
+  // A halt shuts out those who hand out, so it is judged under the stronger lock.
+  return tick ?? underLock('exclusive', (client, lane) => haltSpent(client, lane, args.now));
 }
 
-async function tidy(client: PoolClient, lane: Lane, now: EpochMs): Promise<void> {
+/** @returns how many orders turned out to have failed by it */
+async function tidy(client: PoolClient, lane: Lane, now: EpochMs): Promise<number> {
   if (lane.target === 'revert') await queueReverts(client, { changeId: lane.changeId, ring: lane.ring, now });
-  await applyTimeouts(client, lane, { now, deadline: lane.changeDeadline });
+  const late = await applyTimeouts(client, lane, { now, deadline: lane.changeDeadline });
   await tidyLane(client, lane, now);
+  return late;
 }
 
 /** @returns null when the ring must be halted instead. */

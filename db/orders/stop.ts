@@ -9,6 +9,7 @@ import type { EpochMs } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
 import { inTransaction, type Queryable } from '../pool.js';
 import { FAILED_STATES, lockRings, notifyOrders, setHalted } from './budget-halt.js';
+import { stopHandingOut } from './hand-out-lock.js';
 import { quoted } from './move-set.js';
 import { at, toEpoch } from './rows.js';
 import { NoSuchRow } from './types.js';
@@ -98,6 +99,7 @@ export async function haltRing(
     ]);
     if (rows[0] === undefined) throw new NoSuchRow(`there is no ring ${args.ring} of change ${args.changeId}`);
     if (rows[0].halted) return;
+    await stopHandingOut(client, [args.changeId]);
     await setHalted(client, { halts: [args], by: args.by, now: args.now });
   });
 }

@@ -13,9 +13,10 @@ export async function loadWorkGroups(db: Queryable, endpointIds: readonly string
   const { rows: groups } = await db.query<{ endpoint_ids: string[]; provider: string; never_touch: unknown }>(
     `WITH alike AS MATERIALIZED (
        SELECT (array_agg(e.id))[1] AS speaker, array_agg(e.id) AS ids, seen.provider, e.local_limits -> 'neverTouch' AS never_touch
-         FROM endpoint e LEFT JOIN inventory_digest d ON d.endpoint_id = e.id
-         JOIN LATERAL (SELECT s.provider FROM scan s WHERE s.endpoint_id = e.id AND s.complete
+         FROM endpoint e
+         JOIN LATERAL (SELECT s.id, s.provider FROM scan s WHERE s.endpoint_id = e.id AND s.complete
                         ORDER BY s.received_at DESC LIMIT 1) seen ON true
+         LEFT JOIN inventory_digest d ON d.endpoint_id = e.id AND d.scan_id = seen.id
         WHERE e.id = ANY ($1::uuid[])
         GROUP BY seen.provider, e.local_limits -> 'neverTouch', d.packages, d.updates, CASE WHEN d.endpoint_id IS NULL THEN e.id END),
      ups AS MATERIALIZED (

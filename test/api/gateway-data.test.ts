@@ -3,7 +3,8 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import WebSocket from 'ws';
-import { inventoryReply } from '../../protocol/messages.js';
+import { storeScans } from '../../db/inventory/store-scan.js';
+import { type InventoryRequest, inventoryReply } from '../../protocol/messages.js';
 import { inventoryOf, type SimulatedAgent, simulatedAgent } from '../helpers/agent-client.js';
 import { startApi, type TestApi } from '../helpers/api-server.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
@@ -97,6 +98,49 @@ describe('inventory', () => {
     expect(after.body.services).toEqual([]);
     const { rows } = await db.pool.query('SELECT DISTINCT scan_id FROM installed_package WHERE endpoint_id = $1', [id]);
     expect(rows).toEqual([{ scan_id: first.scanId }]);
+  });
+
+  test('two at once take turns: what the first has changed is not taken for what was there before', async () => {
+    const { agent, id } = await enrolled();
+    const first = inventoryOf();
+    await agent.inventory(first);
+    const newer = first.packages.map((p) => (p.name === 'libc6' ? { ...p, version: '2.36-9+deb12u4' } : p));
+    const blocker = await db.pool.connect();
+    await blocker.query('BEGIN');
+    await blocker.query('SELECT FROM endpoint WHERE id = $1 FOR UPDATE', [id]);
+    const waiting = async (n: number) => {
+      const look = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
+      while ((await db.pool.query(look)).rowCount !== n) await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    // As two web tiers do. One brings no news of packages, the other none of updates.
+    const store = (body: Partial<InventoryRequest>) => {
+      const now = Date.now();
+      return storeScans(db.pool, { now, scans: [{ endpointId: id, begunAt: now, scan: inventoryOf(body) }] });
+    };
+    const one = store({ packages: first.packages, updates: [] });
+    await waiting(1);
+    const two = store({ packages: newer, updates: first.updates });
+    await waiting(2);
+    await blocker.query('COMMIT');
+    blocker.release();
+    await Promise.all([one, two]);
+    const known = (await api.call('GET', `/v1/endpoints/${id}`)).body;
+    const libc = known.packages.find((p: { name: string }) => p.name === 'libc6');
+    expect([libc.version, known.availableUpdates]).toEqual(['2.36-9+deb12u4', 1]);
+  });
+
+  test('digests that are not of the last scan are of no use: another release of the server may have stored it', async () => {
+    const { agent, id } = await enrolled();
+    const first = inventoryOf();
+    await agent.inventory(first);
+    await db.pool.query('UPDATE installed_package SET version = $2 WHERE endpoint_id = $1', [id, '0']);
+    await db.pool.query(
+      `INSERT INTO scan (id, endpoint_id, started_at, complete, provider) VALUES (gen_random_uuid(), $1, now(), true, 'apt')`,
+      [id],
+    );
+    await agent.inventory({ packages: first.packages, updates: first.updates });
+    const known = (await api.call('GET', `/v1/endpoints/${id}`)).body;
+    expect(known.packages.map((p: { version: string }) => p.version)).not.toContain('0');
   });
 
   test('confirms what was missing and is installed now, in that version or a newer one', async () => {

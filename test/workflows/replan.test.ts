@@ -127,7 +127,7 @@ it('is refused when no ring is left to open', async () => {
 });
 
 // The last one: the test server's time stands still for good once a workflow has ended before its activity.
-it('an abort cuts it short: it is refused, and the change ends', async () => {
+it('an abort cuts it short, and those that wait their turn: they are refused, and the change ends', async () => {
   let end: () => void = () => undefined;
   const content = new Promise<void>((resolve) => {
     end = resolve;
@@ -141,12 +141,15 @@ it('an abort cuts it short: it is refused, and the change ends', async () => {
       const change = await start(gated);
       await env.sleep('1 hour');
       const replan = change.command({ verb: 'replan' }).catch((error: Error) => error.cause);
+      const queued = change.command({ verb: 'replan' }).catch((error: Error) => error.cause);
       await until(() => w.named('obtainContent').length === 2);
       expect((await change.progress()).waitingFor).toBe('Ring 1 waits for approval. The plan is being made anew');
       await change.command({ verb: 'abort', reason: 'enough' });
-      expect(await replan).toMatchObject({ message: 'the change is being stopped' });
+      for (const refused of [await replan, await queued])
+        expect(refused).toMatchObject({ message: 'the change is being stopped' });
       await expect(change.handle.result()).resolves.toEqual({ outcome: 'aborted', reason: 'enough' });
       expect(w.named('freezePlan')).toHaveLength(1);
+      expect(w.named('obtainContent')).toHaveLength(2);
       end();
     },
   });
