@@ -16,7 +16,7 @@ import { createExecutor } from './orders/executor.js';
 import { tidy } from './orders/housekeeping.js';
 import { createLedger } from './orders/ledger.js';
 import { createAssess } from './providers/openscap/assess.js';
-import { createCriticalRules } from './providers/openscap/critical.js';
+import { createCriticalRules, keepCritical } from './providers/openscap/critical.js';
 import { createOpenscapProvider } from './providers/openscap/index.js';
 import { hasScanner } from './providers/openscap/oscap.js';
 import { createSelfProvider, selfPlace } from './providers/self/index.js';
@@ -269,7 +269,10 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
         busy: () => executor.busy,
       }),
       now: () => clock.estimate(),
-      send: (request) => client.noticed(request),
+      send: async (request) => {
+        const { watched } = await client.noticed(request);
+        if (watched !== undefined) keepCritical(assessmentsDir, watched);
+      },
       log,
     };
     keepWatching(watch, WATCH_MS);

@@ -257,11 +257,17 @@ export const assessmentRequest = z.strictObject({
   arf: storedFile.nullable(),
 });
 export type AssessmentRequest = z.infer<typeof assessmentRequest>;
+/**
+ * The rules to be watched between scans, by checklist: what is not among them is watched no more. Left out by servers that do not say, and unknown
+ * to older agents.
+ */
+const watched = z.record(sha256, z.array(ruleId).max(500)).optional();
 /** `revision` null: not acknowledged as something to send differences to; `sendAll`: these differences fit nothing, send everything. */
 export const assessmentReply = z.object({
   serverTime: epochMs,
   revision: z.number().int().positive().nullable(),
   sendAll: z.boolean(),
+  watched,
 });
 export type AssessmentReply = z.infer<typeof assessmentReply>;
 
@@ -284,7 +290,8 @@ export const noticedRequest = z.strictObject({
     .max(500),
 });
 export type NoticedRequest = z.infer<typeof noticedRequest>;
-export const noticedReply = z.object({ serverTime: epochMs });
+export const noticedReply = z.object({ serverTime: epochMs, watched });
+export type NoticedReply = z.infer<typeof noticedReply>;
 
 /** The payload of an order's envelope: all the agent may do, and the bytes it may do it with. */
 export const orderDocument = z.strictObject({

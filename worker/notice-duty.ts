@@ -1,7 +1,9 @@
 /** Judges what agents noticed: opens incidents, notes work, tells people, tells others when nobody answers, asks for an expedited change. */
 import type { Pool, PoolClient } from 'pg';
-import { askForRecovered, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
+import { appendAudit } from '../db/audit/append.js';
+import { askForRecovered, criticalBy, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
 import {
+  type IncidentRow,
   loadNoticeRules,
   noteExpedited,
   openIncident,
@@ -26,6 +28,7 @@ import { changeWorkflowId } from '../workflows/ids.js';
 import type { Duty } from './loops.js';
 
 const BATCH = 500;
+const ADMINISTRATORS = { role: 'Administrator' } as const;
 const WORDS = {
   listener: 'listens on',
   service: 'runs service',
@@ -49,18 +52,8 @@ export function noticeDuty(deps: {
         const rules = await loadNoticeRules(client);
         const notices = await takeUnjudged(client, { limit: BATCH, now });
         if (notices.length > 0) await judgeAll(client, { ...deps, notices, rules, now });
-        for (const incident of await takeUnanswered(client, now)) {
-          const to = rules.find((rule) => rule.ruleName === incident.rule)?.escalate?.to;
-          if (to === undefined) continue;
-          const text = `${incident.summary}\nNobody has acknowledged it since ${incident.openedAt.toISOString()}.`;
-          await tell(client, {
-            key: `incident ${incident.id} escalated`,
-            to,
-            incident,
-            text,
-            publicUrl: deps.publicUrl,
-          });
-        }
+        for (const incident of await takeUnanswered(client, now))
+          await escalate(client, { incident, rules, publicUrl: deps.publicUrl });
         return notices.length === BATCH;
       }),
   };
@@ -87,7 +80,7 @@ async function judgeAll(
   // Taken by id: what came first is judged first.
   for (const notice of notices.toSorted((a, b) => a.id - b.id)) {
     const endpoint = endpoints.get(notice.endpointId);
-    if (endpoint === undefined || notice.repeated || isRecovery(notice)) continue;
+    if (endpoint === undefined || notice.repeated || !notice.watched || isRecovery(notice)) continue;
     const rule = noticeRuleFor({ notice, endpoint, rules, groups });
     if (rule?.respond === 'ignore') continue;
     const incident = rule === null ? null : await respond(client, { ...args, notice, rule, endpoint: endpoint.name });
@@ -166,6 +159,7 @@ const detailOf = ({ detail }: UnjudgedRow): string =>
 async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
   const { notice } = args;
   const { document } = await loadExpeditePolicy(client);
+  const assignments = await criticalBy(client, { endpointId: notice.endpointId, ruleId: notice.name });
   return createChange(client, {
     spec: {
       kind: 'remediation',
@@ -176,7 +170,7 @@ async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
       priority: EXPEDITED_PRIORITY,
       deadlineMinutes: document.deadlineMinutes,
       offlineAfterMinutes: document.offlineAfterMinutes,
-      parameters: { rules: [notice.name], scanMaxAgeHours: 0.01 },
+      parameters: { assignments, rules: [notice.name], scanMaxAgeHours: 0.01 },
     },
     requestedBy: `notice-rule/${args.rule.ruleName}`,
     now: args.now,
@@ -184,6 +178,33 @@ async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
   });
 }
 
+/** Tells those whom the notice rule names now. One that is gone, or escalates to nobody any more, keeps no incident from being heard of. */
+async function escalate(
+  client: PoolClient,
+  args: { readonly incident: IncidentRow; readonly rules: readonly NamedNoticeRule[]; readonly publicUrl: string },
+): Promise<void> {
+  const { incident, publicUrl } = args;
+  const rule = args.rules.find(({ ruleName }) => ruleName === incident.rule);
+  const lost = rule === undefined ? 'is gone' : rule.escalate === undefined ? 'escalates to nobody any more' : null;
+  if (lost !== null)
+    await appendAudit(client, [
+      {
+        actor: 'worker',
+        action: 'incident.escalatedToAdministrators',
+        subject: `incident/${incident.id}`,
+        detail: { reason: `notice rule ${incident.rule} ${lost}` },
+      },
+    ]);
+  await tell(client, {
+    key: `incident ${incident.id} escalated`,
+    to: rule?.escalate?.to ?? ADMINISTRATORS,
+    incident,
+    text: `${incident.summary}\nNobody has acknowledged it since ${incident.openedAt.toISOString()}.`,
+    publicUrl,
+  });
+}
+
+/** Administrators hear what is meant for people of whom none has an address; if they have none either, that is on record at least. */
 async function tell(
   client: PoolClient,
   args: {
@@ -194,8 +215,18 @@ async function tell(
     readonly publicUrl: string;
   },
 ): Promise<void> {
-  const addresses = await recipientAddresses(client, args.to);
-  const link = new URL(`/v1/incidents/${args.incident.id}`, args.publicUrl).href;
+  const asked = await recipientAddresses(client, args.to);
+  const addresses = asked.length > 0 ? asked : await recipientAddresses(client, ADMINISTRATORS);
+  if (asked.length === 0)
+    await appendAudit(client, [
+      {
+        actor: 'worker',
+        action: addresses.length === 0 ? 'incident.toldNobody' : 'incident.toldAdministrators',
+        subject: `incident/${args.incident.id}`,
+        detail: { reason: 'nobody it is for has an address', to: args.to },
+      },
+    ]);
+  const link = new URL('/incidents', args.publicUrl).href;
   const text = `${args.text}\n\n${link}\n`;
   await queueMail(
     client,

@@ -15,6 +15,7 @@ import {
   inventoryReply,
   type KeySetReply,
   keySetReply,
+  type NoticedReply,
   type NoticedRequest,
   noticedReply,
   OLDEST_PROTOCOL,
@@ -45,7 +46,7 @@ export interface GatewayClient {
   poll(request: PollRequest): Promise<PollReply>;
   inventory(request: InventoryRequest): Promise<void>;
   assessment(request: AssessmentRequest): Promise<AssessmentReply>;
-  noticed(request: NoticedRequest): Promise<void>;
+  noticed(request: NoticedRequest): Promise<NoticedReply>;
   /** Hands over full results, compressed by gzip. */
   arf(orderId: string, packed: Buffer): Promise<void>;
   keySet(): Promise<KeySetReply>;
@@ -134,8 +135,7 @@ export function createGatewayClient(deps: {
     inventory: async (body) =>
       void (await call({ method: 'POST', path: '/agent/v1/inventory', body, reply: inventoryReply })),
     assessment: (body) => call({ method: 'POST', path: '/agent/v1/assessment', body, reply: assessmentReply }),
-    noticed: async (body) =>
-      void (await call({ method: 'POST', path: '/agent/v1/noticed', body, reply: noticedReply })),
+    noticed: (body) => call({ method: 'POST', path: '/agent/v1/noticed', body, reply: noticedReply }),
     async arf(orderId, packed) {
       const reply = await once('POST', new URL(`/agent/v1/arf/${orderId}`, deps.url), packed);
       if (reply.status !== 200) throw new GatewayRefused(reply.status, reasonOf(reply));

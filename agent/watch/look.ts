@@ -1,5 +1,6 @@
 /** A cheap look at what matters between scans: files and the kernel's tables only, no program is run. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { readListeners } from '../inventory/listeners.js';
 import { privilegedUsers } from './privileged.js';
 
@@ -11,11 +12,11 @@ export type Look = Readonly<
 const DPKG = '/var/lib/dpkg/status';
 /** Ports above are handed out to clients for a moment (ip_local_port_range); over UDP they look like listeners. */
 const FIRST_EPHEMERAL = 32_768;
-const SERVICE_FOLDERS = [
-  '/sys/fs/cgroup/system.slice',
-  '/sys/fs/cgroup/systemd/system.slice',
-  '/sys/fs/cgroup/unified/system.slice',
-];
+const CONTROL_GROUPS = ['/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified'];
+/** Far deeper than anybody nests slices. */
+const DEEPEST_SLICE = 16;
+/** How services are looked for. Counted up when that finds more than before, which is no news of the host. */
+export const SERVICE_LOOK = 2;
 
 let packages: { readonly stamp: string; readonly versions: Readonly<Record<string, string>> } = {
   stamp: '',
@@ -33,17 +34,37 @@ function listeners(): Record<string, string> {
 
 const users = () => Object.fromEntries(privilegedUsers().map((name) => [name, '']));
 
-/** Services that have processes: each has a folder among the control groups. */
-function services(): Record<string, string> {
-  for (const folder of SERVICE_FOLDERS) {
+/**
+ * Services that have processes: each has a folder among the control groups, below any slice, as instances of templates have one of their own.
+ * Not what people's sessions run (user.slice): that comes and goes with them.
+ */
+export function services(roots: readonly string[] = CONTROL_GROUPS): Record<string, string> {
+  for (const root of roots) {
     try {
-      const names = readdirSync(folder).filter((name) => name.endsWith('.service'));
-      return Object.fromEntries(names.map((name) => [name, '']));
+      const names = servicesBelow(join(root, 'system.slice'), DEEPEST_SLICE);
+      const others = readdirSync(root).filter(
+        (name) => /[.]slice$/.test(name) && !/^(system|user)[.]slice$/.test(name),
+      );
+      const all = [...names, ...others.flatMap((name) => servicesBelow(join(root, name), DEEPEST_SLICE))];
+      return Object.fromEntries(all.map((name) => [name, '']));
     } catch {
       // Another layout of control groups.
     }
   }
   return {};
+}
+
+/** @throws when the folder can't be read */
+function servicesBelow(folder: string, depth: number): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    if (name.endsWith('.service')) return [name];
+    if (!name.endsWith('.slice') || depth === 0) return [];
+    try {
+      return servicesBelow(join(folder, name), depth - 1);
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** Read again only when dpkg has written its database. */

@@ -1,16 +1,17 @@
 // What is noticed between scans is told once, in order, and also when the server was away or the agent was killed in between.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { NoticedRequest } from '../../protocol/messages.js';
-import { type Look, parseStatus } from './look.js';
+import { type Look, parseStatus, services } from './look.js';
 import { privilegedUsers } from './privileged.js';
 import { watchOnce } from './watcher.js';
 
 let dir: string;
 let seen: Look;
 let rules: Record<string, string> | null;
+let scannerFails: boolean;
 let away: boolean;
 let told: NoticedRequest['items'][number][];
 beforeEach(() => {
@@ -23,6 +24,7 @@ beforeEach(() => {
   };
   rules = { xccdf_org_rule_a: 'pass' };
   away = false;
+  scannerFails = false;
   told = [];
 });
 afterEach(() => rmSync(dir, { recursive: true, force: true }));
@@ -31,7 +33,10 @@ const round = () =>
   watchOnce({
     dir,
     look: () => seen,
-    criticalRules: async () => rules,
+    criticalRules: async () => {
+      if (scannerFails) throw new Error('its content is not to be had');
+      return rules;
+    },
     now: () => 1_000,
     send: async ({ items }) => {
       told.push(...items);
@@ -78,6 +83,27 @@ test('what could not be told, or whose answer was lost, is told again under the 
   expect(told[2]?.key).not.toBe(told[1]?.key);
 });
 
+test('a scanner without its content keeps nothing else from being told, and nothing is told twice by that', async () => {
+  await round();
+  seen = { ...seen, privilegedUser: { root: '', eve: '' } };
+  scannerFails = true;
+  await expect(round()).rejects.toThrow('its content');
+  expect(words()).toEqual(['privilegedUser added eve']);
+  scannerFails = false;
+  rules = { xccdf_org_rule_a: 'fail' };
+  await round();
+  expect(words()).toEqual(['privilegedUser added eve', 'rule changed xccdf_org_rule_a']);
+});
+
+test('what differs on the very first look is not lost when the scanner fails on it', async () => {
+  scannerFails = true;
+  await expect(round()).rejects.toThrow('its content');
+  scannerFails = false;
+  seen = { ...seen, service: { 'a.service': '' } };
+  await round();
+  expect(words()).toEqual(['service added a.service']);
+});
+
 test('privileged are uid 0 and members of groups that lead to root', () => {
   const passwd =
     'root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\neve:x:1000:27::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n';
@@ -94,4 +120,29 @@ test('only installed packages are there', () => {
     entry('c', 'hold ok installed'),
   ].join('\n');
   expect(parseStatus(text)).toEqual({ 'a:amd64': '1.0', 'c:amd64': '1.0' });
+});
+
+test('services are found below any slice, where systemd puts instances of templates; not those of sessions', () => {
+  const paths = [
+    'system.slice/ssh.service',
+    'system.slice/system-door.slice/door@1.service',
+    'a.slice/a-b.slice/deep.service',
+  ];
+  const none = ['system.slice/not-one.mount/x.service', 'user.slice/user-0.slice/user@0.service'];
+  for (const path of [...paths, ...none]) mkdirSync(join(dir, path), { recursive: true });
+  expect(Object.keys(services([join(dir, 'missing'), dir])).sort()).toEqual([
+    'deep.service',
+    'door@1.service',
+    'ssh.service',
+  ]);
+});
+
+test('an agent that has learned to see more services tells none of them as new', async () => {
+  writeFileSync(join(dir, 'watched.json'), JSON.stringify({ look: { ...seen, service: {} }, rules: {}, pending: [] }));
+  seen = { ...seen, service: { 'getty@tty1.service': '' }, privilegedUser: { root: '', eve: '' } };
+  await round();
+  expect(words()).toEqual(['privilegedUser added eve']);
+  seen = { ...seen, service: { 'getty@tty1.service': '', 'door@1.service': '' } };
+  await round();
+  expect(words().at(-1)).toBe('service added door@1.service');
 });

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { type NoticedRequest, PROTOCOL_VERSION } from '../../protocol/messages.js';
 import { readTextIfThere, writeFileDurably } from '../system/files.js';
-import type { Look } from './look.js';
+import { type Look, SERVICE_LOOK } from './look.js';
 
 type Item = NoticedRequest['items'][number];
 type RuleStates = Readonly<Record<string, string>>;
@@ -21,6 +21,8 @@ export interface WatcherDeps {
 interface Known {
   readonly look: Look;
   readonly rules: RuleStates;
+  /** How services were looked for; left out: as the first release did. */
+  readonly serviceLook?: number;
   /** Found, and not known to have been told: told again as they are. */
   readonly pending: readonly Item[];
 }
@@ -29,30 +31,45 @@ const MOST_AT_ONCE = 500;
 /** A host that can't be heard for days keeps this much of its news. */
 const MOST_PENDING = 5_000;
 
-/** One round: looks, remembers what differs from before, and tells it. The first round only remembers. @returns how much was told */
+/**
+ * One round: looks, remembers what differs from before, and tells it. The first round only remembers. The cheap looks come first and are told
+ * before a rule is tested: a scanner is slow, and may lack its content. @returns how much was told
+ */
 export async function watchOnce(deps: WatcherDeps): Promise<number> {
   const file = join(deps.dir, 'watched.json');
-  const text = readTextIfThere(file);
-  const known = parse(text);
+  let text = readTextIfThere(file);
+  let known = parse(text);
   const remember = (next: Known) => {
-    const now = JSON.stringify(next);
+    const now = JSON.stringify({ ...next, serviceLook: SERVICE_LOOK });
     if (now !== text) writeFileDurably(file, now);
+    [known, text] = [next, now];
   };
-  const look = deps.look();
-  const results = (await deps.criticalRules()) ?? {};
-  const rules = { ...known?.rules, ...results };
+  /** Before it is told it is remembered: a crash in between tells it again, by the same keys. */
+  const tell = async (next: Omit<Known, 'pending'>, news: readonly Item[]): Promise<number> => {
+    const pending = [...(known?.pending ?? []), ...news].slice(-MOST_PENDING);
+    remember({ ...next, pending });
+    for (let from = 0; from < pending.length; from += MOST_AT_ONCE)
+      await deps.send({ protocol: PROTOCOL_VERSION, items: pending.slice(from, from + MOST_AT_ONCE) });
+    remember({ ...next, pending: [] });
+    if (pending.length > 0) deps.log('noticed', { items: pending.length });
+    return pending.length;
+  };
   const at = Math.round(deps.now());
-  const news = known === null ? [] : [...differences(known.look, look, at), ...drift(known.rules, results, at)];
-  const pending = [...(known?.pending ?? []), ...news].slice(-MOST_PENDING);
-  // Before it is told: a crash in between tells it again, by the same keys.
-  remember({ look, rules, pending });
-  if (pending.length === 0) return 0;
-  for (let from = 0; from < pending.length; from += MOST_AT_ONCE)
-    await deps.send({ protocol: PROTOCOL_VERSION, items: pending.slice(from, from + MOST_AT_ONCE) });
-  writeFileDurably(file, JSON.stringify({ look, rules, pending: [] }));
-  deps.log('noticed', { items: pending.length });
-  return pending.length;
+  const look = deps.look();
+  const before = known;
+  const told = await tell(
+    { look, rules: before?.rules ?? {} },
+    before === null ? [] : differences(comparable(before, look), look, at),
+  );
+  const results = await deps.criticalRules();
+  if (results === null) return told;
+  const news = before === null ? [] : drift(before.rules, results, Math.round(deps.now()));
+  return told + (await tell({ look, rules: { ...before?.rules, ...results } }, news));
 }
+
+/** An agent that has learned to see more has not seen anything new. */
+const comparable = ({ look, serviceLook }: Known, now: Look): Look =>
+  serviceLook === SERVICE_LOOK ? look : { ...look, service: now.service };
 
 export function differences(before: Look, now: Look, at: number): Item[] {
   const kinds = Object.keys(now) as (keyof Look)[];

@@ -1,8 +1,10 @@
 /** What a schema can't see: whether what a change names is there. */
 import type { Pool } from 'pg';
+import { unknownRules } from '../../db/baseline/rules.js';
 import { unknownGroups } from '../../db/groups/groups.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
 import type { Approvers } from '../../domain/approval/rule.js';
+import { parseRemediationParameters } from '../../domain/change/remediation-parameters.js';
 import type { ChangeSpec } from '../../domain/change/spec.js';
 import { groupsNamed, type Selector } from '../../domain/fleet/selector.js';
 import type { ApiDeps } from '../deps.js';
@@ -25,12 +27,30 @@ export async function checkSpec(
   const problems = deps.parseParameters(spec.kind, spec.parameters);
   if (problems === null) found('kind', `no such kind of change: ${spec.kind}`);
   for (const { path, reason } of problems ?? []) found(path, reason);
+  if (problems?.length === 0 && spec.kind === 'remediation') await checkRules(deps.pool, spec.parameters, found);
   await checkGroups(deps.pool, spec, found);
   await checkAccounts(deps.pool, spec, found);
   if (errors.length > 0) throw invalid(errors);
 }
 
 type Report = (field: string, reason: string) => void;
+
+/** One that leaves out a rule nobody knows would let it through; a pattern may match what is imported later. */
+async function checkRules(pool: Pool, parameters: unknown, found: Report): Promise<void> {
+  const parsed = parseRemediationParameters(parameters);
+  if (!parsed.ok) return;
+  const { rules, exclude } = parsed.value;
+  const named = Object.entries({ rules: rules ?? [], exclude }).flatMap(([field, names]) =>
+    names.map((name, i) => ({ name, field: `parameters.${field}[${i}]` })),
+  );
+  const unknown = new Set(
+    await unknownRules(
+      pool,
+      named.map(({ name }) => name).filter((name) => !name.includes('*')),
+    ),
+  );
+  for (const { name, field } of named) if (unknown.has(name)) found(field, `no imported baseline has a rule ${name}`);
+}
 
 async function checkGroups(pool: Pool, spec: ChangeSpec, found: Report): Promise<void> {
   const selectors: [string, Selector][] = [

@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { appendAudit } from '../../db/audit/append.js';
+import { unknownRules } from '../../db/baseline/rules.js';
 import {
   type ExceptionRow,
   editException,
@@ -90,6 +91,8 @@ export function exceptionRoutes({ pool }: ApiDeps): Route[] {
         const expiresAt = expiry(body.expiresAt, now);
         await requireGroups(pool, body.selector, 'selector');
         await checkOwner(pool, body.owner, person.actor);
+        if (body.rule !== undefined && !body.rule.includes('*') && (await unknownRules(pool, [body.rule])).length > 0)
+          throw invalidField('rule', `no imported baseline has a rule ${body.rule}`);
         const id = await inTransaction(pool, async (client) => {
           const made = await insertException(client, {
             ...body,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Pool } from 'pg';
 import { storeArf } from '../../db/baseline/arf.js';
+import { loadWatched } from '../../db/baseline/drift.js';
 import { storeNoticed } from '../../db/baseline/notices.js';
 import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { readKeySet } from '../../db/endpoints/key-set.js';
@@ -17,6 +18,7 @@ import {
   type EnrolReply,
   enrolRequest,
   inventoryRequest,
+  type NoticedReply,
   noticedRequest,
   OLDEST_PROTOCOL,
   PROTOCOL_VERSION,
@@ -111,7 +113,13 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       const stored = await storeAssessment(deps.pool, { endpointId: signer.endpointId, request, now });
       if (stored.kind === 'refused') throw invalidField(stored.field, stored.reason);
       const revision = stored.kind === 'stored' ? stored.revision : null;
-      return { serverTime: deps.clock(), revision, sendAll: stored.kind === 'sendAll' } satisfies AssessmentReply;
+      const watched = request.partial ? undefined : await loadWatched(deps.pool, signer.endpointId);
+      return {
+        serverTime: deps.clock(),
+        revision,
+        sendAll: stored.kind === 'sendAll',
+        ...(watched === undefined ? {} : { watched }),
+      } satisfies AssessmentReply;
     }),
   );
 
@@ -138,7 +146,8 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       const { items } = validated(noticedRequest, spoken(parsed(req)), 'body');
       await requireActive(deps.pool, signer);
       await storeNoticed(deps.pool, { endpointId: signer.endpointId, items, now: deps.clock() });
-      return { serverTime: deps.clock() };
+      const watched = await loadWatched(deps.pool, signer.endpointId);
+      return { serverTime: deps.clock(), watched } satisfies NoticedReply;
     }),
   );
 

@@ -6,20 +6,21 @@ import type { EpochMs } from '../../domain/time.js';
 import type { NoticedRequest } from '../../protocol/messages.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from '../read/cursor.js';
+import { explainedBy } from './explained.js';
 
-/** Stores what came, once; with the change whose order works there now or ended minutes ago, which explains it. */
+/** Stores what came, once; with the change that explains it, if one does. */
 export async function storeNoticed(
   db: Queryable,
   args: { readonly endpointId: string; readonly items: NoticedRequest['items']; readonly now: EpochMs },
 ): Promise<void> {
   await db.query(
-    `INSERT INTO noticed (endpoint_id, key, kind, action, name, detail, noticed_at, received_at, change_id)
+    `WITH news AS MATERIALIZED (
+       SELECT i.*, least(to_timestamp(i.at / 1000.0), to_timestamp($3 / 1000.0)) AS seen_at
+         FROM jsonb_to_recordset($2::jsonb) AS i (key text, kind text, action text, name text, detail jsonb, at bigint))
+     INSERT INTO noticed (endpoint_id, key, kind, action, name, detail, noticed_at, received_at, change_id)
      SELECT $1, i.key, i.kind, i.action, i.name, i.detail, to_timestamp(i.at / 1000.0), to_timestamp($3 / 1000.0),
-            (SELECT o.change_id FROM order_state o WHERE o.endpoint_id = $1 AND o.kind IN ('change', 'revert') AND o.started_at IS NOT NULL
-                AND o.started_at <= to_timestamp(i.at / 1000.0)
-                AND coalesce(o.settled_at, 'infinity') + interval '2 minutes' >= to_timestamp(i.at / 1000.0)
-              ORDER BY o.started_at DESC LIMIT 1)
-       FROM jsonb_to_recordset($2::jsonb) AS i (key text, kind text, action text, name text, detail jsonb, at bigint)
+            ${explainedBy({ of: '$1', news: 'news' })}
+       FROM news i
      ON CONFLICT (endpoint_id, key) DO NOTHING`,
     [args.endpointId, JSON.stringify(args.items), args.now],
   );
@@ -33,6 +34,8 @@ export interface UnjudgedRow {
   readonly name: string;
   readonly detail: Readonly<Record<string, unknown>>;
   readonly explained: boolean;
+  /** Of a rule: whether it is critical by an assignment that holds there now. True of everything else. */
+  readonly watched: boolean;
   /** Of a rule that is open work: what was noticed of it before says the same. An agent and an assessment may both find it. */
   readonly repeated: boolean;
 }
@@ -46,6 +49,9 @@ export async function takeUnjudged(
     `UPDATE noticed SET judged_at = to_timestamp($2 / 1000.0) WHERE id IN (
        SELECT id FROM noticed WHERE judged_at IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
      RETURNING id, endpoint_id AS "endpointId", kind, action, name, detail, change_id IS NOT NULL AS explained,
+       kind <> 'rule' OR EXISTS (SELECT FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id
+          JOIN checklist_rule r ON r.checklist_id = t.checklist_id AND r.rule_id = noticed.name
+         WHERE t.endpoint_id = noticed.endpoint_id AND noticed.name = ANY (a.critical)) AS watched,
        coalesce(kind = 'rule' AND detail -> 'after' = (SELECT b.detail -> 'after' FROM noticed b
           WHERE b.endpoint_id = noticed.endpoint_id AND b.kind = 'rule' AND b.name = noticed.name AND b.id < noticed.id
           ORDER BY b.id DESC LIMIT 1) AND EXISTS (SELECT FROM work_item w WHERE w.endpoint_id = noticed.endpoint_id AND w.closed_at IS NULL

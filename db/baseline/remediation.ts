@@ -11,10 +11,9 @@ import { CLAIMS, type Claim, type Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
 import { declinedRules } from './declined-rules.js';
-import { WRONG } from './false-positives.js';
 import { askedAt } from './targets.js';
 
-/** Endpoints by what holds for them with the highest precedence among the assignments asked for, and what was found. */
+/** Endpoints by each checklist that holds for them by an assignment asked for, and what was found. */
 export async function loadRemediationGroups(
   db: Queryable,
   args: {
@@ -27,6 +26,7 @@ export async function loadRemediationGroups(
     endpoint_ids: string[];
     checklist: string;
     assignment: string;
+    precedence: number;
     mode: Mode;
     results: string | null;
     problem: string | null;
@@ -40,21 +40,19 @@ export async function loadRemediationGroups(
        SELECT f.endpoint_id, f.checklist_id, jsonb_object_agg(r.rule_id, 'by ' || f.marked_by || ': ' || f.reason) AS by_rule
          FROM false_positive f JOIN checklist_rule r USING (checklist_id, position) GROUP BY 1, 2),
      held AS (
-       SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, t.mode, nullif(m.results, '') AS results, m.problem,
+       SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, a.precedence, t.mode, nullif(m.results, '') AS results, m.problem,
               coalesce(e.agent -> 'providers' ? $3, false) AS able, coalesce(e.agent -> 'providers' ? $4, false) AS moves,
               coalesce(e.agent -> 'providers' ? $5, false) AS heeds, jsonb_build_object('codename', e.facts ->> 'codename', 'arch', d.arch) AS system,
-              w.by_rule AS wrong, row_number() OVER (PARTITION BY t.endpoint_id
-                ORDER BY (t.mode <> 'observe' AND m.failed > coalesce(n.failed, 0)) DESC NULLS LAST, a.precedence DESC, a.name) AS rank
+              w.by_rule AS wrong
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
          JOIN endpoint e ON e.id = t.endpoint_id
          LEFT JOIN LATERAL (SELECT p.arch FROM installed_package p WHERE p.endpoint_id = e.id AND p.name = 'dpkg' LIMIT 1) d ON true
          LEFT JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
          LEFT JOIN wrong w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id
-         LEFT JOIN ${WRONG} n ON n.endpoint_id = t.endpoint_id AND n.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
-     SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, mode, results, problem, able,
+     SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, precedence, mode, results, problem, able,
             moves AS "movesPackages", heeds AS "heedsApproved", CASE WHEN system ->> 'codename' <> '' AND system ->> 'arch' <> '' THEN system END AS system, wrong AS "falsePositives"
-       FROM held WHERE rank = 1 GROUP BY checklist, assignment, mode, results, problem, able, moves, heeds, system, wrong ORDER BY min(endpoint_id::text)`,
+       FROM held GROUP BY checklist, assignment, precedence, mode, results, problem, able, moves, heeds, system, wrong ORDER BY min(endpoint_id::text)`,
     [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES, APPROVED_PACKAGES],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
@@ -70,7 +68,7 @@ async function divideByExceptions(
   const exceptions = (await loadExceptions(db, now)).filter(({ target }) => 'rule' in target);
   if (exceptions.length === 0) return [...groups];
   const [endpoints, named] = await Promise.all([
-    loadSelectables(db, { endpointIds: groups.flatMap((group) => group.endpointIds) }),
+    loadSelectables(db, { endpointIds: [...new Set(groups.flatMap((group) => group.endpointIds))] }),
     loadGroups(db),
   ]);
   const byEndpoint = exceptionsByEndpoint({ exceptions, endpoints, groups: named, now });

@@ -34,6 +34,18 @@ export async function listRules(
   );
 }
 
+/** Of these ids and short names those that no imported version of any baseline has a rule for. */
+export async function unknownRules(db: Queryable, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  const { rows } = await db.query<{ name: string }>(
+    `SELECT i.name FROM unnest($1::text[]) AS i (name)
+      WHERE i.name NOT IN (SELECT n.name FROM baseline_rule b CROSS JOIN LATERAL (
+                             VALUES (b.id), (b.name), (regexp_replace(b.id, '^xccdf_.*?_rule_', ''))) n (name))`,
+    [[...new Set(names)]],
+  );
+  return rows.map((row) => row.name);
+}
+
 /** A rule as a checklist has it, with what its authors say and the script that would run. */
 export interface RuleText extends ChecklistRule {
   readonly id: string;

@@ -4,6 +4,7 @@ import type { Held } from '../../domain/baseline/assignment.js';
 import { OPENSCAP } from '../../domain/baseline/rule-name.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
+import { CARRY_MARKS } from './false-positives.js';
 
 export interface Target extends Held {
   readonly everyMinutes: number;
@@ -17,7 +18,7 @@ const nextAfter = (at: string): string => `${at} + t.every_minutes * interval '1
 const RETRY = "interval '10 minutes'";
 
 /**
- * Makes the rows what was resolved: new ones are due at once, those that hold no more go. What is as it was is neither written nor locked.
+ * Makes the rows what was resolved: new ones are due at once and keep what people marked as wrong, those that hold no more go. What is as it was is neither written nor locked.
  * Rows are locked in the order of their keys, as wherever several are.
  */
 export async function replaceTargets(
@@ -51,13 +52,15 @@ export async function replaceTargets(
           SET assignment_id = d.assignment_id, mode = d.mode, every_minutes = d.every_minutes, in_trial = d.in_trial, able = d.able,
               due_at = CASE WHEN t.due_at <= to_timestamp($2 / 1000.0) THEN t.due_at
                             ELSE t.due_at + (d.every_minutes - t.every_minutes) * interval '1 minute' END
-         FROM differing d WHERE NOT d.gone AND t.endpoint_id = d.endpoint_id AND t.checklist_id = d.checklist_id)
-     INSERT INTO assessment_target AS t (endpoint_id, checklist_id, assignment_id, mode, every_minutes, in_trial, able, due_at)
-     SELECT w.endpoint_id, w.checklist_id, w.assignment_id, w.mode, w.every_minutes, w.in_trial, w.able,
-            coalesce(greatest(a.assessed_at, a.problem_at) + w.every_minutes * interval '1 minute', to_timestamp($2 / 1000.0))
-       FROM wanted w LEFT JOIN assessment a USING (endpoint_id, checklist_id)
-      WHERE NOT EXISTS (SELECT FROM assessment_target t WHERE t.endpoint_id = w.endpoint_id AND t.checklist_id = w.checklist_id)
-     ON CONFLICT (endpoint_id, checklist_id) DO NOTHING`,
+         FROM differing d WHERE NOT d.gone AND t.endpoint_id = d.endpoint_id AND t.checklist_id = d.checklist_id),
+     made AS (
+       INSERT INTO assessment_target AS t (endpoint_id, checklist_id, assignment_id, mode, every_minutes, in_trial, able, due_at)
+       SELECT w.endpoint_id, w.checklist_id, w.assignment_id, w.mode, w.every_minutes, w.in_trial, w.able,
+              coalesce(greatest(a.assessed_at, a.problem_at) + w.every_minutes * interval '1 minute', to_timestamp($2 / 1000.0))
+         FROM wanted w LEFT JOIN assessment a USING (endpoint_id, checklist_id)
+        WHERE NOT EXISTS (SELECT FROM assessment_target t WHERE t.endpoint_id = w.endpoint_id AND t.checklist_id = w.checklist_id)
+       ON CONFLICT (endpoint_id, checklist_id) DO NOTHING RETURNING endpoint_id, checklist_id)
+     ${CARRY_MARKS}`,
     [JSON.stringify(once), args.now, OPENSCAP],
   );
 }

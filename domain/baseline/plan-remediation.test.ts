@@ -1,4 +1,4 @@
-import { expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import { parseRemediationParameters } from '../change/remediation-parameters.js';
 import { packagesToCome, planRemediation, type RemediationGroup } from './plan-remediation.js';
 
@@ -23,6 +23,7 @@ const group = (over: Partial<RemediationGroup> = {}): RemediationGroup => ({
   endpointIds: ['e1'],
   checklist: 'small.v1.all.0123abcd',
   assignment: 'small',
+  precedence: 0,
   mode: 'propose',
   results: 'fpfef',
   problem: null,
@@ -170,4 +171,42 @@ test.each([
   { rules: ['a b'] },
 ])('parameters %j are refused', (parameters) => {
   expect(parseRemediationParameters(parameters).ok).toBe(false);
+});
+
+describe('of several checklists of an endpoint', () => {
+  const LARGE = 'large.v1.all.0123abcd';
+  const plans = (over: Partial<RemediationGroup>, parameters: object) => {
+    const parsed = parseRemediationParameters(parameters);
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+    const groups = [
+      group({ endpointIds: ['e1', 'e2'] }),
+      group({ checklist: LARGE, assignment: 'large', precedence: 9, results: 'ff', ...over }),
+    ];
+    const rules = new Map([
+      ['small.v1.all.0123abcd', RULES],
+      [
+        LARGE,
+        [rule('fails-elsewhere'), rule('no-fix', { fixSha256: null, noFixReason: 'the baseline has no fix for it' })],
+      ],
+    ]);
+    return planRemediation({ groups, rules, offers: OFFERS, parameters: parsed.value, unassigned: [] }).works.map(
+      (work) => `${work.endpointIds.join()}: ${work.idle ?? work.set.updates.map(({ name }) => name).join()}`,
+    );
+  };
+
+  test.each<[string, Partial<RemediationGroup>, object, string[]]>([
+    ['the one with the highest precedence has its way', {}, {}, ['e1: fails-elsewhere', 'e2: fails,fails-too']],
+    ['one in which no rule that was asked for fails gives way', {}, { rules: ['fails'] }, ['e1,e2: fails']],
+    ['one that can put right none of them gives way', {}, { rules: ['fails', 'no-fix'] }, ['e1,e2: fails']],
+    ['one that is only observed gives way', { mode: 'observe' }, {}, ['e1,e2: fails,fails-too']],
+    ['one that excepts gives way', {}, { exclude: ['fails-elsewhere'] }, ['e1,e2: fails,fails-too']],
+    [
+      'where none has work, one says why',
+      { mode: 'observe' },
+      { rules: ['no-fix'] },
+      ['e1,e2: no failing rule can be put right'],
+    ],
+  ])('%s', (_, over, parameters, expected) => {
+    expect(plans(over, parameters)).toEqual(expected);
+  });
 });

@@ -42,12 +42,13 @@ export function packagesToCome(
   return [...found.values()];
 }
 
-/** Endpoints with the same checklist, results and exceptions. */
+/** Endpoints with the same checklist, results and exceptions. An endpoint is in as many as checklists hold for it. */
 export interface RemediationGroup {
   readonly endpointIds: readonly string[];
   /** The checklist's name. */
   readonly checklist: string;
   readonly assignment: string;
+  readonly precedence: number;
   readonly mode: Mode;
   /** Null: never measured, or not with an answer. */
   readonly results: string | null;
@@ -66,6 +67,10 @@ export interface RemediationGroup {
   readonly falsePositives?: Readonly<Record<string, string>> | null;
 }
 
+/**
+ * One checklist decides for an endpoint, so that its rules go forward and back together: of those in which a rule that was asked for can be put
+ * right the one with the highest precedence. Where there is none, one that says why.
+ */
 export function planRemediation(args: {
   readonly groups: readonly RemediationGroup[];
   /** By checklist, in the order of results. */
@@ -76,8 +81,10 @@ export function planRemediation(args: {
   readonly unassigned: readonly string[];
 }): KindPlan {
   const { unassigned, parameters } = args;
-  const works = args.groups.map((group) =>
-    workOf(group, { rules: args.rules.get(group.checklist) ?? [], offers: args.offers, parameters }),
+  const works = onePerEndpoint(
+    args.groups
+      .toSorted(byPrecedence)
+      .map((group) => workOf(group, { rules: args.rules.get(group.checklist) ?? [], offers: args.offers, parameters })),
   );
   const none =
     parameters.assignments === null
@@ -87,6 +94,22 @@ export function planRemediation(args: {
     works: unassigned.length === 0 ? works : [...works, nothing({ endpointIds: unassigned }, none, [])],
     facts: [],
   };
+}
+
+const byPrecedence = (a: RemediationGroup, b: RemediationGroup): number =>
+  b.precedence - a.precedence || (a.assignment < b.assignment ? -1 : a.assignment > b.assignment ? 1 : 0);
+
+/** Gives each endpoint to the first that has work for it, else to the first that looked at rules and says why not, else to the first. */
+function onePerEndpoint(works: readonly KindWork[]): KindWork[] {
+  const rank = (work: KindWork) => (work.idle === null ? 0 : work.triage.length > 0 ? 1 : 2);
+  const taken = new Set<string>();
+  return works
+    .toSorted((a, b) => rank(a) - rank(b))
+    .flatMap((work) => {
+      const endpointIds = work.endpointIds.filter((id) => !taken.has(id));
+      for (const id of endpointIds) taken.add(id);
+      return endpointIds.length === 0 ? [] : [{ ...work, endpointIds }];
+    });
 }
 
 function workOf(

@@ -357,7 +357,8 @@ describe('what an agent notices', () => {
       item('b', { kind: 'listener', name: 'tcp 127.0.0.1:9' }),
       item('c', { kind: 'package', name: 'x:all' }),
     ];
-    expect((await noticed(items)).status).toBe(200);
+    const told = await noticed(items);
+    expect([told.status, Object.values(told.body.watched)]).toEqual([200, [[testRuleId('two')]]]);
     await noticed(items);
     await noticed([item('d', { at: Date.now() + 1 })]);
     await duty('notices');

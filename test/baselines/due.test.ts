@@ -108,16 +108,39 @@ it('never without the scanner; once it is there, at once', async () => {
   expect(await isOut(id)).toBe(true);
 });
 
-it('sooner when its policy set says so', async () => {
-  const id = await measured();
-  rig.tickets.skip(31 * MINUTE);
-  await rig.tickets.rows(
-    'UPDATE assessment_target SET every_minutes = 2880, due_at = due_at + $2::interval WHERE endpoint_id = $1',
-    [id, '1 day'],
-  );
-  rig.tickets.skip(DAY - 32 * MINUTE);
+it('sooner or later when its policy set says so, also one that is made after it was measured', async () => {
+  const id = await rig.endpoint({ site: 'lab' });
+  await rig.measure(id, GOOD);
+  const revisit = async (revisitMinutes: number) => {
+    const always = { always: true };
+    const document = {
+      appliesTo: { labels: { site: 'lab' } },
+      hours: { communicate: always, stage: always, apply: always },
+      freezeCalendars: [],
+      reboot: 'never',
+      expectedMinutes: 5,
+      healthChecks: [],
+      hooks: [],
+      stageRateLimit: null,
+      revisitMinutes,
+    };
+    const reply = await rig.tickets.api.call('PUT', '/v1/policy-sets/lab', { body: { precedence: 1, document } });
+    expect([reply.status, reply.body.errors]).toEqual([200, undefined]);
+    // Policy sets are looked at every minute.
+    rig.tickets.skip(MINUTE);
+  };
+  await revisit(60);
+  expect(await isOut(id)).toBe(false);
+  rig.tickets.skip(58 * MINUTE);
   expect(await isOut(id)).toBe(false);
   rig.tickets.skip(2 * MINUTE);
+  expect(await isOut(id)).toBe(true);
+  await rig.answer(id, GOOD);
+  await revisit((2 * DAY) / MINUTE);
+  expect(await isOut(id)).toBe(false);
+  rig.tickets.skip(DAY + MINUTE);
+  expect(await isOut(id)).toBe(false);
+  rig.tickets.skip(DAY);
   expect(await isOut(id)).toBe(true);
 });
 

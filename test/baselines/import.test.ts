@@ -153,9 +153,10 @@ describe('importing a baseline', () => {
 
   test('refuses what is too large before it has read it all, another type, a bad name, and who may not', async () => {
     const filler = ' '.repeat(1024 * 1024);
+    let sent = 0;
     async function* endless() {
       yield Buffer.from(good.slice(0, good.indexOf('<ds:data-stream ')));
-      for (let i = 0; i < 200; i++) yield Buffer.from(`<!-- ${filler} -->`);
+      for (sent = 0; sent < 200; sent++) yield Buffer.from(`<!-- ${filler} -->`);
     }
     const reply = await fetch(`${api.url}/v1/baselines?name=big`, {
       method: 'POST',
@@ -167,6 +168,9 @@ describe('importing a baseline', () => {
       () => 'closed',
     );
     expect([413, 'closed']).toContain(reply);
+    expect(sent).toBeLessThan(200);
+    // Closed because it was refused, and not because nobody is there any more.
+    expect((await fetch(`${api.url}/healthz`)).status).toBe(200);
     expect((await api.call('GET', '/v1/baselines/big')).status).toBe(404);
     expect((await upload('x', good, 'text/plain')).status).toBe(415);
     expect((await upload('../x', good)).status).toBe(400);

@@ -33,16 +33,24 @@ export class BaselineRig {
     const tickets = await TicketRig.start();
     const apiPool = createPool({ url: tickets.db.apiUrl, applicationName: 'test-web' });
     const rig = new BaselineRig(tickets, apiPool);
+    await rig.import('house', rules);
+    return rig;
+  }
+
+  /** The next version of a baseline. */
+  async import(
+    name: string,
+    rules: readonly (string | { readonly name: string; readonly fix: string })[],
+  ): Promise<void> {
     const body = testDataStream({
       rules: rules
         .map((rule) => (typeof rule === 'string' ? { name: rule, fix: `echo '${rule} yes'\n` } : rule))
         .map((rule) => ({ ...rule, file: '/etc/a.conf', line: `${rule.name} yes` })),
     });
     const headers = { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/xml' };
-    const reply = await fetch(`${tickets.api.url}/v1/baselines?name=house`, { method: 'POST', headers, body });
+    const reply = await fetch(`${this.tickets.api.url}/v1/baselines?name=${name}`, { method: 'POST', headers, body });
     if (reply.status !== 201) throw new Error(`${reply.status} ${await reply.text()}`);
-    await rig.duty('baseline-content');
-    return rig;
+    await this.duty('baseline-content');
   }
 
   async stop(): Promise<void> {
@@ -134,9 +142,15 @@ export class BaselineRig {
   }
 
   /** An agent notices something, and it is judged. */
-  async notice(endpointId: string, over: Json): Promise<void> {
-    const item = { key: randomUUID(), kind: 'rule', action: 'changed', detail: {}, at: Date.now(), ...over };
-    await storeNoticed(this.apiPool, { endpointId, items: [item as never], now: this.tickets.clock() });
+  notice(endpointId: string, over: Json): Promise<void> {
+    return this.noticeAll(endpointId, [over]);
+  }
+
+  /** The same of several things at once. */
+  async noticeAll(endpointId: string, all: readonly Json[]): Promise<void> {
+    const at = this.tickets.clock();
+    const items = all.map((over) => ({ key: randomUUID(), kind: 'rule', action: 'changed', detail: {}, at, ...over }));
+    await storeNoticed(this.apiPool, { endpointId, items: items as never, now: this.tickets.clock() });
     await this.duty('notices');
   }
 

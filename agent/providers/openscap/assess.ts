@@ -22,7 +22,7 @@ import {
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
 import type { Run } from '../../system/run.js';
 import type { ContentCache } from '../../transport/content.js';
-import { rememberCritical } from './critical.js';
+import { keepCritical, rememberCritical } from './critical.js';
 import { evaluate, type RuleResults } from './oscap.js';
 
 interface Acknowledged {
@@ -80,6 +80,7 @@ export function createAssess(deps: AssessDeps) {
     const request = { ...common, problem: null, arf: kept };
     let reply = await deps.send({ ...request, base: known?.revision ?? null, results: changed });
     if (reply.sendAll) reply = await deps.send({ ...request, base: null, results: found.results });
+    if (reply.watched !== undefined) keepCritical(deps.dir, reply.watched);
     if (reply.revision === null) rmSync(file, { force: true });
     else writeFileDurably(file, JSON.stringify({ revision: reply.revision, results: found.results }));
     return { rules: Object.keys(found.results).length, changed: Object.keys(changed).length, revision: reply.revision };
