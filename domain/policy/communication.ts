@@ -42,6 +42,12 @@ export function mayTalk(communication: Communication | null, at: EpochMs): boole
   return communication === null || windowsOf(communication).some(({ opens, closes }) => opens <= at && at < closes);
 }
 
+/** When the endpoint may be talked with again; null: it may at this time, or nothing is known to open. */
+export function silentUntil(communication: Communication | null, at: EpochMs): EpochMs | null {
+  if (communication === null || mayTalk(communication, at)) return null;
+  return windowsOf(communication).find(({ opens }) => opens > at)?.opens ?? null;
+}
+
 /** Whoever has no window to come in says once an hour that it is there. */
 const HEARTBEAT_MS = 60 * MINUTE;
 /** Those that wait for the same opening come within this. */
