@@ -78,7 +78,8 @@ function summary(
 function zoneShown({ policy, zone }: WindowGroup, target: OrderTarget): string {
   const hours = policy === null ? null : parseHours(policy.hours);
   if (hours === null || !hours.ok) return zone;
-  return shownZone({ spec: target === 'stage' ? hours.value.stage : hours.value.apply, zone });
+  const { communicate, stage, apply } = hours.value;
+  return shownZone({ spec: target === 'stage' ? stage : apply, communicate, zone });
 }
 
 const counted = (endpoints: number): string => `${endpoints} ${endpoints === 1 ? 'endpoint' : 'endpoints'}`;

@@ -40,6 +40,7 @@ function sentence(group: HoursGroup, texts: ReadonlyMap<string, string>, now: Ep
   if (!freezes.ok) return `never: ${freezes.problem.reason}`;
   return explainWindow({
     spec: hours.value.apply,
+    communicate: hours.value.communicate,
     freezes: freezes.freezes,
     zone: group.zone,
     now,

@@ -13,6 +13,7 @@ import { CHANGE_KINDS, composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
 import { publishOwnAgent } from './agent-release.js';
 import { baselineDuties } from './baseline-duty.js';
+import { communicationDuty } from './communication-duty.js';
 import { composeContent } from './content.js';
 import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
@@ -107,6 +108,7 @@ const duties = startDuties({
       log,
       states: () => duties.states(),
     }),
+    communicationDuty({ pool, clock }),
     ...baselineDuties({ pool, store, signer: createSigner(() => keys.signing), clock }),
     noticeDuty({ pool, clock, publicUrl: settings.publicUrl }),
     keys.duty,

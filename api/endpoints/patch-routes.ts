@@ -160,7 +160,16 @@ function gateOf(facts: WhyFacts, everything: boolean) {
   throw new Problem({ status: 409, type: 'not-patchable', title: 'The endpoint may not be changed', detail });
 }
 
-const WAITS: readonly ReasonCode[] = ['hold', 'offline', 'clockSkew', 'localLimits', 'frozen', 'closed', 'otherOrder'];
+const WAITS: readonly ReasonCode[] = [
+  'hold',
+  'offline',
+  'clockSkew',
+  'localLimits',
+  'frozen',
+  'silent',
+  'closed',
+  'otherOrder',
+];
 
 const waitsFor = (facts: WhyFacts): string[] =>
   decideWhy({ ...facts, vulnerable: true, change: null, order: null })

@@ -1,5 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
-import { nextPollSeconds } from './next-poll.js';
+import type { OrderState } from '../../domain/order/index.js';
+import { STATE_TRAITS } from '../../domain/order/index.js';
+import { isAtWork, nextPollSeconds } from './next-poll.js';
 
 const quiet = {
   holding: 0,
@@ -30,5 +32,28 @@ describe('nextPollSeconds', () => {
   test('spreads by a fifth either way', () => {
     expect(nextPollSeconds({ ...quiet, random: 0 })).toBe(720);
     expect(nextPollSeconds({ ...quiet, random: 0.9999 })).toBeCloseTo(1_080, 0);
+  });
+});
+
+describe('isAtWork', () => {
+  const order = (state: OrderState, nextOpen: number | null = null, nextClose: number | null = null) => ({
+    state,
+    phase: STATE_TRAITS[state].phase,
+    nextOpen,
+    nextClose,
+  });
+  test.each<[string, Parameters<typeof isAtWork>[0], boolean]>([
+    ['nothing there', [], false],
+    ['an order in its window', [order('staged', 900, 1_100)], true],
+    ['at the opening', [order('released', 1_000, 1_100)], true],
+    ['at the last start', [order('staged', 900, 1_000)], false],
+    ['before the window', [order('staged', 1_100, 1_200)], false],
+    ['in its window, and not let out', [order('pending', 900, 1_100)], false],
+    ['a scan, which has no window', [order('released')], false],
+    ['begun, and the window over', [order('applying', 100, 200)], true],
+    ['undoing by itself', [order('reverting')], true],
+    ['one of several', [order('pending'), order('verifying')], true],
+  ])('%s', (_name, orders, expected) => {
+    expect(isAtWork(orders, 1_000)).toBe(expected);
   });
 });

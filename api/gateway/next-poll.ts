@@ -36,6 +36,25 @@ export function paceOf(
   };
 }
 
+const BEGUN: readonly OrderState[] = ['applying', 'awaitingReboot', 'rebooting', 'verifying', 'reverting'];
+
+/** Whether hours of communication don't matter to its polls: it has begun something, or has an order whose own window is open. */
+export function isAtWork(
+  orders: readonly {
+    readonly state: OrderState;
+    readonly phase: OrderPhase;
+    readonly nextOpen: EpochMs | null;
+    readonly nextClose: EpochMs | null;
+  }[],
+  now: EpochMs,
+): boolean {
+  return orders.some(
+    ({ state, phase, nextOpen, nextClose }) =>
+      BEGUN.includes(state) ||
+      (phase === 'holding' && nextOpen !== null && nextOpen <= now && nextClose !== null && now < nextClose),
+  );
+}
+
 const QUIET_SECONDS = 15 * 60;
 const NEAR_SECONDS = 5 * 60;
 

@@ -36,7 +36,12 @@ export interface OrdersPort {
   readonly takeOfferBatch: (
     pool: Pool,
     args: {
-      readonly polls: readonly { readonly endpointId: string; readonly open: PollRequest['open'] }[];
+      readonly polls: readonly {
+        readonly endpointId: string;
+        readonly open: PollRequest['open'];
+        /** It may not be talked with now. */
+        readonly silent: boolean;
+      }[];
       readonly now: EpochMs;
       readonly open: readonly OpenOrder[];
     },

@@ -6,12 +6,13 @@ import type { OpenOrder } from '../../db/orders/open-orders.js';
 import { inTransaction } from '../../db/pool.js';
 import { type IdentityVerdict, judgeIdentity } from '../../domain/fleet/clone.js';
 import { isMutating, type OrderState, STATE_TRAITS } from '../../domain/order/index.js';
+import { mayTalk, pollWithinHours } from '../../domain/policy/communication.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import type { Envelope } from '../../protocol/envelope.js';
 import { KNOWN_REPORTS, type PollReply, type PollRequest } from '../../protocol/messages.js';
 import { forbidden, type Problem } from '../http/problem.js';
 import { createGatherer, type Gatherer, type Outcome } from './gather.js';
-import { IDLE_PACE, nextPollSeconds, paceOf } from './next-poll.js';
+import { IDLE_PACE, isAtWork, nextPollSeconds, paceOf } from './next-poll.js';
 import type { OrdersPort } from './orders-port.js';
 import type { SeenBuffer } from './seen-buffer.js';
 import { foreignKey, type Signer } from './signed.js';
@@ -114,7 +115,11 @@ async function answerPolls(
   const heard = known.map((one, i) => ({ ...one, ...afterReports(one.before.orders, taken[i]) }));
   const active = heard.filter((one) => one.active);
   const offers = await deps.orders.takeOfferBatch(deps.pool, {
-    polls: active.map(({ endpointId, request }) => ({ endpointId, open: request.open })),
+    polls: active.map(({ endpointId, request, before }) => ({
+      endpointId,
+      open: request.open,
+      silent: !mayTalk(before.communication, now),
+    })),
     open: active.flatMap((one) => one.orders),
     now,
   });
@@ -183,13 +188,18 @@ async function reply(
 ): Promise<PollReply> {
   const { endpointId, signer, request, before, identity, verdict, active } = known;
   const { now } = given;
-  const seconds = nextPollSeconds({
+  const random = deps.random();
+  const mayAsk = active && mayTalk(before.communication, now);
+  const pace = nextPollSeconds({
     ...(active ? paceOf(known.orders, now) : IDLE_PACE),
-    wantsScan: active && before.wantsScan,
+    wantsScan: mayAsk && before.wantsScan,
     wakeable: deps.isWakeable(endpointId),
     idleSeconds: deps.idlePollSeconds,
-    random: deps.random(),
+    random,
   });
+  const seconds = isAtWork(known.orders, now)
+    ? pace
+    : pollWithinHours({ seconds: pace, communication: before.communication, now, random });
   const skew = Math.max(-INT4, Math.min(INT4, Math.round(request.clock - known.arrivedAt)));
   if (Math.abs(skew) > MAX_SKEW_MS && Math.abs(before.clockSkewMs) <= MAX_SKEW_MS) {
     deps.logger.warn({ endpointId, skewMs: skew }, 'endpoint’s clock is off; it will refuse to apply');
@@ -218,7 +228,7 @@ async function reply(
     })),
     keySetVersion: before.keySetVersion,
     // What it has just changed is looked at while it is awake and listening; whoever wants proof later finds it there.
-    scanNow: active && (before.wantsScan || known.ended),
+    scanNow: mayAsk && (before.wantsScan || known.ended),
     knows: [...KNOWN_REPORTS],
   };
 }

@@ -6,7 +6,7 @@ import { exceptionsByEndpoint, splitByExceptions } from '../../domain/exception/
 import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
 import { loadExceptions } from '../exceptions/exceptions.js';
-import { wakeEndpoints } from '../orders/rows.js';
+import { wakeWithinHours } from '../orders/rows.js';
 import { CLAIMS, type Claim, type Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
@@ -158,7 +158,7 @@ export async function askForRuleProof(
        WHERE p.answered_at IS NOT NULL`,
     [args.changeId, args.endpointIds, args.now],
   );
-  await wakeEndpoints(db, args.endpointIds);
+  await wakeWithinHours(db, args.endpointIds);
 }
 
 /** What the scanner said of each rule that was put right; grouped, so that alike endpoints are one row. */

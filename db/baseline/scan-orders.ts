@@ -4,7 +4,7 @@ import type { PoolClient } from 'pg';
 import { OPENSCAP } from '../../domain/baseline/rule-name.js';
 import { DAY, type EpochMs } from '../../domain/time.js';
 import type { OrderDocument } from '../../protocol/messages.js';
-import { wakeEndpoints } from '../orders/rows.js';
+import { wakeWithinHours } from '../orders/rows.js';
 import type { OrderSigner } from '../orders/types.js';
 import { loadScopes } from './scopes.js';
 import { type DueTarget, noteOrdered, takeDueTargets, takeNews } from './targets.js';
@@ -141,6 +141,6 @@ async function letOut(
       now,
     ],
   );
-  await wakeEndpoints(client, [...new Set(made.map((one) => one.endpointId))]);
+  await wakeWithinHours(client, [...new Set(made.map((one) => one.endpointId))]);
   return made.map(({ document: _, ...one }) => one);
 }

@@ -3,6 +3,7 @@ import type { PoolClient } from 'pg';
 import type { StakeholderKind } from '../../domain/approval/rule.js';
 import type { Level } from '../../domain/fleet/selector-condition.js';
 import type { EpochMs } from '../../domain/time.js';
+import { wakeWithinHours } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 
 export interface EndpointEdit {
@@ -60,7 +61,7 @@ export async function wantScan(client: PoolClient, id: string): Promise<boolean>
     `UPDATE endpoint SET wants_scan = true, scan_wanted_at = now() WHERE id = $1 AND state = 'active'`,
     [id],
   );
-  await client.query(`SELECT pg_notify('rm_wake', $1)`, [JSON.stringify([id])]);
+  await wakeWithinHours(client, [id]);
   return rowCount === 1;
 }
 

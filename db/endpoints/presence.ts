@@ -1,7 +1,9 @@
 /** What polls tell about an endpoint itself: read once per poll, written for many endpoints at once. */
+import type { Communication } from '../../domain/policy/communication.js';
 import type { EpochMs } from '../../domain/time.js';
 import { OPEN_ORDER, type OpenOrder } from '../orders/open-orders.js';
 import type { Queryable } from '../pool.js';
+import { COMMUNICATION } from './communication.js';
 import type { EndpointState } from './identity.js';
 
 export interface PollView {
@@ -18,6 +20,8 @@ export interface PollView {
   readonly clockSkewMs: number;
   readonly wantsScan: boolean;
   readonly keySetVersion: number;
+  /** When it may be talked with; null: always. */
+  readonly communication: Communication | null;
   /** Its orders that are not done. */
   readonly orders: readonly OpenOrder[];
 }
@@ -29,8 +33,9 @@ const READ_VIEWS = `
          e.boot_id AS "bootId", e.earlier_boot_ids AS "earlierBootIds",
          e.last_journal_seq AS "lastJournalSeq", e.last_signed_at AS "lastSignedAt", e.clock_skew_ms AS "clockSkewMs",
          e.wants_scan AS "wantsScan", coalesce((SELECT max(version) FROM key_set), 0) AS "keySetVersion",
+         ${COMMUNICATION} AS communication,
          ARRAY(SELECT ${OPEN_ORDER} FROM order_state o WHERE o.endpoint_id = e.id AND o.phase <> 'done') AS orders
-    FROM endpoint e WHERE e.id = ANY ($1::uuid[])`;
+    FROM endpoint e LEFT JOIN communication_window w ON w.endpoint_id = e.id WHERE e.id = ANY ($1::uuid[])`;
 
 /** Everything polls need to know of their endpoints, in one round trip; unknown ones are left out. */
 export async function readPollViews(

@@ -47,7 +47,7 @@ const TOUCH_EVERY_MS = 5 * MINUTE;
 const NOT_BEGUN: readonly string[] = ['offered', 'accepted', 'staged'];
 
 /** What is known of an order that a poll may be about. */
-export type Row = Omit<OpenOrder, 'nextOpen'>;
+export type Row = Omit<OpenOrder, 'nextOpen' | 'nextClose'>;
 
 export interface Judged {
   readonly taken: readonly PollTaken[];

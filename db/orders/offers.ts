@@ -19,6 +19,8 @@ export interface PollOpen {
   readonly endpointId: string;
   /** What the endpoint's journal holds, from the same poll whose reports have just been taken in. */
   readonly open: PollRequest['open'];
+  /** It may not be talked with now: it gets only what its window is open for all the same. Default: false. */
+  readonly silent?: boolean;
 }
 
 export interface Offer {
@@ -182,6 +184,7 @@ function give(
       order.permit !== null && order.startBy !== null && order.startBy > now && (order.windowCloses ?? 0) > now;
     return listed !== undefined && usable ? { after: order, permit: order.permit, events: [] } : null;
   }
+  if (poll.silent === true && (order.changeId === null || !order.windowOpen)) return null;
   const mutating = isMutating(order.kind);
   if (!order.mayChange && order.kind !== 'scan') return null;
   if (mutating && poll.open.some((entry) => entry.orderId !== order.id && UNDER_WAY.includes(entry.state))) return null;

@@ -8,6 +8,8 @@ export interface OpenOrder extends OrderRow {
   readonly restoredAt: EpochMs | null;
   /** When its window opens next; null: not known. */
   readonly nextOpen: EpochMs | null;
+  /** The last start in that window. */
+  readonly nextClose: EpochMs | null;
 }
 
 const ms = (column: string): string => `floor(extract(epoch FROM ${column}) * 1000)`;
@@ -15,4 +17,5 @@ const ms = (column: string): string => `floor(extract(epoch FROM ${column}) * 10
 /** SQL: an {@link OpenOrder} of `order_state o` as one JSON object. */
 export const OPEN_ORDER = `json_build_object('id', o.id, 'endpointId', o.endpoint_id, 'changeId', o.change_id, 'ring', o.ring, 'kind', o.kind,
   'state', o.state, 'phase', o.phase, 'seq', o.seq, 'resumeFrom', o.resume_from, 'permitUntil', ${ms('o.permit_until')},
-  'updatedAt', ${ms('o.updated_at')}, 'restoredAt', ${ms('o.restored_at')}, 'nextOpen', ${ms('o.next_open')})`;
+  'updatedAt', ${ms('o.updated_at')}, 'restoredAt', ${ms('o.restored_at')}, 'nextOpen', ${ms('o.next_open')},
+  'nextClose', ${ms('o.next_close')})`;

@@ -5,7 +5,7 @@ import { appendAudit } from '../audit/append.js';
 import { inTransaction } from '../pool.js';
 import { quoted } from './move-set.js';
 import { writeEnvelopes } from './release.js';
-import { wakeEndpoints } from './rows.js';
+import { wakeWithinHours } from './rows.js';
 import type { DocumentsFor, OrderSigner } from './types.js';
 
 /**
@@ -52,7 +52,7 @@ export async function resignOrders(
     await appendAudit(client, [
       { actor: 'worker', action: 'orders.signedAnew', subject: 'keys', detail: { orders: [...documents.keys()] } },
     ]);
-    await wakeEndpoints(
+    await wakeWithinHours(
       client,
       rows.map((row) => row.endpoint_id),
     );

@@ -1,6 +1,7 @@
 /** Reading `order_state` rows as the protocol's {@link OrderCore}, and small things every file here needs. */
 import type { OrderCore, OrderKind, OrderPhase, OrderState } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
+import { opensAt } from '../endpoints/communication.js';
 import type { Queryable } from '../pool.js';
 
 export interface OrderRow extends OrderCore {
@@ -37,6 +38,20 @@ export function toEpoch(value: unknown): EpochMs | null {
 /** SQL for an epoch-milliseconds parameter. Goes through an interval: `to_timestamp` of a double loses microseconds. */
 export function at(parameter: string): string {
   return `('epoch'::timestamptz + ${parameter}::bigint * interval '1 millisecond')`;
+}
+
+/** {@link wakeEndpoints} for what has no window of its own: those that may not be talked with now are left asleep. */
+export async function wakeWithinHours(db: Queryable, endpointIds: readonly string[]): Promise<void> {
+  if (endpointIds.length === 0) return;
+  const { rows } = await db.query<{ id: string }>(
+    `SELECT i.id FROM unnest($1::uuid[]) AS i (id) LEFT JOIN communication_window w ON w.endpoint_id = i.id
+      WHERE w.endpoint_id IS NULL OR ${opensAt('now()')}`,
+    [endpointIds],
+  );
+  await wakeEndpoints(
+    db,
+    rows.map((row) => row.id),
+  );
 }
 
 /** Endpoints named in one NOTIFY: its payload ends at 8,000 bytes, and an id takes 39. */

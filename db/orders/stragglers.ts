@@ -3,6 +3,7 @@ import { STRAGGLERS } from '../../domain/change/spec.js';
 import { BEFORE_APPLY, ORDER_STATES, STATE_TRAITS } from '../../domain/order/index.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
+import { opensAt } from '../endpoints/communication.js';
 import { inTransaction } from '../pool.js';
 import { failedStates, lockRings } from './budget-halt.js';
 import type { Lane } from './lane.js';
@@ -17,7 +18,11 @@ const ANSWER_MS = 20 * SECOND;
 
 /** Silent because we told it to ask rarely, and not woken in vain yet: so it is not known to be offline. */
 const ASLEEP = `(e.last_seen < ${at('$5')} AND e.next_poll_at > ${at('$4')}
-  AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen OR o.asked_at > ${at('$7')}))`;
+  AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen OR o.asked_at > ${at('$7')}
+       OR EXISTS (SELECT FROM communication_window w WHERE w.endpoint_id = e.id AND w.opens > e.last_seen)))`;
+
+/** It may be talked with now, so that it may be woken. */
+const MAY_TALK = `NOT EXISTS (SELECT FROM communication_window w WHERE w.endpoint_id = e.id AND NOT ${opensAt(at('$4'))})`;
 
 /** Why an endpoint can't be served now, in words for people that begin with a word for programs; null when it can. */
 const BLOCKED = `
@@ -49,7 +54,7 @@ export async function tidyLane(client: PoolClient, lane: Lane, now: EpochMs): Pr
               min(wave) FILTER (WHERE straggler_reason IS NULL AND state IN ('pending', ${WORKING})) AS moving
          FROM order_state WHERE change_id = $1 AND kind = $3 AND kind <> 'stage' AND NOT retried GROUP BY home_ring),
      why AS (
-       SELECT o.id, ${ASLEEP} AND e.state = 'active' AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen) AS ask,
+       SELECT o.id, ${ASLEEP} AND e.state = 'active' AND (o.asked_at IS NULL OR o.asked_at <= e.last_seen) AND ${MAY_TALK} AS ask,
               coalesce(
                 ${BLOCKED},
                 CASE WHEN $6::bigint <= $4::bigint THEN 'deadline: not begun by the deadline of its ring' END,

@@ -15,7 +15,10 @@ export interface ProjectionFacts {
 export async function loadProjectionFacts(db: Queryable, endpointIds: readonly string[]): Promise<ProjectionFacts> {
   const [endpoints, quorums] = await Promise.all([
     db.query(
-      `SELECT e.id, e.zone, e.last_seen, q.ids FROM endpoint e
+      // One that was told to come when its hours of communication open is there, though silent.
+      `SELECT e.id, e.zone, q.ids,
+              CASE WHEN w.endpoint_id IS NOT NULL AND e.next_poll_at > now() THEN now() ELSE e.last_seen END AS last_seen
+         FROM endpoint e LEFT JOIN communication_window w ON w.endpoint_id = e.id
          LEFT JOIN (SELECT endpoint_id, array_agg(quorum_id) AS ids FROM quorum_member GROUP BY endpoint_id) q
            ON q.endpoint_id = e.id
         WHERE e.id = ANY ($1)`,

@@ -1,6 +1,6 @@
 import type { ScopeEndpoint } from '../../domain/change/scope.js';
 import { SELECTABLE_COLUMNS, toSelectable } from '../endpoints/selectable.js';
-import { wakeEndpoints } from '../orders/rows.js';
+import { wakeWithinHours } from '../orders/rows.js';
 import type { Queryable } from '../pool.js';
 
 /** Every endpoint but the retired ones nobody scans any more, with what planning needs to know of it. */
@@ -49,5 +49,5 @@ export async function askForScans(db: Queryable, endpointIds: readonly string[])
      UPDATE endpoint e SET wants_scan = true, scan_wanted_at = now() FROM asked a WHERE e.id = a.id`,
     [endpointIds],
   );
-  await wakeEndpoints(db, endpointIds);
+  await wakeWithinHours(db, endpointIds);
 }

@@ -1,6 +1,7 @@
 /** What is known of endpoints when somebody asks why they are not patched yet: a fixed number of statements for any number of them. */
 import { type Exception, exceptionFor, exceptionsByEndpoint } from '../../domain/exception/exception.js';
 import type { Selectable } from '../../domain/fleet/selector.js';
+import { communicationOf, silentUntil } from '../../domain/policy/communication.js';
 import { frozenNow } from '../../domain/policy/frozen-now.js';
 import { nextOpening, readCalendars } from '../../domain/policy/next-opening.js';
 import { resolvePolicy } from '../../domain/policy/resolve.js';
@@ -51,9 +52,16 @@ export async function loadWhyFacts(db: Queryable, query: WhyQuery): Promise<WhyF
     let known = openings.get(key);
     if (known === undefined) {
       const hours = parseHours(document.hours);
-      const zone = hours.ok ? shownZone({ spec: hours.value.apply, zone: row.zone }) : row.zone;
+      const zone = hours.ok
+        ? shownZone({ spec: hours.value.apply, communicate: hours.value.communicate, zone: row.zone })
+        : row.zone;
       const asked = { policy: document, zone: row.zone, calendars, now };
-      known = { opening: nextOpening({ ...asked, target: 'change' }), frozen: frozenNow(asked), zone };
+      known = {
+        opening: nextOpening({ ...asked, target: 'change' }),
+        silentUntil: silentUntil(communicationOf(asked), now),
+        frozen: frozenNow(asked),
+        zone,
+      };
       openings.set(key, known);
     }
     return { kind: 'policy', name, patchApprovals: document.patchApprovals ?? [], ...known };

@@ -37,7 +37,10 @@ export function readCalendars(texts: ReadonlyMap<string, string>): Calendars {
   );
 }
 
-/** The next opening at or after `now`, or why it never comes. */
+/**
+ * The next opening at or after `now`, or why it never comes. It lies within the hours of communication, which no override sets
+ * aside: an order begins and ends while the endpoint may be talked with.
+ */
 export function nextOpening(args: {
   /** Null: none applies. */
   readonly policy: PolicyDocument | null;
@@ -67,7 +70,8 @@ export function nextOpening(args: {
   const staging = args.target === 'stage';
   const needMs = staging ? STAGE_NEEDS_MS : policy.expectedMinutes * MINUTE;
   const spec = staging ? hours.value.stage : override.hours ? ALWAYS : hours.value.apply;
-  const next = nextWindow({ spec, freezes: freezes.freezes, zone, now: args.now, needMs });
+  const { communicate } = hours.value;
+  const next = nextWindow({ spec, communicate, freezes: freezes.freezes, zone, now: args.now, needMs });
   if ('never' in next) return { never: next.never };
   return { opens: next.opens, lastStart: next.closes - needMs, closes: next.closes };
 }

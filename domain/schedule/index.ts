@@ -25,6 +25,5 @@ export type {
 } from './model.js';
 export { freezesNeeded, LOOK_AHEAD_DAYS, LOOK_BACK_DAYS, nextWindow } from './next-window.js';
 export { isOpen, NO_FREEZES, type WindowsQuery, type WindowsResult, windowsBetween } from './openings.js';
-export { type HoursNeed, resolveHours } from './resolve-hours.js';
 export { cadenceSchema, hoursSchema, parseCadence, parseHours, parseWindowSpec, windowSpecSchema } from './schema.js';
 export { formatInstant, shownZone } from './text.js';

@@ -34,3 +34,17 @@ export function subtractIntervals(intervals: readonly Interval[], holes: readonl
 export function clipIntervals(intervals: readonly Interval[], { from, to }: Interval): Interval[] {
   return intervals.map((i) => ({ from: Math.max(i.from, from), to: Math.min(i.to, to) })).filter((i) => i.to > i.from);
 }
+
+/** What both have in common. Both must be merged (sorted, disjoint). */
+export function intersectIntervals(a: readonly Interval[], b: readonly Interval[]): Interval[] {
+  const common: Interval[] = [];
+  for (let i = 0, j = 0; i < a.length && j < b.length; ) {
+    const [one, other] = [a[i] as Interval, b[j] as Interval];
+    const from = Math.max(one.from, other.from);
+    const to = Math.min(one.to, other.to);
+    if (from < to) common.push({ from, to });
+    if (one.to < other.to) i += 1;
+    else j += 1;
+  }
+  return common;
+}

@@ -37,7 +37,7 @@ export function nextWindow(query: WindowsQuery & { readonly now: EpochMs; readon
   const ready = prepare(query);
   if (!ready.ok) return never(ready.code, ready.reason);
   const { windows } = ready;
-  const back = windows === 'always' ? 0 : Math.max(...windows.map(longest)) + DAY;
+  const back = windows.length === 0 ? 0 : Math.max(...windows.flat().map(longest)) + DAY;
   const needed = { windows, now, needMs };
   // Most windows recur within days: look near first, and further only when nothing fits or what fits may go on past the edge.
   for (const days of [10, 50]) {
@@ -88,15 +88,18 @@ function whyNever({
   query: WindowsQuery & { now: EpochMs; needMs: number };
   open: readonly Interval[];
 }): NextWindow {
-  const { needMs, freezes } = query;
-  if (open.length === 0) return never('noWindow', `no window in the next ${LOOK_AHEAD_DAYS} days`);
+  const { needMs, freezes, communicate } = query;
+  // Named only where it restricts: else the hours asked about alone are to blame.
+  const window =
+    communicate === undefined || 'always' in communicate ? 'window' : 'window within the hours of communication';
+  if (open.length === 0) return never('noWindow', `no ${window} in the next ${LOOK_AHEAD_DAYS} days`);
   const need = formatSpan(needMs);
   const wouldFit = open.filter((w) => fits(w, query));
   if (wouldFit.length === 0) {
     const longestMs = Math.max(...open.map((w) => w.to - w.from));
     return never(
       'tooShort',
-      `the longest window in the next ${LOOK_AHEAD_DAYS} days is ${formatSpan(longestMs)}, shorter than the expected ${need}`,
+      `the longest ${window} in the next ${LOOK_AHEAD_DAYS} days is ${formatSpan(longestMs)}, shorter than the expected ${need}`,
     );
   }
   const left = thaw({ open, freezes });

@@ -2,7 +2,7 @@
 import { DAY, type EpochMs } from '../time.js';
 import { type Clock, dayOf, ianaClock } from './clock.js';
 import { type CompiledWindow, compileWindow } from './compile.js';
-import { clipIntervals, mergeIntervals, subtractIntervals } from './intervals.js';
+import { clipIntervals, intersectIntervals, mergeIntervals, subtractIntervals } from './intervals.js';
 import type { FreezeSet, Interval, NeverCode, Window, WindowSpec } from './model.js';
 import { occurrenceDays } from './rule.js';
 
@@ -17,6 +17,8 @@ export const NO_FREEZES: FreezeSet = {
 
 export type WindowsQuery = {
   readonly spec: WindowSpec;
+  /** The hours of communication, outside which nothing else is open either; left out: always. */
+  readonly communicate?: WindowSpec | undefined;
   /** Known freezes; outside what they cover nothing is open. */
   readonly freezes: FreezeSet;
   /** The endpoint's IANA zone, which `zone: "endpoint"` stands for. */
@@ -45,32 +47,43 @@ export function isOpen(query: WindowsQuery & { readonly at: EpochMs }): boolean 
 }
 
 export type ReadyWindow = CompiledWindow & { readonly clock: Clock };
-export type ReadySpec = readonly ReadyWindow[] | 'always';
+/** One list of windows for each spec that restricts: open where every list has a window open. None: always. */
+export type ReadySpec = readonly (readonly ReadyWindow[])[];
 
-/** Compiles the spec and puts the endpoint's clock where it is asked for. */
+/** Compiles the spec, and the hours of communication it lies within, and puts the endpoint's clock where it is asked for. */
 export function prepare({
   spec,
+  communicate,
   zone,
-}: Pick<WindowsQuery, 'spec' | 'zone'>): { readonly ok: true; readonly windows: ReadySpec } | Failure {
+}: Pick<WindowsQuery, 'spec' | 'communicate' | 'zone'>): { readonly ok: true; readonly windows: ReadySpec } | Failure {
   const endpoint = ianaClock(zone);
   if (!endpoint) return { ok: false, code: 'badZone', reason: `the endpoint's zone "${zone}" is not known` };
+  const own = compiled(spec, endpoint);
+  if (!own.ok) return own;
+  if (communicate === undefined) return own;
+  const talk = compiled(communicate, endpoint);
+  if (!talk.ok) return { ...talk, reason: `communicate: ${talk.reason}` };
+  return { ok: true, windows: [...own.windows, ...talk.windows] };
+}
+
+function compiled(spec: WindowSpec, endpoint: Clock): { readonly ok: true; readonly windows: ReadySpec } | Failure {
   if ('always' in spec) {
     return spec.always === true
-      ? { ok: true, windows: 'always' }
+      ? { ok: true, windows: [] }
       : { ok: false, code: 'badSpec', reason: 'always: must be true' };
   }
   if (spec.windows.length === 0)
     return { ok: false, code: 'empty', reason: 'the list of windows is empty, so it never opens' };
   const windows: ReadyWindow[] = [];
   for (const [index, window] of spec.windows.entries()) {
-    const compiled = compileWindow(window);
-    if (!compiled.ok) {
-      const reason = compiled.problems.map((p) => `windows[${index}].${p.path}: ${p.reason}`).join('; ');
+    const read = compileWindow(window);
+    if (!read.ok) {
+      const reason = read.problems.map((p) => `windows[${index}].${p.path}: ${p.reason}`).join('; ');
       return { ok: false, code: 'badSpec', reason };
     }
-    windows.push({ ...compiled.value, clock: compiled.value.clock ?? endpoint });
+    windows.push({ ...read.value, clock: read.value.clock ?? endpoint });
   }
-  return { ok: true, windows };
+  return { ok: true, windows: [windows] };
 }
 
 /** Openings as the hours alone give them, merged and clipped to the range. */
@@ -78,7 +91,19 @@ export function openIntervals(
   windows: ReadySpec,
   range: Interval,
 ): { readonly ok: true; readonly intervals: readonly Interval[] } | Failure {
-  if (windows === 'always') return { ok: true, intervals: mergeIntervals([range]) };
+  let open = mergeIntervals([range]);
+  for (const union of windows) {
+    const one = unionOf(union, range);
+    if (!one.ok) return one;
+    open = intersectIntervals(open, one.intervals);
+  }
+  return { ok: true, intervals: open };
+}
+
+function unionOf(
+  windows: readonly ReadyWindow[],
+  range: Interval,
+): { readonly ok: true; readonly intervals: readonly Interval[] } | Failure {
   const intervals: Interval[] = [];
   for (const window of windows) {
     const { rule, start, plusDays, opens, closes, clock } = window;
@@ -97,7 +122,7 @@ export function openIntervals(
       intervals.push({ from, to: closes.kind === 'wall' ? clock.toEpoch(midnight + closes.ms) : from + closes.ms });
     }
   }
-  return { ok: true, intervals: clipIntervals(mergeIntervals(intervals), range) };
+  return { ok: true, intervals: mergeIntervals(intervals) };
 }
 
 /** What freezes leave of the openings; outside what the freeze set covers, nothing. */

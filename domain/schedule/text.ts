@@ -34,9 +34,17 @@ export function formatSpan(ms: number): string {
   return said.length > 0 ? said.join(' ') : '0 min';
 }
 
-/** The zone to show times in: the one all windows share, else the endpoint's. */
-export function shownZone({ spec, zone }: { spec: WindowSpec; zone: string }): string {
-  if ('always' in spec) return zone;
+/** The zone to show times in: the one all windows share (those of communication where the spec has none), else the endpoint's. */
+export function shownZone({
+  spec,
+  communicate,
+  zone,
+}: {
+  spec: WindowSpec;
+  communicate?: WindowSpec | undefined;
+  zone: string;
+}): string {
+  if ('always' in spec) return communicate === undefined ? zone : shownZone({ spec: communicate, zone });
   const [first, ...others] = new Set(spec.windows.map((window) => window.zone));
   return first === undefined || first === ENDPOINT_ZONE || others.length > 0 ? zone : first;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { explainWindow, freezesNeeded, isOpen, NO_FREEZES, nextWindow, resolveHours, windowsBetween } from './index.js';
+import { explainWindow, freezesNeeded, isOpen, NO_FREEZES, nextWindow, windowsBetween } from './index.js';
 import type { FreezeSet, RecurringWindow, WindowSpec } from './model.js';
 
 const MINUTE = 60_000;
@@ -345,18 +345,6 @@ describe('nextWindow', () => {
         needMs: HOUR,
       }),
     ).toEqual({ opens: at('2026-06-20'), closes: at('2026-08-01') });
-  });
-});
-
-test('resolveHours answers for each of the three', () => {
-  const spec = one({ zone: 'UTC' });
-  const hours = { communicate: { always: true as const }, stage: spec, apply: { windows: [] } };
-  const now = at('2026-07-01T12:00Z');
-  const needMs = { communicate: 0, stage: HOUR, apply: HOUR };
-  expect(resolveHours({ hours, freezes: NO_FREEZES, zone: 'UTC', now, needMs })).toEqual({
-    communicate: { opens: now - 32 * DAY, closes: now + 400 * DAY },
-    stage: { opens: at('2026-07-01T22:00Z'), closes: at('2026-07-02T04:00Z') },
-    apply: { never: expect.any(String), code: 'empty' },
   });
 });
 

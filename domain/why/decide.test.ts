@@ -70,6 +70,7 @@ const policy = (over: object = {}) => ({
   name: 'Servers',
   opening: open,
   zone: 'Europe/Berlin',
+  silentUntil: null,
   frozen: null,
   ...over,
 });
@@ -227,6 +228,11 @@ const CASES: readonly [ReasonCode, Partial<WhyFacts>, string][] = [
     'noWindow',
     { policy: policy({ opening: { never: 'the list of windows is empty' } }) },
     'never opens for it: the list of windows is empty',
+  ],
+  [
+    'silent',
+    { policy: policy({ opening: closedNow, silentUntil: NOW + DAY }) },
+    'may not be talked with before Tue 1 Dec 2026 13:00 Europe/Berlin (hours of communication of policy set Servers)',
   ],
   ['closed', { policy: policy({ opening: closedNow }) }, 'open Tue 1 Dec 2026 13:00 Europe/Berlin'],
   [

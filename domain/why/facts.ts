@@ -55,6 +55,8 @@ export type WhyPolicy =
       readonly patchApprovals: unknown;
       /** The zone to tell its times in. */
       readonly zone: string;
+      /** It may not be talked with before then; null: it may now, or never (then `opening` says so). */
+      readonly silentUntil: EpochMs | null;
       /** The freeze that is on now. */
       readonly frozen: {
         readonly until: EpochMs;

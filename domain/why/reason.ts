@@ -30,6 +30,7 @@ export const REASON_CODES = [
   'localLimits',
   'frozen',
   'noWindow',
+  'silent',
   'closed',
   'otherOrder',
   'passedOver',

@@ -280,6 +280,18 @@ const noWindow: Look = (facts) => {
     : null;
 };
 
+/** The hours of communication alone: it is left alone until then, whatever it may be changed in. */
+const silent: Look = (facts) => {
+  const { policy } = facts;
+  if (policy.kind === 'none' || policy.silentUntil === null || orderOpen(facts)) return null;
+  const until = policy.silentUntil;
+  return {
+    code: 'silent',
+    text: `it may not be talked with before ${at(facts, until, policy.zone)} (hours of communication of policy set ${policy.name})`,
+    until,
+  };
+};
+
 const closed: Look = (facts) => {
   const { policy, now } = facts;
   if (policy.kind === 'none' || 'never' in policy.opening || policy.opening.opens <= now || orderOpen(facts))
@@ -347,6 +359,7 @@ export const REASONS: readonly { readonly look: Look; readonly ends?: true }[] =
   { look: localLimits },
   { look: frozen },
   { look: noWindow },
+  { look: silent },
   { look: closed },
   { look: otherOrder },
   { look: passedOver },

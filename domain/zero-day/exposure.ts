@@ -62,6 +62,7 @@ const STATES: Readonly<Record<ReasonCode, ExposureState>> = {
   localLimits: 'waiting',
   frozen: 'waiting',
   noWindow: 'waiting',
+  silent: 'waiting',
   closed: 'waiting',
   otherOrder: 'waiting',
   passedOver: 'waiting',

@@ -46,6 +46,30 @@ type Case = readonly [code: string, make: () => Promise<Made>, sentence: RegExp]
 
 const CASES: readonly Case[] = [
   ['neverScanned', () => endpoint({ scanned: false }), /it was never scanned, so nobody knows what is missing/],
+  [
+    'silent',
+    async () => {
+      const from = new Date(Date.now() + 6 * HOUR).toISOString().slice(11, 16);
+      const windows = [{ rrule: 'FREQ=DAILY', from, duration: 'PT2H', zone: 'Etc/UTC' }];
+      const hours = { communicate: { windows }, stage: { always: true }, apply: { always: true } };
+      await rig.putPolicy('nightly', { hours });
+      const one = await endpoint({ policy: 'nightly' });
+      await setOrder(await ordered(one), 'next_open = NULL, next_close = NULL');
+      return one;
+    },
+    /it may not be talked with before .* Etc\/UTC \(hours of communication of policy set nightly\)/,
+  ],
+  [
+    'noWindow',
+    async () => {
+      const hours = { communicate: { windows: [] }, stage: { always: true }, apply: { always: true } };
+      await rig.putPolicy('mute', { hours });
+      const one = await endpoint({ policy: 'mute' });
+      await setOrder(await ordered(one), 'next_open = NULL, next_close = NULL');
+      return one;
+    },
+    /policy set mute never opens for it: communicate: the list of windows is empty/,
+  ],
   ['nothingMissing', () => endpoint({ updates: [] }), /nothing is missing by its scan of .* UTC/],
   ['noPolicy', () => endpoint({ policy: null }), /it gets no change: no policy set/],
   ['notInChange', () => endpoint(), /no change has it in its plan/],

@@ -142,6 +142,23 @@ describe('pump', () => {
     expect(await activities().evaluateRing({ changeId, ring })).toMatchObject({ kind: 'promote' });
   });
 
+  it.each([
+    [
+      'they overlap in part',
+      nights('UTC'),
+      { openNow: 0, nextOpen: T0 + HOUR, never: 0 },
+      'opens Sat 10 Jan 2026 23:00 Europe/Berlin',
+    ],
+    ['they never open', { windows: [] }, { openNow: 0, nextOpen: null, never: 1 }, 'without a window'],
+  ])('lets nothing out outside the hours of communication: %s', async (_name, communicate, expected, sentence) => {
+    const apply = nights('Europe/Berlin');
+    const { changeId, ring } = await ringOfFleet(1, apply, { policy: { hours: { communicate, stage: apply, apply } } });
+    for (const target of ['change', 'stage'] as const) await resolve({ changeId, ring }, target);
+    expect(await resolve({ changeId, ring })).toEqual({ ...expected, sentence: expect.stringContaining(sentence) });
+    const tick = await activities().pump({ changeId, ring, target: 'change' });
+    expect(tick.counts.inFlight + tick.counts.succeeded).toBe(0);
+  });
+
   it('ends when the window closes, says when the next opens, and goes on then', async () => {
     const { changeId, ring, agents } = await ringOfFleet(2, nights('Europe/Berlin'), {
       spec: { deadlineMinutes: 7 * 24 * 60 },
