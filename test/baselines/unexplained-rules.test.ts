@@ -42,10 +42,10 @@ const told = (orderId: string, detail: object) =>
 
 it('a remediation explains what it put right, named or not, and nothing that got worse; that is noticed as nobody’s', async () => {
   const { id, changeId } = await worked('succeeded');
-  // The agent can't tell who did it, and takes it for the order's.
+  // While the order runs, which does not name the rule.
   const detail = { before: 'pass', after: 'fail' };
   await rig.notice(id, { name: testRuleId('three'), detail, at: rig.tickets.clock() });
-  expect(await rig.work(id)).toEqual([]);
+  expect(await rig.work(id)).toHaveLength(1);
   await rig.measureAgain(id, { one: 'pass', two: 'pass', three: 'fail', four: 'fail' });
   expect(await unexplained(id)).toEqual(['four: notapplicable → fail', 'three: pass → fail']);
   const moved = await rig.tickets.rows(
@@ -53,7 +53,7 @@ it('a remediation explains what it put right, named or not, and nothing that got
     [id],
   );
   expect(moved).toEqual([{ change_id: changeId }, { change_id: changeId }]);
-  // A critical rule that somebody broke while a change was at work is work for people like any other.
+  // A critical rule that somebody broke while a change was at work is work for people like any other, and told once.
   await rig.duty('notices');
   expect(await rig.work(id)).toMatchObject([{ kind: 'drift', reason: 'three: pass → fail' }]);
 });
