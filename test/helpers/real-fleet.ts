@@ -169,7 +169,7 @@ export async function startRealFleet(options: {
       return text === '' ? null : JSON.parse(text);
     };
     const rows: RealFleet['rows'] = async (sql, values = []) => (await pool.query(sql, [...values])).rows as never;
-    const waitFor: RealFleet['waitFor'] = async (what, look, seconds = 120) => {
+    const waitFor: RealFleet['waitFor'] = async (what, look, seconds = 240) => {
       let last: unknown;
       for (const until = performance.now() + seconds * 1_000; performance.now() < until; ) {
         try {
@@ -226,7 +226,7 @@ export async function startRealFleet(options: {
       endpointId: async (index) =>
         (await rows('SELECT id FROM endpoint WHERE name = $1', [host(index).name]))[0]?.id ?? '',
       createChange: async (spec) => (await api('POST', '/v1/changes', spec)).id,
-      closed: (changeId, seconds = 200) =>
+      closed: (changeId, seconds = 400) =>
         waitFor(
           `change ${changeId} closed`,
           async () =>

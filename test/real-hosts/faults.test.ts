@@ -7,7 +7,7 @@ import { brokenPromises } from '../helpers/real-fleet/promises.js';
 import { type RealFleet, startRealFleet } from '../helpers/real-fleet.js';
 import { describeRealHosts, labStartLimit } from '../helpers/real-hosts.js';
 
-const LIMIT = 360_000;
+const LIMIT = 480_000;
 const MINUTE = 60_000;
 
 /** The hosts by number, the part each plays, and the packages it has in version 1.0 while 1.1 is there to be had. */

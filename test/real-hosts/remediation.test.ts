@@ -8,7 +8,7 @@ import { openPolicy, ringOf } from '../helpers/real-fleet/documents.js';
 import { type RealFleet, startRealFleet } from '../helpers/real-fleet.js';
 import { describeRealHosts, labStartLimit } from '../helpers/real-hosts.js';
 
-const LIMIT = 360_000;
+const LIMIT = 480_000;
 const PROFILE = 'xccdf_org.ssgproject.content_profile_anssi_bp28_high';
 const idOf = (name: string) => `xccdf_org.ssgproject.content_rule_${name}`;
 /** Fail on a fresh Debian 12, and their fixes help. */
