@@ -53,12 +53,12 @@ export async function obtainAndFreeze(
   const loaded = await loadForStage(deps, args.changeId);
   const look = async () => {
     const began = deps.clock();
-    const seen = await survey(deps, loaded, deps.pool);
+    const seen = await whileBeating(paceOf(deps), 'planning', () => survey(deps, loaded, deps.pool));
     await obtainFor(deps, loaded, seen);
     // What took long to fetch is not decided on what the fleet was before.
     return deps.clock() - began < STALE_LOOK_MS ? seen : survey(deps, loaded, deps.pool);
   };
-  return whileBeating(paceOf(deps), 'planning', () => freezeAfter(deps, { ...args, loaded, look }));
+  return freezeAfter(deps, { ...args, loaded, look });
 }
 
 async function freezeAfter(
@@ -71,7 +71,8 @@ async function freezeAfter(
   },
 ): Promise<FrozenPlanResult> {
   const { db, pool } = deps;
-  const { key } = paceOf(deps);
+  const pace = paceOf(deps);
+  const { key } = pace;
   const { loaded } = args;
   const [before, beforeRows, rings] = await Promise.all([
     db.loadPlan(pool, args.changeId),
@@ -82,23 +83,25 @@ async function freezeAfter(
 
   const openedRings = new Set(rings.flatMap((ring) => (ring.state === 'waiting' ? [] : [ring.ordinal])));
   const seen = await args.look();
-  const keptDigests = beforeRows.flatMap((row) =>
-    row.ring !== null && openedRings.has(row.ring) ? (row.updateSetDigest ?? []) : [],
-  );
-  const keptSets = await db.loadUpdateSets(pool, [...new Set(keptDigests)]);
-  const { kindPlan, draft } = await draftUndoable({
-    loaded,
-    client: pool,
-    seen,
-    before: beforeRows,
-    openedRings,
-    keptSets,
+  return whileBeating(pace, 'freezing', async () => {
+    const keptDigests = beforeRows.flatMap((row) =>
+      row.ring !== null && openedRings.has(row.ring) ? (row.updateSetDigest ?? []) : [],
+    );
+    const keptSets = await db.loadUpdateSets(pool, [...new Set(keptDigests)]);
+    const { kindPlan, draft } = await draftUndoable({
+      loaded,
+      client: pool,
+      seen,
+      before: beforeRows,
+      openedRings,
+      keptSets,
+    });
+    const planning: Planning = { loaded, seen, kindPlan, before, beforeRows, draft };
+    const after = await db.inTransaction(pool, (client) =>
+      write(deps, client, { planning, openedRings, reason: args.reason, key }),
+    );
+    return resultOf(loaded, after, await db.loadPlannedEndpoints(pool, args.changeId));
   });
-  const planning: Planning = { loaded, seen, kindPlan, before, beforeRows, draft };
-  const after = await db.inTransaction(pool, (client) =>
-    write(deps, client, { planning, openedRings, reason: args.reason, key }),
-  );
-  return resultOf(loaded, after, await db.loadPlannedEndpoints(pool, args.changeId));
 }
 
 async function write(

@@ -167,7 +167,6 @@ export class ChangeRun {
       return this.interruptible(() => watched.obtainAndFreeze({ changeId, reason }));
     }
     await this.interruptible(() => watched.obtainContent({ changeId }));
-    if (this.replans.tookTurns && this.isStopping()) throw this.stop ?? new Stopped('rolledBack', 'rolled back');
     return bulk.freezePlan({ changeId, reason });
   }
 

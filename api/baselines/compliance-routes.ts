@@ -11,7 +11,7 @@ import {
 import { markFalsePositive, unmarkFalsePositive } from '../../db/baseline/false-positives.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
 import { inTransaction } from '../../db/pool.js';
-import { readOverview } from '../../db/read/compliance.js';
+import { LATELY_DAYS, readOverview } from '../../db/read/compliance.js';
 import { readEndpoint } from '../../db/read/endpoints.js';
 import { listFalsePositives } from '../../db/read/findings.js';
 import { DAY } from '../../domain/time.js';
@@ -30,9 +30,6 @@ import {
   tallyReply,
 } from './compliance-schema.js';
 import { falsePositiveBody } from './schema.js';
-
-/** How far back "lately" goes. */
-const LATELY = 7 * DAY;
 
 export function complianceRoutes({ pool }: ApiDeps): Route[] {
   const checklist = async (name: string) => {
@@ -57,7 +54,7 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       responses: { 200: { description: 'Assignments by name', schema: pageSchema(standingReply) } },
       handler: async ({ now }) => ({
         status: 200,
-        body: { items: await readOverview(pool, now - LATELY), next: null },
+        body: { items: await readOverview(pool, now - LATELY_DAYS * DAY), next: null },
       }),
     }),
     route({

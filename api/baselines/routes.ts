@@ -12,7 +12,7 @@ import { inTransaction } from '../../db/pool.js';
 import { type Checklist, checklistOf, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
 import { diffBenchmarks } from '../../domain/baseline/diff.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
-import { packageFixOf } from '../../domain/baseline/package-fix.js';
+import { packageMoveOf } from '../../domain/baseline/package-fix.js';
 import { BaselineRefused } from '../../domain/baseline/refusal.js';
 import type { Tailoring } from '../../domain/baseline/tailoring.js';
 import type { ApiDeps } from '../deps.js';
@@ -130,8 +130,7 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
         const items = page.items.map(({ fix, selected: _, groups: _groups, conflicts: _conflicts, ...rule }) => {
           const noFixReason = whyNoFix({ fix, automated: rule.automated });
           const script = fixText({ id: rule.id, fix }, values);
-          const moves = script === null || noFixReason !== null ? null : packageFixOf(script);
-          const packageFix = moves === null ? null : { action: moves.action, name: moves.name };
+          const packageFix = packageMoveOf(noFixReason === null ? script : null);
           return { ...rule, noFixReason, fix: script, packageFix };
         });
         return { status: 200, body: { items, next: page.next } };

@@ -8,7 +8,7 @@ import { readRuleText } from '../../db/baseline/rules.js';
 import { findVersionById, listVersions } from '../../db/baseline/versions.js';
 import { listRuleExceptions } from '../../db/exceptions/exceptions.js';
 import { listGroups } from '../../db/groups/groups.js';
-import { readOverview, readStanding } from '../../db/read/compliance.js';
+import { LATELY_DAYS, readOverview, readStanding } from '../../db/read/compliance.js';
 import { listFailingEndpoints, listFalsePositives, longestFailing } from '../../db/read/findings.js';
 import { actorNames } from '../../db/read/people.js';
 import { fixInWords } from '../../domain/baseline/fix-words.js';
@@ -26,8 +26,6 @@ const RULES = 25;
 const ENDPOINTS = 50;
 /** Of what stands aside; the rest is counted. */
 const SHOWN = 10;
-/** How far back "lately" goes. */
-const LATELY_DAYS = 7;
 
 export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Router {
   const router = Router();

@@ -5,6 +5,7 @@ import { type EndpointRule, listEndpointAssessments, listEndpointRules } from '.
 import { readEndpointAbout } from '../../db/read/endpoint-view.js';
 import { actorNames } from '../../db/read/people.js';
 import { fixInWords } from '../../domain/baseline/fix-words.js';
+import { isFinding } from '../../domain/baseline/results.js';
 import { idParams } from '../http/paging.js';
 import { notFound, Problem } from '../http/problem.js';
 import { inWords } from './commands.js';
@@ -13,8 +14,6 @@ import { askedFor, fieldsOf, guardedForm, namedIn } from './forms.js';
 import type { ConsoleDeps, Shell } from './shell.js';
 
 const PAGE = 25;
-const BAD: readonly string[] = ['fail', 'error', 'unknown'];
-
 export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router {
   const router = Router();
   const guarded = guardedForm(forms);
@@ -42,7 +41,7 @@ export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
     const all = askedFor(req, 'show') === 'all';
     const only = askedFor(req, 'rule');
     const found = bySeverity(rules ?? []).filter((rule) =>
-      only !== '' ? rule.name === only : all || BAD.includes(rule.result) || rule.falsePositive !== null,
+      only !== '' ? rule.name === only : all || isFinding(rule.result) || rule.falsePositive !== null,
     );
     const from = Number(askedFor(req, 'from'));
     const begin = Number.isSafeInteger(from) && from > 0 && from < found.length ? from : 0;
@@ -62,7 +61,7 @@ export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
         base: `/compliance/${encodeURIComponent(checklist.name)}`,
         rules: shown.map((rule) => ({
           ...rule,
-          bad: BAD.includes(rule.result),
+          bad: isFinding(rule.result),
           fix: fixInWords(rule),
           markedBy: rule.falsePositive === null ? null : names.get(rule.falsePositive.by),
         })),

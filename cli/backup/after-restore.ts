@@ -19,7 +19,7 @@ import { keySetOf } from './revoked-keys.js';
 const KEY_SET_LEAP = 1_000;
 const BY = 'restore';
 
-/** In the transaction that loaded the dump. @returns what a person should know, one line each */
+/** In a transaction of its own, after the dump was loaded and migrated. @returns what a person should know, one line each */
 export async function makeSafe(
   client: pg.PoolClient,
   args: {

@@ -5,15 +5,14 @@ import { plain } from '../output/plain.js';
 import type { Screen } from '../output/screen.js';
 import { type ApiOptions, apiCommand, openApi } from './api-command.js';
 import { confirmed } from './confirm.js';
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+import { repeated } from './repeated.js';
 
 export function registerApply(program: Command): void {
   apiCommand(program.command('apply [file...]'))
     .description(
       'Put groups, policy sets, freeze calendars, quorum groups and schedules there as YAML says; shows the differences first',
     )
-    .option('-f, --file <file>', 'YAML file, - for standard input; may be given again', collect)
+    .option('-f, --file <file>', 'YAML file, - for standard input; may be given again', repeated)
     .option('--dry-run', 'only show the differences: exit code 0 without, 1 with any')
     .option('--yes', 'don’t ask')
     .action(apply);

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { repeated } from './repeated.js';
 
 const say = (line: string) => void process.stderr.write(`${line}\n`);
 const print = (line: string) => void process.stdout.write(`${line}\n`);
@@ -59,7 +60,7 @@ export function registerBackup(program: Command): void {
     .option(
       '--revoke <key>',
       'a signing key that was revoked since the backup: its id, or the first characters of it; may be given again',
-      (key: string, before: readonly string[] = []) => [...before, key],
+      repeated,
     )
     .option('--none-revoked', 'no signing key was revoked since the backup')
     .action(

@@ -7,6 +7,7 @@ import { type ApiOptions, apiCommand, openApi } from './api-command.js';
 import { confirmed } from './confirm.js';
 import { findEndpoint } from './find.js';
 import { firstOf, LIMIT_OPTION, noteMore } from './limit.js';
+import { repeated } from './repeated.js';
 
 interface ListOptions extends ApiOptions {
   readonly name?: string;
@@ -15,15 +16,13 @@ interface ListOptions extends ApiOptions {
   readonly limit?: string;
 }
 
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
-
 export function registerEndpoints(program: Command): void {
   const endpoints = program.command('endpoints').description('See endpoints, hold them, retire them');
   apiCommand(endpoints.command('list', { isDefault: true }))
     .description('Endpoints by name')
     .option('--name <part>', 'name contains')
     .option('--state <state>', 'active, quarantined or retired')
-    .option('--label <key=value>', 'has the label; may be given again', collect)
+    .option('--label <key=value>', 'has the label; may be given again', repeated)
     .option(...LIMIT_OPTION)
     .action(list);
   apiCommand(endpoints.command('show <endpoint>'))
@@ -37,8 +36,8 @@ export function registerEndpoints(program: Command): void {
     .action(hold);
   apiCommand(endpoints.command('patch <endpoint>'))
     .description('Start a change over this one alone, still behind its policy, its hours and its approvals')
-    .option('--package <name>', 'only this package or source; may be given again', collect)
-    .option('--cve <id>', 'only what fixes this; may be given again', collect)
+    .option('--package <name>', 'only this package or source; may be given again', repeated)
+    .option('--cve <id>', 'only what fixes this; may be given again', repeated)
     .requiredOption('--reason <text>', 'why')
     .action(patch);
   apiCommand(endpoints.command('why <endpoint>'))

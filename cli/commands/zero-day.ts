@@ -8,6 +8,7 @@ import { confirmed } from './confirm.js';
 import { timeOf } from './endpoints.js';
 import { findZeroDay } from './find.js';
 import { firstOf, LIMIT_OPTION, noteMore } from './limit.js';
+import { repeated } from './repeated.js';
 
 interface StartOptions extends ApiOptions {
   readonly package?: readonly string[];
@@ -22,19 +23,18 @@ interface StartOptions extends ApiOptions {
 type AgainOptions = Pick<StartOptions, 'reason' | 'override' | 'yes'> & ApiOptions;
 type ListOptions = ApiOptions & { readonly open?: boolean; readonly limit?: string };
 
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 const OVERRIDE = [
   '--override <what>',
   'hours or freezes; may be given again. Needs the expedite policy’s leave, and an approval of its own',
-  collect,
+  repeated,
 ] as const;
 
 export function registerZeroDay(program: Command): void {
   const zeroDay = program.command('zero-day').description('Close what is exploited now, ahead of all routine work');
   apiCommand(zeroDay.command('start [cve...]', { isDefault: true }))
     .description('Ask for an expedited change that closes these CVEs or updates these packages')
-    .option('--package <name>', 'package or source; may be given again', collect)
-    .option('--min-version <version>', 'older is vulnerable: PACKAGE=VERSION, or VERSION where one is named', collect)
+    .option('--package <name>', 'package or source; may be given again', repeated)
+    .option('--min-version <version>', 'older is vulnerable: PACKAGE=VERSION, or VERSION where one is named', repeated)
     .requiredOption('--reason <text>', 'why')
     .option('--due <time>', 'when it must be closed: ISO 8601 with offset, or a span from now such as 72h')
     .option('--scope <selector>', 'only endpoints this selector text fits (docs/selectors.md)')

@@ -2,7 +2,7 @@
 import type { PoolClient } from 'pg';
 import { type Checklist, checklistOf, FIXES_READ, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
-import { type PackageFix, packageFixOf } from '../../domain/baseline/package-fix.js';
+import { type PackageMove, packageMoveOf } from '../../domain/baseline/package-fix.js';
 import { ruleNames } from '../../domain/baseline/rule-name.js';
 import type { Tailoring } from '../../domain/baseline/tailoring.js';
 import { sha256Hex } from '../../domain/content/canonical.js';
@@ -27,9 +27,6 @@ export interface ChecklistRule {
   readonly noFixReason: string | null;
   readonly packageFix: PackageMove | null;
 }
-
-/** What a fix that moves a package does to it; the agent does that by its own rules instead of running the script. */
-export type PackageMove = Pick<PackageFix, 'action' | 'name'>;
 
 /** The checklist of these contents, made with its rules and fixes if it is new. */
 export async function ensureChecklist(
@@ -140,8 +137,7 @@ function readRules(args: { readonly benchmark: Benchmark; readonly checklist: Ch
     const sha256 = text === null ? null : sha256Hex(text);
     if (text !== null && sha256 !== null) fixes.set(sha256, text);
     const { id, title, severity } = rule;
-    const moves = text === null ? null : packageFixOf(text);
-    const package_fix: PackageMove | null = moves === null ? null : { action: moves.action, name: moves.name };
+    const package_fix = packageMoveOf(text);
     return [
       {
         position,

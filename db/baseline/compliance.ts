@@ -1,7 +1,9 @@
 /** What was found, for one endpoint and for all of them. */
+
+import type { PackageMove } from '../../domain/baseline/package-fix.js';
 import { type ResultCounts, type RuleResult, resultOf } from '../../domain/baseline/results.js';
 import type { Queryable } from '../pool.js';
-import { loadChecklistRules, type PackageMove } from './checklists.js';
+import { loadChecklistRules } from './checklists.js';
 import { WRONG } from './false-positives.js';
 
 /** Findings marked as wrong count as neither failing nor error. */

@@ -1,20 +1,21 @@
 /** When endpoints may be talked with, as rows: only those that a policy set restricts have one. */
 import type { Communication } from '../../domain/policy/communication.js';
 import type { EpochMs } from '../../domain/time.js';
+import { epochMs } from '../epoch.js';
 import type { Queryable } from '../pool.js';
 
-const ms = (column: string): string => `floor(extract(epoch FROM ${column}) * 1000)`;
 const window = (opens: string, closes: string): string =>
-  `CASE WHEN ${opens} IS NOT NULL THEN json_build_object('opens', ${ms(opens)}, 'closes', ${ms(closes)}) END`;
+  `CASE WHEN ${opens} IS NOT NULL THEN json_build_object('opens', ${epochMs(opens)}, 'closes', ${epochMs(closes)}) END`;
 
 /** SQL: the {@link Communication} of endpoint `e`, of `e LEFT JOIN communication_window w`; null: always. */
 export const COMMUNICATION = `CASE WHEN w.endpoint_id IS NULL THEN NULL
   WHEN w.opens IS NULL THEN json_build_object('never', coalesce(w.reason, 'not known'))
   ELSE json_build_object('window', ${window('w.opens', 'w.closes')}, 'later', ${window('w.later_opens', 'w.later_closes')}) END`;
 
-/** SQL: whether row `w` of `communication_window` is open at this time. */
-export const opensAt = (time: string): string =>
-  `coalesce(w.opens <= ${time} AND ${time} < w.closes OR w.later_opens <= ${time} AND ${time} < w.later_closes, false)`;
+/** SQL: whether this endpoint may be talked with at this time; one without a row may always. */
+export const mayTalkAt = (endpointId: string, time: string): string =>
+  `NOT EXISTS (SELECT FROM communication_window w WHERE w.endpoint_id = ${endpointId}
+     AND NOT coalesce(w.opens <= ${time} AND ${time} < w.closes OR w.later_opens <= ${time} AND ${time} < w.later_closes, false))`;
 
 /** Whether anything has to be resolved: a policy set in force says when, or rows of one that did are left; and what that depends on. */
 export async function communicationState(

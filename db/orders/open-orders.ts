@@ -1,5 +1,6 @@
 /** Orders that are not done, as read along with their endpoint: what a poll is judged by before anything is locked. */
 import type { EpochMs } from '../../domain/time.js';
+import { epochMs } from '../epoch.js';
 import type { OrderRow } from './rows.js';
 
 export interface OpenOrder extends OrderRow {
@@ -12,10 +13,8 @@ export interface OpenOrder extends OrderRow {
   readonly nextClose: EpochMs | null;
 }
 
-const ms = (column: string): string => `floor(extract(epoch FROM ${column}) * 1000)`;
-
 /** SQL: an {@link OpenOrder} of `order_state o` as one JSON object. */
 export const OPEN_ORDER = `json_build_object('id', o.id, 'endpointId', o.endpoint_id, 'changeId', o.change_id, 'ring', o.ring, 'kind', o.kind,
-  'state', o.state, 'phase', o.phase, 'seq', o.seq, 'resumeFrom', o.resume_from, 'permitUntil', ${ms('o.permit_until')},
-  'updatedAt', ${ms('o.updated_at')}, 'restoredAt', ${ms('o.restored_at')}, 'nextOpen', ${ms('o.next_open')},
-  'nextClose', ${ms('o.next_close')})`;
+  'state', o.state, 'phase', o.phase, 'seq', o.seq, 'resumeFrom', o.resume_from, 'permitUntil', ${epochMs('o.permit_until')},
+  'updatedAt', ${epochMs('o.updated_at')}, 'restoredAt', ${epochMs('o.restored_at')}, 'nextOpen', ${epochMs('o.next_open')},
+  'nextClose', ${epochMs('o.next_close')})`;

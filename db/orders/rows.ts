@@ -1,7 +1,7 @@
 /** Reading `order_state` rows as the protocol's {@link OrderCore}, and small things every file here needs. */
 import type { OrderCore, OrderKind, OrderPhase, OrderState } from '../../domain/order/index.js';
 import type { EpochMs } from '../../domain/time.js';
-import { opensAt } from '../endpoints/communication.js';
+import { mayTalkAt } from '../endpoints/communication.js';
 import type { Queryable } from '../pool.js';
 
 export interface OrderRow extends OrderCore {
@@ -44,8 +44,7 @@ export function at(parameter: string): string {
 export async function wakeWithinHours(db: Queryable, endpointIds: readonly string[]): Promise<void> {
   if (endpointIds.length === 0) return;
   const { rows } = await db.query<{ id: string }>(
-    `SELECT i.id FROM unnest($1::uuid[]) AS i (id) LEFT JOIN communication_window w ON w.endpoint_id = i.id
-      WHERE w.endpoint_id IS NULL OR ${opensAt('now()')}`,
+    `SELECT i.id FROM unnest($1::uuid[]) AS i (id) WHERE ${mayTalkAt('i.id', 'now()')}`,
     [endpointIds],
   );
   await wakeEndpoints(

@@ -3,7 +3,7 @@ import { STRAGGLERS } from '../../domain/change/spec.js';
 import { BEFORE_APPLY, ORDER_STATES, STATE_TRAITS } from '../../domain/order/index.js';
 import { type EpochMs, MINUTE, SECOND } from '../../domain/time.js';
 import { appendAudit } from '../audit/append.js';
-import { opensAt } from '../endpoints/communication.js';
+import { mayTalkAt } from '../endpoints/communication.js';
 import { inTransaction } from '../pool.js';
 import { failedStates, lockRings } from './budget-halt.js';
 import type { Lane } from './lane.js';
@@ -22,7 +22,7 @@ const ASLEEP = `(e.last_seen < ${at('$5')} AND e.next_poll_at > ${at('$4')}
        OR EXISTS (SELECT FROM communication_window w WHERE w.endpoint_id = e.id AND w.opens > e.last_seen)))`;
 
 /** It may be talked with now, so that it may be woken. */
-const MAY_TALK = `NOT EXISTS (SELECT FROM communication_window w WHERE w.endpoint_id = e.id AND NOT ${opensAt(at('$4'))})`;
+const MAY_TALK = mayTalkAt('e.id', at('$4'));
 
 /** Why an endpoint can't be served now, in words for people that begin with a word for programs; null when it can. */
 const BLOCKED = `

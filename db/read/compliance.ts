@@ -5,6 +5,9 @@ import type { EpochMs } from '../../domain/time.js';
 import { WRONG } from '../baseline/false-positives.js';
 import type { Queryable } from '../pool.js';
 
+/** How far back "lately" goes, days. */
+export const LATELY_DAYS = 7;
+
 /** How endpoints stand. The first four add up to all of them; findings marked as wrong count in none. */
 export interface Standing {
   readonly endpoints: number;

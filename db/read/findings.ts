@@ -1,5 +1,5 @@
 /** Findings: which rule fails where, and since when. */
-import type { PackageMove } from '../baseline/checklists.js';
+import type { PackageMove } from '../../domain/baseline/package-fix.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from './cursor.js';
 

@@ -136,7 +136,7 @@ export interface Judgeable {
 
 /**
  * Open work with a complete scan that was begun after it was last seen (when claimed: after that was said), and has not judged it
- * yet, of changes whose kind an inventory of packages proves. An endpoint's clock may be off: its own times are put right by the skew measured at its polls.
+ * yet, of changes whose kind an inventory of packages proves. When a scan began is known on the server's clock.
  */
 export async function loadJudgeable(
   db: Queryable,

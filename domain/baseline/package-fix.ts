@@ -26,6 +26,15 @@ const IF_INSTALLED = new RegExp(
 const IF_NO_CONTAINER = `if ${CONTAINER_MARKS.map((path) => `[ ! -f ${path} ]`).join(' && ')}; then`;
 const OTHERWISE = /^else\n>&2 echo '[A-Za-z0-9 ,.]*'\nfi$|^fi$/;
 
+/** What a fix does to a package, whatever its condition. */
+export type PackageMove = Pick<PackageFix, 'action' | 'name'>;
+
+/** {@link packageFixOf} for people: null as there, and where there is no script. */
+export function packageMoveOf(script: string | null): PackageMove | null {
+  const fix = script === null ? null : packageFixOf(script);
+  return fix === null ? null : { action: fix.action, name: fix.name };
+}
+
 /** Null: the script is something else, or more than that. @param script as it would be run */
 export function packageFixOf(script: string): PackageFix | null {
   if (script.length > 8_000) return null;

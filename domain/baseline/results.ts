@@ -63,6 +63,9 @@ export function whyNoAnswer(counts: ResultCounts): string | null {
     : 'no rule was tested';
 }
 
+/** Whether somebody has to look at a rule with this result: it fails, or the scanner could not tell. */
+export const isFinding = (result: unknown): boolean => result === 'fail' || result === 'error' || result === 'unknown';
+
 /** Whether a critical rule with this result has drifted. What can't be told, or does not apply any more, has not. */
 export const isDrift = (result: unknown): boolean => result === 'fail' || result === 'error';
 

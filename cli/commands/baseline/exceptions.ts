@@ -8,8 +8,7 @@ import { type ApiOptions, apiCommand, openApi } from '../api-command.js';
 import { timeOf } from '../endpoints.js';
 import { findEndpoint } from '../find.js';
 import { firstOf, LIMIT_OPTION, noteMore } from '../limit.js';
-
-const collect = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
+import { repeated } from '../repeated.js';
 
 export function registerRuleExceptions(baseline: Command): void {
   apiCommand(baseline.command('exceptions'))
@@ -22,8 +21,8 @@ export function registerRuleExceptions(baseline: Command): void {
     .description(
       'Keep a rule from being put right on some endpoints for a while; who asks approves it (* stands for any characters)',
     )
-    .option('--group <name>', 'endpoints of this group; may be given again', collect)
-    .option('--endpoint <endpoint>', 'this endpoint, by name or id; may be given again', collect)
+    .option('--group <name>', 'endpoints of this group; may be given again', repeated)
+    .option('--endpoint <endpoint>', 'this endpoint, by name or id; may be given again', repeated)
     .option('--everywhere', 'all endpoints')
     .requiredOption('--until <time>', 'ISO 8601 time with offset, or a span from now: 12h, 30d')
     .requiredOption('--owner <account>', 'id of the account that answers for it; not your own')

@@ -1,6 +1,7 @@
 /** What fails where: by rule over the fleet, on one endpoint, and findings that people say are wrong. */
 import type { Command } from 'commander';
 import { fixInWords } from '../../../domain/baseline/fix-words.js';
+import { isFinding } from '../../../domain/baseline/results.js';
 import { selectorInWords } from '../../../domain/fleet/selector-words.js';
 import type {
   AssessmentEntry,
@@ -135,14 +136,12 @@ async function* each<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
 
-const FAILED: readonly string[] = ['fail', 'error', 'unknown'];
-
 async function findings(wanted: string, options: ApiOptions & { checklist?: string; all?: boolean }): Promise<void> {
   const { client, screen } = await openApi(options);
   const found = await measuredRules(client, await findEndpoint(client, wanted), options.checklist);
   const items = found.flatMap(({ assessment, rules }) =>
     rules
-      .filter(({ result }) => options.all === true || FAILED.includes(result))
+      .filter(({ result }) => options.all === true || isFinding(result))
       .map((rule) => ({ checklist: assessment.checklist, ...rule })),
   );
   const answer = { assessments: found.map(({ assessment }) => assessment), items };
@@ -246,6 +245,13 @@ async function oneFinding(
 const marksPath = ({ endpointId, checklist }: Finding): string =>
   `/v1/endpoints/${endpointId}/assessments/${encodeURIComponent(checklist)}/false-positives`;
 
+const markOf = ({ endpointId, checklist, rule }: Finding, marked: boolean) => ({
+  endpointId,
+  checklist,
+  rule: rule.id,
+  marked,
+});
+
 async function mark(
   endpoint: string,
   rule: string,
@@ -254,13 +260,7 @@ async function mark(
   const { client, screen } = await openApi(options);
   const found = await oneFinding(client, { endpoint, rule, checklist: options.checklist });
   await client.request('PUT', marksPath(found), { body: { rule: found.rule.id, reason: options.reason } });
-  if (screen.json)
-    return screen.value({
-      endpointId: found.endpointId,
-      checklist: found.checklist,
-      rule: found.rule.id,
-      marked: true,
-    });
+  if (screen.json) return screen.value(markOf(found, true));
   screen.line(
     plain(
       `${found.rule.name} (${found.rule.result}) is marked as wrong on ${endpoint}: it counts nowhere, and nothing puts it right.`,
@@ -272,13 +272,7 @@ async function unmark(endpoint: string, rule: string, options: ApiOptions & { ch
   const { client, screen } = await openApi(options);
   const found = await oneFinding(client, { endpoint, rule, checklist: options.checklist });
   await client.request('DELETE', `${marksPath(found)}/${encodeURIComponent(found.rule.id)}`);
-  if (screen.json)
-    return screen.value({
-      endpointId: found.endpointId,
-      checklist: found.checklist,
-      rule: found.rule.id,
-      marked: false,
-    });
+  if (screen.json) return screen.value(markOf(found, false));
   screen.line(plain(`${found.rule.name} counts again on ${endpoint}.`));
 }
 
