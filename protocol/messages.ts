@@ -88,6 +88,8 @@ export const agentReport = z
     z.object({ ...stamp, type: z.literal('booted') }),
     z.object({ ...stamp, type: z.literal('healthy') }),
     z.object({ ...stamp, type: z.literal('revertBegun'), cause: reason }),
+    /** As for `notRebooted`. */
+    z.object({ ...stamp, type: z.literal('notBegun'), reason }),
     z.object({ ...stamp, type: z.literal('failed'), cause: reason }),
     z.object({ ...stamp, type: z.literal('reverted') }),
     z.object({ ...stamp, type: z.literal('revertFailed'), cause: reason }),
@@ -117,7 +119,7 @@ export const pollRequest = z.strictObject({
 export type PollRequest = z.infer<typeof pollRequest>;
 
 /** Reports that this server takes in and the one before did not; agents keep them back until a reply names them. */
-export const KNOWN_REPORTS = ['notRebooted'] as const;
+export const KNOWN_REPORTS = ['notRebooted', 'notBegun'] as const;
 
 export const pollReply = z.object({
   serverTime: epochMs,

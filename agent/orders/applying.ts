@@ -21,7 +21,8 @@ import { prepare } from './staging.js';
 
 /** How often an interrupted package manager is started again before that counts as a failure. */
 const MAX_RUNS = 3;
-const NOT_YET = 'announced, but not started yet: ';
+/** How a note begins of an order that is announced and waits for others. */
+export const NOT_YET = 'announced, but not started yet: ';
 const PROGRESS_MS = 10 * 60_000;
 
 /** Why a staged order can't start now; null when it can. The owner's own windows have their say here, too. */

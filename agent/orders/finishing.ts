@@ -1,7 +1,7 @@
 /** After the package manager: reboot, proof, or the way back. */
 import { stoppedBy } from '../hooks/hooks.js';
 import { rebootObjection } from './admission.js';
-import { giveUp, lastLines, runToEnd } from './applying.js';
+import { giveUp, lastLines, NOT_YET, notNow, runToEnd } from './applying.js';
 import {
   afterHooks,
   type ExecutorDeps,
@@ -90,15 +90,25 @@ export async function stepVerifying(deps: ExecutorDeps, orderId: string): Promis
   return GO;
 }
 
+/**
+ * An endpoint that undoes its own change is covered by what that change began under: it is repaired, whenever that is. A revert that was
+ * ordered has to be covered when it begins, not only when it was announced; once begun it goes on to its end.
+ */
 export async function stepReverting(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
   const tx = transactionOf(deps, orderId);
   let verdict = await deps.provider.judge(tx, 'back');
   let output = '';
   if (!verdict.ok) {
+    const uncovered = await notCovered(deps, orderId);
+    if (uncovered !== null) return uncovered;
     // Whatever the way there left half done is put right first; this also ends a run that is still going.
     const noted = await deps.provider.repair(tx, 'back');
     if (noted.length > 0) deps.ledger.report(orderId, { type: 'note', text: `before going back: ${noted.join('; ')}` });
     const outcome = await runToEnd(deps, tx, 'back');
+    if (outcome.notBegun !== undefined) {
+      noteOnce(deps, orderId, `${NOT_YET}${outcome.notBegun}`);
+      return waitFor(outcome.notBegun);
+    }
     output = lastLines(outcome);
     verdict = await deps.provider.judge(tx, 'back');
   }
@@ -116,6 +126,18 @@ export async function stepReverting(deps: ExecutorDeps, orderId: string): Promis
     type: 'reverted',
     detail: { ...detail, ...(health.failing.length > 0 ? { stillFailing: health.failing } : {}) },
   });
+  return GO;
+}
+
+/** What becomes of an ordered revert that is still to begin and not covered now; null when it may go on. */
+async function notCovered(deps: ExecutorDeps, orderId: string): Promise<StepResult | null> {
+  if (deps.ledger.entry(orderId).kind !== 'revert') return null;
+  if (await deps.provider.hasBegun(transactionOf(deps, orderId), 'back')) return null;
+  const late = notNow(deps, orderId);
+  if (late === null) return null;
+  // Without the server's time nothing is known of the permit, so nothing is said of it.
+  if (deps.clock.latest() === null) return waitFor(late);
+  deps.ledger.report(orderId, { type: 'notBegun', reason: late });
   return GO;
 }
 

@@ -57,7 +57,7 @@ export async function moveOrders(
        UPDATE order_state o
           SET state = '${to}', phase = '${STATE_TRAITS[to].phase}', updated_at = ${at(`$${n + 1}`)},
               resume_from = ${event === 'silence' || event === 'expire' ? 'p.state' : 'NULL'},
-              permit_until = ${event === 'expire' ? 'o.permit_until' : 'NULL'},
+              permit_until = ${event === 'expire' || event === 'silence' ? 'o.permit_until' : 'NULL'},
               released_at = ${event === 'release' ? at(`$${n + 1}`) : 'o.released_at'},
               settled_at = ${isSettled(to) ? at(`$${n + 1}`) : 'NULL'},
               outcome = ${OUTCOMES[event] === undefined ? 'NULL' : `'${OUTCOMES[event]}'`},

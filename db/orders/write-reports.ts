@@ -27,13 +27,14 @@ const MOVE = `
   WITH input AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset($1::jsonb) AS i (id uuid, state text, phase text, seq int, permit_until bigint,
       resume_from text, outcome text, reason text, keeps_reason boolean, started_at bigint,
-      settled boolean)),
+      taken_back boolean, settled boolean)),
   moved AS (
     UPDATE order_state o
        SET state = i.state, phase = i.phase, seq = i.seq, permit_until = ${at('i.permit_until')}, resume_from = i.resume_from,
            outcome = i.outcome, reason = coalesce(i.reason, CASE WHEN i.keeps_reason THEN o.reason END), updated_at = ${at('$3')},
-           started_at = coalesce(o.started_at, ${at('i.started_at')}),
-           window_kept = coalesce(o.window_kept, ${at('i.started_at')} >= o.next_open AND ${at('i.started_at')} <= o.next_close),
+           started_at = CASE WHEN NOT i.taken_back THEN coalesce(o.started_at, ${at('i.started_at')}) END,
+           window_kept = CASE WHEN NOT i.taken_back THEN
+             coalesce(o.window_kept, ${at('i.started_at')} >= o.next_open AND ${at('i.started_at')} <= o.next_close) END,
            settled_at = CASE WHEN i.settled THEN coalesce(o.settled_at, ${at('$3')}) END
       FROM input i WHERE o.id = i.id
     RETURNING o.id, o.endpoint_id, o.change_id, o.kind, o.phase, o.state, o.outcome, o.content_digest,
@@ -82,9 +83,8 @@ export async function writeReports(
 function stateOf({ id, order, steps }: OrderChange, now: EpochMs) {
   const taken = steps.filter((step) => step.refused === null);
   const last = taken.findLast((step) => step.event.type !== 'note');
-  const started = taken.find(
-    ({ event }) => event.type === 'apply' || (event.type === 'revertBegun' && order.kind === 'revert'),
-  );
+  const turn = taken.findLast(({ event }) => event.type === 'notBegun' || starts(order, event));
+  const started = turn !== undefined && starts(order, turn.event) ? turn : undefined;
   return {
     id,
     state: order.state,
@@ -96,9 +96,13 @@ function stateOf({ id, order, steps }: OrderChange, now: EpochMs) {
     ...reasonNow(order, taken),
     // By the server's clock: the agent's estimate is an upper bound, and never later than its arrival.
     started_at: started === undefined ? null : Math.min(started.event.at, now),
+    taken_back: turn?.event.type === 'notBegun',
     settled: isSettled(order.state),
   };
 }
+
+const starts = (order: Pick<OrderCore, 'kind'>, event: AgentReport): boolean =>
+  event.type === 'apply' || (event.type === 'revertBegun' && order.kind === 'revert');
 
 function eventsOf({ id, steps, order, serverEvents = [] }: OrderChange) {
   const row = (step: { from: OrderState; to: OrderState }, rest: object) => ({

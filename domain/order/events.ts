@@ -46,6 +46,8 @@ export type AgentEvent = { readonly seq: number; readonly at: EpochMs } & (
   | { readonly type: 'booted' }
   | { readonly type: 'healthy' }
   | { readonly type: 'revertBegun'; readonly cause: string }
+  /** The revert that was ordered and announced did not begin, and is not covered any more: it waits for a permit again. */
+  | { readonly type: 'notBegun'; readonly reason: string }
   | { readonly type: 'failed'; readonly cause: string }
   | { readonly type: 'reverted' }
   | { readonly type: 'revertFailed'; readonly cause: string }

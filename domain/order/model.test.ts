@@ -33,8 +33,11 @@ class World {
   agentPermit: number | null = null;
   rebootPermit = -1;
   stopped = false;
+  /** Times the package manager was touched for the first time. */
   applied = 0;
-  /** When it started, and the latest start any permit ever allowed. */
+  /** Of an ordered revert: that it has been touched, not only announced. The agent finds this on its disk, whenever it died. */
+  private undoing = false;
+  /** When it last said that it starts, and the latest start any permit ever allowed. */
   startedAt: number | null = null;
   latestPermit = -1;
   readonly violations: Violation[] = [];
@@ -43,6 +46,7 @@ class World {
   readonly replies: Reply[] = [];
   private final: OrderCore | null = null;
   private withdrawnBeforeStart = false;
+  private givenUp = false;
 
   constructor(
     readonly kind: OrderKind,
@@ -74,6 +78,7 @@ class World {
       if (!this.rogue) expect(this.applied).toBe(0);
       this.withdrawnBeforeStart = true;
     }
+    if (result.kind === 'moved' && event.type === 'abandon') this.givenUp = true;
     this.checkFinal(before);
     return result;
   }
@@ -142,6 +147,7 @@ class World {
     if (agent === null) return;
     const mayReboot = this.now <= this.rebootPermit;
     const undoes = this.kind === 'revert';
+    const permitted = this.rogue || (this.agentPermit !== null && this.now <= this.agentPermit);
     const start: Partial<AgentEvent> = undoes ? { type: 'revertBegun', cause: 'asked to' } : { type: 'apply' };
     const words: Record<string, readonly Partial<AgentEvent>[]> = {
       offered: [
@@ -173,17 +179,25 @@ class World {
         { type: 'revertBegun', cause: 'c' },
         { type: 'failed', cause: 'c' },
       ],
-      reverting: [{ type: 'reverted' }, { type: 'revertFailed', cause: 'c' }],
+      // What was ordered and announced is covered when it begins, or is taken back; what has begun is not asked any more.
+      reverting:
+        undoes && !this.undoing && !permitted
+          ? [{ type: 'notBegun', reason: 'r' }]
+          : [
+              { type: 'reverted' },
+              { type: 'revertFailed', cause: 'c' },
+              ...(undoes && !this.undoing ? [{ type: 'notBegun', reason: 'r' } as const] : []),
+            ],
     };
     const options = words[agent.state] ?? [];
     const word = options[choice % Math.max(1, options.length)];
     if (word === undefined) return;
-    if (word === start) {
-      const permitted = this.agentPermit !== null && this.now <= this.agentPermit;
-      if (!permitted && !this.rogue) return;
+    if (word === start && !permitted) return;
+    if (undoes ? agent.state === 'reverting' && word.type !== 'notBegun' && !this.undoing : word === start) {
       this.applied += 1;
-      this.startedAt = this.now;
+      this.undoing = undoes;
     }
+    if (word === start) this.startedAt = this.now;
     const event = { ...word, seq: agent.seq + 1, at: this.now } as AgentEvent;
     const result = reduceOrder(agent, event);
     if (result.kind !== 'moved') return;
@@ -205,8 +219,14 @@ class World {
     if (!this.rogue) {
       expect(this.violations).toEqual([]);
       if (this.withdrawnBeforeStart) expect(this.applied).toBe(0);
-      // Whoever may start holds a permit the server knows of.
-      if (this.applied === 0 && this.agentPermit !== null && this.agentPermit >= this.now && canStart(this.agent)) {
+      // Whoever may start holds a permit the server knows of, unless it gave up on an announcement it had been told of.
+      if (
+        this.applied === 0 &&
+        !this.givenUp &&
+        this.agentPermit !== null &&
+        this.agentPermit >= this.now &&
+        canStart(this.agent)
+      ) {
         const known = this.server.permitUntil !== null && this.server.permitUntil >= this.agentPermit;
         expect(known || !STATE_TRAITS[this.server.state].final || this.server.state === 'succeeded').toBe(true);
       }
@@ -380,12 +400,12 @@ describe('server and agent', () => {
       }
       for (const type of world.said) said.add(type);
     }
-    if (kind === 'change')
-      expect([...said]).toEqual(expect.arrayContaining(['reboot', 'notRebooted', 'booted', 'healthy']));
+    const words = kind === 'change' ? ['reboot', 'notRebooted', 'booted', 'healthy'] : ['notBegun', 'reverted'];
+    expect([...said]).toEqual(expect.arrayContaining(words));
     expect([...seen].sort()).toEqual(ORDER_STATES.filter((state) => !never.includes(state)).sort());
   });
 });
 
 function startOf(world: World): number {
-  return world.journal.find((event) => starts(world.kind, event))?.seq ?? Number.POSITIVE_INFINITY;
+  return world.journal.findLast((event) => starts(world.kind, event))?.seq ?? Number.POSITIVE_INFINITY;
 }

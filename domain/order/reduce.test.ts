@@ -41,6 +41,7 @@ const AGENT: Readonly<Record<AgentEvent['type'], Said<AgentEvent>>> = {
   booted: { type: 'booted' },
   healthy: { type: 'healthy' },
   revertBegun: { type: 'revertBegun', cause: 'c' },
+  notBegun: { type: 'notBegun', reason: 'r' },
   failed: { type: 'failed', cause: 'c' },
   reverted: { type: 'reverted' },
   revertFailed: { type: 'revertFailed', cause: 'c' },
@@ -223,8 +224,25 @@ describe('permits', () => {
     });
   });
 
-  it('an undoing by the agent itself needs none', () => {
-    expect(reduceOrder(order('change', 'verifying'), event('revertBegun'))).toMatchObject({ violation: null });
+  it('of an ordered revert is out until it ends: taken back, it may begin after all, and is not withdrawn before that', () => {
+    let core = order('revert', 'staged', { permitUntil: until });
+    for (const type of ['revertBegun', 'silence', 'notBegun'] as const) {
+      const result = reduceOrder(core, event(type, core.seq + 1));
+      if (result.kind !== 'moved') throw new Error(`${type}: ${result.kind}`);
+      core = result.order;
+    }
+    expect(core).toMatchObject({ state: 'staged', permitUntil: until });
+    expect(reduceOrder(core, event('withdraw'))).toEqual({ kind: 'permitOutstanding', until });
+    expect(reduceOrder(core, event('revertBegun', 3, until))).toMatchObject({ violation: null });
+    expect(reduceOrder(core, event('revertBegun', 3, until + 1))).toMatchObject({ violation: 'startedOutsidePermit' });
+    const ended = reduceOrder(order('revert', 'reverting', { permitUntil: until }), event('reverted'));
+    expect(ended).toMatchObject({ order: { state: 'reverted', permitUntil: null } });
+  });
+
+  it('an undoing by the agent itself needs none, and can not be taken back', () => {
+    const undoing = reduceOrder(order('change', 'verifying'), event('revertBegun'));
+    expect(undoing).toMatchObject({ violation: null, order: { state: 'reverting' } });
+    expect(reduceOrder(order('change', 'reverting'), event('notBegun')).kind).toBe('refused');
   });
 
   it.each(['accept', 'staged', 'note'] as const)('%s leaves it out', (type) => {

@@ -89,13 +89,14 @@ function nextState(args: {
 
 function nextPermit(order: OrderCore, event: OrderEvent): EpochMs | null {
   if (event.type === 'permit') return Math.max(event.until, order.permitUntil ?? event.until);
-  // An `expire` leaves the permit on record, so that a late start can still be judged by it.
-  if (event.type === 'offer' || event.type === 'expire' || !endsPermit(event)) return order.permitUntil;
-  return null;
+  return leavesPermit(order, event) ? order.permitUntil : null;
 }
 
-function endsPermit(event: OrderEvent): boolean {
-  return !['accept', 'staged', 'note'].includes(event.type);
+function leavesPermit(order: OrderCore, event: OrderEvent): boolean {
+  // An ordered revert may be taken back as long as it has not begun, and begin after all: its permit is out until it ends.
+  if (event.type === 'revertBegun') return order.kind === 'revert';
+  // `expire` and `silence` leave it on record, so that a late start can still be judged by it.
+  return ['offer', 'expire', 'silence', 'accept', 'staged', 'notBegun', 'note'].includes(event.type);
 }
 
 function lapse(order: OrderCore, heardAt: EpochMs): ReduceResult {

@@ -54,6 +54,7 @@ export const TRANSITIONS: readonly Transition[] = [
   { actor: 'agent', event: 'healthy', from: ['verifying'], to: 'succeeded', kinds: change },
   { actor: 'agent', event: 'revertBegun', from: began, to: 'reverting', kinds: change },
   { actor: 'agent', event: 'revertBegun', from: ['staged'], to: 'reverting', kinds: revert },
+  { actor: 'agent', event: 'notBegun', from: ['reverting'], to: 'staged', kinds: revert },
   { actor: 'agent', event: 'failed', from: began, to: 'failed', kinds: change },
   { actor: 'agent', event: 'reverted', from: ['reverting'], to: 'reverted', kinds: mutating },
   { actor: 'agent', event: 'revertFailed', from: ['reverting'], to: 'revertFailed', kinds: mutating },

@@ -168,6 +168,8 @@ export interface OrderView {
   readonly ring: number;
   readonly outcome: string | null;
   readonly permit_until: Date | null;
+  readonly started_at: Date | null;
+  readonly reason: string | null;
   readonly straggler_reason: string | null;
   readonly attempt: number;
 }

@@ -228,4 +228,37 @@ describe('rollback of a ring', () => {
     await agent.run(later);
     expect(await state(changeId, 'revert')).toEqual(['reverted']);
   });
+
+  it('announced but not begun: its permit is out until it ends, and it goes on in a later window', async () => {
+    const [endpoint] = (await addEndpoints(db.pool, 1, { seenAt: T0 })) as [string];
+    const changeId = await change(endpoint, 0);
+    await tick(changeId);
+    const agent = new TestAgent(db.pool, endpoint);
+    await agent.run(T0);
+    const rollback = { changeId, ring: 0, by: 'p', reason: 'bad', ignoreWindows: false, now: T0 };
+    await orders.startRollback(db.pool, rollback);
+    await setWindow(db.pool, { changeId, ring: 0, from: T0, until: T0 + 10 * MINUTE });
+    await tick(changeId, T0, 'revert');
+    for (let i = 0; i < 3; i++) {
+      await agent.poll(T0);
+      agent.step(T0);
+    }
+    await agent.poll(T0);
+    const row = async () => (await ordersOf(db.pool, changeId, 'revert'))[0] as Awaited<ReturnType<typeof ordersOf>>[0];
+    expect(await row()).toMatchObject({ state: 'reverting', started_at: new Date(T0) });
+    // The agent was dead; its owner's window is closed now, and the permit not over yet.
+    const id = (await row()).id;
+    agent.say(id, T0 + MINUTE, { type: 'notBegun', reason: "outside the owner's own windows" });
+    await agent.poll(T0 + MINUTE);
+    expect(await row()).toMatchObject({ state: 'staged', started_at: null, reason: "outside the owner's own windows" });
+    const permits = () => orders.outstandingPermits(db.pool, { changeId, ring: 0 });
+    expect(await permits()).toEqual({ outstanding: 1, mayStillStartUntil: T0 + 5 * MINUTE });
+    const later = T0 + 24 * 60 * MINUTE;
+    await agent.poll(later);
+    expect(await permits()).toEqual({ outstanding: 0, mayStillStartUntil: null });
+    await setWindow(db.pool, { changeId, ring: 0, from: later, until: later + 60 * MINUTE });
+    await tick(changeId, later, 'revert');
+    await agent.run(later);
+    expect([await row(), agent.violations]).toMatchObject([{ state: 'reverted', started_at: new Date(later) }, []]);
+  });
 });

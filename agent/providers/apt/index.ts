@@ -105,8 +105,7 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
 
   const runOnce = async (tx: Transaction, direction: Direction, again: boolean): Promise<RunOutcome> => {
     const earlier = latestRun(tx.dir, direction);
-    // The way back is begun already, whatever it waits for.
-    const begun = direction === 'back' || hasTouched(tx.dir, direction);
+    const begun = undoes(tx, direction) || hasTouched(tx.dir, direction);
     if (earlier !== null && !again && begun) return settle(tx, direction, await joinRun(tx.dir, earlier));
     makeFolders(tx);
     await waitForNobody(tx.dir);
@@ -134,7 +133,7 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
     await waitForNobody(tx.dir);
     // Before, so that services come up with the configuration they had; and after, in case a script changed it.
     restoreConfig(tx.dir);
-    const undoing = hasConfigSnapshot(tx.dir);
+    const undoing = undoes(tx, 'back');
     const simulated: Verdict = latestRun(tx.dir, 'back') === null ? await simulate(tx, 'back') : { ok: true };
     let outcome: RunOutcome | null = null;
     if (simulated.ok || !undoing) outcome = await runOnce(tx, 'back', again);
@@ -206,9 +205,12 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
 /** A run that found dpkg's lock taken is no failure of what it was to install. */
 function settle(tx: Transaction, direction: Direction, outcome: RunOutcome): RunOutcome {
   const reason = lockedOut(outcome.output);
-  if (direction === 'back' || reason === null || hasTouched(tx.dir, direction)) return outcome;
+  if (undoes(tx, direction) || reason === null || hasTouched(tx.dir, direction)) return outcome;
   return { ...outcome, notBegun: reason };
 }
+
+/** The way back right after the change (its snapshot is there) is begun already, whatever it waits for; one that is ordered later is not. */
+const undoes = (tx: Transaction, direction: Direction): boolean => direction === 'back' && hasConfigSnapshot(tx.dir);
 
 /** The version a change should have in the end; null: it is not moved in this direction. */
 const goal = (change: PackageChange, direction: Direction): string | null =>

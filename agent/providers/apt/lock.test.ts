@@ -96,6 +96,22 @@ describe('a run that was locked out', () => {
     expect(started[3]).toContain('DPkg::Lock::Timeout=600');
   });
 
+  test('is, where going back was ordered, no beginning either; an undoing has begun with its change, and waits', async () => {
+    instead = LOCKED;
+    writeFileSync(join(dir, 'content/old.deb'), 'no package');
+    const [change] = tx.changes as [Transaction['changes'][number]];
+    tx = { ...tx, changes: [{ ...change, previousFile: join(dir, 'content/old.deb') }] };
+    expect((await provider.run(tx, 'back', { again: false })).notBegun).toBe("another package manager has dpkg's lock");
+    expect(await provider.hasBegun(tx, 'back')).toBe(false);
+    expect(started.at(-1)).toContain('DPkg::Lock::Timeout=0');
+    await provider.snapshot(tx);
+    instead = 'echo "Unpacking app"; exit 1';
+    expect((await provider.run(tx, 'back', { again: true })).notBegun).toBe(undefined);
+    expect(
+      started.find((argv) => argv.includes('--allow-downgrades') && argv.includes('DPkg::Lock::Timeout=600')),
+    ).toBeDefined();
+  });
+
   test.each([
     [
       'dpkg worked before',

@@ -132,6 +132,8 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     roots: deps.roots ?? HOST_ROOTS,
     large: deps.largeDir,
   };
+  /** Of this order alone: what an earlier one put back says nothing of it. */
+  const goingBack = (tx: Transaction) => join(tx.dir, 'going-back');
   const snapshotDir = (tx: Transaction) => join(home(tx), 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
     const text = readTextIfThere(join(snapshotDir(tx), file));
@@ -196,6 +198,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const goBack = async (tx: Transaction): Promise<RunOutcome> => {
     // What is cut short in the middle is noticed and done again: putting back twice is putting back once.
     await waitForNobody(tx.dir);
+    writeFileDurably(goingBack(tx), '');
     const place = { dir: snapshotDir(tx), at: tx.dir };
     const { ours, foreign } = await wayBack(snapshots, place);
     const went = packages === null ? { interrupted: false, problems: [] } : await packagesBack(packages, workOf(tx));
@@ -258,7 +261,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     hasBegun: async (tx, direction) =>
       direction === 'forward'
         ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir)
-        : existsSync(join(snapshotDir(tx), 'restored.json')),
+        : existsSync(goingBack(tx)),
     repair: async (tx) => (packages === null ? [] : repairPackages(packages, workOf(tx))),
     alsoMoves: (tx) => packageMoves(readPackagePlan(home(tx))),
     judge,
