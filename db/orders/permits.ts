@@ -28,6 +28,11 @@ export function startBy(lane: Lane, order: { readonly lastStart: EpochMs }, now:
   return lane.target === 'revert' ? until : Math.min(until, lane.changeDeadline);
 }
 
+/** The latest reboot a permit may name: past its window, or the change's deadline (when what still waits is given up), none is made. */
+export function rebootBy(lane: Lane, order: { readonly windowCloses: EpochMs }): EpochMs {
+  return lane.target === 'revert' ? order.windowCloses : Math.min(order.windowCloses, lane.changeDeadline);
+}
+
 /** Signs permits and keeps them; they count as out only once they are handed out (`takeOffers`). */
 export async function writePermits(
   client: PoolClient,
@@ -87,7 +92,7 @@ const WAITING_FOR_REBOOT = `
     FROM order_state o LEFT JOIN order_permit p ON p.order_id = o.id
    WHERE o.change_id = $1 AND o.ring = $2 AND o.kind = $3 AND o.phase = 'holding' AND o.state = 'awaitingReboot'
      AND o.next_open <= ${at('$4')} AND o.window_closes > ${at('$4')}
-     AND (p.start_by IS NULL OR p.start_by < o.window_closes)
+     AND (p.start_by IS NULL OR p.start_by < least(o.window_closes, ${at('$5')}))
    ORDER BY o.id LIMIT ${BATCH}`;
 
 /**
@@ -99,11 +104,12 @@ export async function permitReboots(
   lane: Lane,
   args: { readonly signer: OrderSigner; readonly now: EpochMs },
 ): Promise<void> {
-  if (lane.target !== 'change') return;
-  const { rows } = await client.query(WAITING_FOR_REBOOT, [lane.changeId, lane.ring, lane.target, args.now]);
+  if (lane.target !== 'change' || args.now >= lane.changeDeadline) return;
+  const { changeId, ring, target, changeDeadline } = lane;
+  const { rows } = await client.query(WAITING_FOR_REBOOT, [changeId, ring, target, args.now, changeDeadline]);
   const permits = rows.map(toPermitFor).map((order) => ({
     orderId: order.orderId,
-    until: order.windowCloses,
+    until: rebootBy(lane, order),
     document: permit(lane, order, { now: args.now, startBy: args.now }),
   }));
   await insertPermits(client, permits, args);
@@ -134,7 +140,7 @@ function permit(
     planDigest: lane.planDigest,
     issuedAt: times.now,
     startBy: times.startBy,
-    rebootBy: order.windowCloses,
+    rebootBy: rebootBy(lane, order),
   };
 }
 

@@ -4,7 +4,7 @@ import { ORDER_STATES } from '../../domain/order/index.js';
 import { DAY, HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
-import { addChange, addEndpoints, documentsFor, openRing, ordersOf, ringOf, testSigner } from './fleet.js';
+import { addChange, addEndpoints, documentsFor, openRing, ordersOf, readPermit, ringOf, testSigner } from './fleet.js';
 
 // A loaded machine is slow, not wrong.
 jest.setTimeout(300_000);
@@ -478,6 +478,38 @@ describe('permits', () => {
     await agent.poll(next);
     expect(await state(changeId)).toBe('succeeded');
     expect(agent.violations).toEqual([]);
+  });
+
+  it("let nothing reboot past the change's deadline, however long its window is", async () => {
+    const endpoints = await addEndpoints(db.pool, 1, { seenAt: T0 });
+    const deadline = T0 + 90 * MINUTE;
+    const changeId = await addChange(db.pool, { now: T0, deadline, rings: [{ endpoints }] });
+    await openRing(db.pool, { changeId, now: T0 });
+    const rebootBys = async () => {
+      const { rows } = await db.pool.query(
+        'SELECT envelope FROM order_permit JOIN order_state o ON o.id = order_id WHERE o.change_id = $1',
+        [changeId],
+      );
+      return rows.map((row) => readPermit(row.envelope).rebootBy);
+    };
+    await tick(changeId, T0);
+    expect(await rebootBys()).toEqual([deadline]);
+    const agent = new TestAgent(db.pool, endpoints[0] as string);
+    for (let i = 0; i < 3; i++) {
+      await agent.poll(T0);
+      agent.step(T0);
+    }
+    agent.say(agent.current()?.[0] as string, T0, { type: 'applied', rebootRequired: true });
+    await agent.poll(T0);
+    const given = async (now: number) => {
+      await orders.permitRebootsOf(db.pool, { changeId, ring: 0, signer: testSigner, now });
+      const { endpointId } = agent;
+      const offers = await orders.takeOffers(db.pool, { endpointId, open: agent.request().open, now });
+      return offers.map(({ permit }) => permit && readPermit(permit).rebootBy);
+    };
+    expect([await given(deadline - 1), await given(deadline)]).toEqual([[deadline], []]);
+    await tick(changeId, deadline);
+    expect(await state(changeId)).toBe('failed');
   });
 });
 
