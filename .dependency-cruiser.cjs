@@ -25,12 +25,21 @@ module.exports = {
       to: { path: '^adapters/([^/]+)/', pathNot: '^adapters/$1/', ...value },
     },
     only('db-imports-domain', 'db', '^(db|domain)/'),
-    // Of ticket systems the web tier reads how they are set up; only workers talk to them.
+    // Of adapters no more than docs/adr/0007 says.
     only(
       'api-imports',
       'api',
-      '^(api|domain|db|protocol|web|adapters/(telemetry|tickets)|workflows/(messages|ids)\\.ts)',
+      '^((api|domain|db|protocol|web)/|adapters/(telemetry/tracing|tickets/registry)\\.ts$|workflows/(messages|ids)\\.ts$)',
     ),
+    // It constructs nothing of the server: it starts its programs, talks to the API by the API's own schemas, and keeps the database;
+    // `keys` does on a worker's folder what a worker does (docs/keys.md).
+    only(
+      'cli-imports',
+      'cli',
+      '^((cli|db|domain|protocol)/|api/[^/]+/[a-z-]*schema\\.ts$|api/http/validate\\.ts$|workflows/ids\\.ts$|worker/key-care\\.ts$)',
+    ),
+    // Of an installation it only finds out where it is, and enrols its hosts there.
+    only('lab-imports', 'lab', '^((lab|db|domain)/|cli/up/(database-url|pid-file|probes|settings)\\.ts$)'),
     only('protocol-imports-domain', 'protocol', '^(protocol|domain)/'),
     only('agent-imports', 'agent', '^(agent|protocol|domain)/'),
     // The simulated fleet is made of the agent's own rules; its repository is made as the lab's is.
