@@ -1,8 +1,9 @@
 // `npm test`: builds, then runs jest (ESM) over unit and integration tests, and ends with the line CI reads.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { keepTry, linesOf } from './test-report.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const run = (command, args, env = {}) =>
@@ -23,13 +24,6 @@ const status = run(
   ],
   { NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --no-warnings=ExperimentalWarning`.trim() },
 );
-if (existsSync(report)) {
-  const result = JSON.parse(readFileSync(report, 'utf8'));
-  for (const suite of result.testResults)
-    for (const test of suite.assertionResults) if (test.status === 'pending') console.log(`skipped: ${test.fullName}`);
-  // A suite that cannot even load has no tests to count, yet must count as a failure.
-  const failed = result.numFailedTests + result.numRuntimeErrorTestSuites;
-  const skipped = result.numPendingTests > 0 ? `, ${result.numPendingTests} skipped` : '';
-  console.log(`${result.numPassedTests} passed, ${failed} failed${skipped}`);
-}
-process.exit(status);
+const summary = keepTry({ again: process.argv.includes('--onlyFailures'), status, files: [report] });
+console.log(linesOf(summary).join('\n'));
+process.exit(summary.ok ? 0 : status || 1);
