@@ -25,10 +25,11 @@ export class ChangeCommands {
     const refuse = (reason: string) => ApplicationFailure.nonRetryable(reason);
     const { change } = this;
     if (change.progress().stage === 'closed') throw refuse('the change is closed');
+    if (change.closing) throw refuse('the change is being closed');
     if (words.verb === 'replan') {
       if (change.progress().rings.length === 0) throw refuse('there is no plan yet');
-      if (change.pastRings) throw refuse('every ring has had its turn: a new plan would be carried out by nobody');
       if (change.rings.anyRunning()) throw refuse('a plan can be made again only between rings');
+      if (!change.anyRingLeft()) throw refuse('every ring has had its turn: a new plan would be carried out by nobody');
     }
     if (words.verb === 'skip' && words.endpointId === undefined) throw refuse('skip names an endpoint');
     if (words.verb === 'retryFailed' && words.ring === undefined) throw refuse('retryFailed names a ring');

@@ -44,7 +44,8 @@ export class ChangeRun {
   private frozen: FrozenPlanResult | null = null;
   private stop: Stopped | null = null;
   private rollbackAll: RollbackOrder | null = null;
-  private closing = false;
+  /** Nothing is carried out any more. */
+  closing = false;
   /** What runs now and an abort may cut short: never an order under way, those are rows. */
   private readonly steps = new Set<CancellationScope>();
   paused = false;
@@ -204,6 +205,20 @@ export class ChangeRun {
     await this.afterRing(result);
   }
 
+  /**
+   * Rings that had nothing to do when their turn came and have something now: a new plan was asked for while the change stood still after
+   * a later one. Returns only when no ring is left that a plan could give something to, without another await in between.
+   */
+  async deployPassedOver(): Promise<void> {
+    const due = () => this.replans.underWay || this.passedOverBefore(this.input.spec.rings.length) !== undefined;
+    while (due() && patched('passed-over-rings')) {
+      await condition(() => !this.replans.underWay);
+      await this.go();
+      const ordinal = this.passedOverBefore(this.input.spec.rings.length);
+      if (ordinal !== undefined) await this.deployRing(ordinal);
+    }
+  }
+
   private async afterRing(result: RingResult): Promise<void> {
     if (this.rollbackAll === null && result.kind === 'rolledBack') throw new Stopped('rolledBack', result.reason);
     if (result.kind === 'aborted') throw this.stop ?? new Stopped('aborted', result.reason);
@@ -240,6 +255,18 @@ export class ChangeRun {
   async confirm(): Promise<void> {
     await this.tell('Waits for fresh scans that prove what is installed', 'scans');
     await this.interruptible(() => watched.confirm({ changeId: this.input.changeId }));
+  }
+
+  /** Endpoints tried again, or rings put back, while the rest was confirmed: that ends, and is proven, before the change closes. */
+  async finishWhatWasAccepted(): Promise<void> {
+    const atWork = () => !allHandlersFinished() || this.rings.anyRunning();
+    while (atWork() && patched('finish-what-was-accepted')) {
+      await this.tell('Waits for what was asked for last', 'windingUp');
+      await condition(() => this.isStopping() || (allHandlersFinished() && !this.rings.anyRunningButStragglers()));
+      await this.go();
+      await this.catchUpStragglers();
+      await this.confirm();
+    }
   }
 
   async close(end: { readonly outcome: ChangeOutcome; readonly reason: string | null }): Promise<ChangeResult> {
@@ -307,6 +334,11 @@ export class ChangeRun {
   passedOverBefore(ordinal: number): number | undefined {
     if (!this.replans.tookTurns) return undefined;
     return this.ringOrdinals().find((o) => o < ordinal && this.rings.stateOf(o) === 'waiting' && this.hasWork(o));
+  }
+
+  /** Whether a new plan could still give something to a ring that has not opened. */
+  anyRingLeft(): boolean {
+    return !this.pastRings && this.ringOrdinals().some((ordinal) => this.rings.stateOf(ordinal) === 'waiting');
   }
 
   isStopping(): boolean {

@@ -32,10 +32,12 @@ async function runChange(input: ChangeInput): Promise<ChangeResult> {
 
     await change.enter('deploy');
     for (const ordinal of change.ringsAfterTest()) await change.deployRing(ordinal);
+    await change.deployPassedOver();
     await change.catchUpStragglers();
 
     await change.enter('confirm');
     await change.confirm();
+    await change.finishWhatWasAccepted();
     return await change.close({ outcome: 'completed', reason: null });
   } catch (error) {
     if (error instanceof Stopped) return change.closeAfterStop(error);

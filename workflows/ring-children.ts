@@ -108,6 +108,10 @@ export class RingChildren {
     return this.starting > 0 || this.runs.some((r) => !r.ended);
   }
 
+  anyRunningButStragglers(): boolean {
+    return this.starting > 0 || this.runs.some((r) => !r.ended && r.ordinal !== STRAGGLERS);
+  }
+
   openedLastFirst(): readonly number[] {
     const undone = [...this.states].filter(([, state]) => state === 'rolledBack').map(([ordinal]) => ordinal);
     return [...this.attempts.keys()].filter((o) => o !== STRAGGLERS && !undone.includes(o)).sort((a, b) => b - a);

@@ -24,6 +24,7 @@ const failures = (progress: Progress): number =>
 const betweenRings = (progress: Progress): boolean =>
   progress.planRevision > 0 &&
   progress.stage !== 'confirm' &&
+  progress.rings.some(({ state }) => state === 'waiting') &&
   !progress.rings.some(({ state }) => ['open', 'soaking', 'rollingBack'].includes(state));
 const heldUp = (progress: Progress): boolean => progress.halted || progress.rings.some((ring) => ring.halted);
 

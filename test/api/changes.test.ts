@@ -149,7 +149,12 @@ describe('changes', () => {
       409,
       expect.stringContaining('ring 0 is under way'),
     ]);
-    expect(await replans(`UPDATE ring SET state = 'passed' WHERE change_id = $1`)).toEqual([202, undefined]);
+    expect(await replans(`UPDATE ring SET state = 'passed' WHERE change_id = $1`)).toEqual([
+      409,
+      expect.stringContaining('every ring has had its turn'),
+    ]);
+    const another = `INSERT INTO ring (change_id, ordinal, name, spec, state) VALUES ($1, 1, 'rest', '{}', 'waiting')`;
+    expect(await replans(another)).toEqual([202, undefined]);
     expect((await say('abort', { reason: 'enough' })).status).toBe(202);
     const told = (await outbox(`change/${id}`)).slice(1);
     expect(told.map((row) => row.payload)).toMatchObject([

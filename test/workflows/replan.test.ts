@@ -4,7 +4,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { FrozenPlanResult } from '../../activities/contract.js';
 import { approvalRule, changeSpec, ringSpec, scriptedWorld } from '../helpers/scripted-activities.js';
 import { startTimeSkipping } from '../helpers/temporal.js';
-import { bundleFromSources, withWorker } from '../helpers/workflow-rig.js';
+import { bundleFromSources, type RunningChange, withWorker } from '../helpers/workflow-rig.js';
 
 jest.setTimeout(120_000);
 
@@ -122,6 +122,102 @@ it('is refused when no ring is left to open', async () => {
       expect(refusal).toMatchObject({ message: expect.stringContaining('every ring has had its turn') });
       done();
       await change.handle.result();
+    },
+  });
+});
+
+/** A change of two rings that is paused while its last one ends, and stands still after it. */
+async function pausedAfterLastRing(w: ReturnType<typeof world>, body: (change: RunningChange) => Promise<void>) {
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(changeSpec([ringSpec(), ringSpec()]));
+      await until(() => w.named('finishRing').some((c) => c.ring === 1));
+      await change.command({ verb: 'pause' });
+      lastRing.end();
+      for (let state = ''; state !== 'passed'; state = (await change.progress()).rings[1]?.state ?? '')
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      await body(change);
+    },
+  });
+}
+const lastRing = { end: (): void => undefined };
+const heldLastRing = (): Script => {
+  const held = new Promise<void>((resolve) => {
+    lastRing.end = resolve;
+  });
+  return { finishRing: ({ ring }) => (ring === 1 ? held : undefined) };
+};
+
+it('asked for while the change stands still after its last ring: a ring it passed over is carried out', async () => {
+  const w = world({
+    ...heldLastRing(),
+    freezePlan: (_, call) => (call === 1 ? plan(1, false, [0, 10]) : plan(2, true, [10, 10])),
+  });
+  await pausedAfterLastRing(w, async (change) => {
+    await change.command({ verb: 'replan' });
+    expect(w.named('openRing').map((c) => c.ring)).toEqual([1]);
+    await change.command({ verb: 'resume' });
+    await expect(change.handle.result()).resolves.toMatchObject({ outcome: 'completed' });
+    expect(w.named('openRing').map((c) => [c.ring, c.approvedDigest])).toEqual([
+      [1, 'digest-1'],
+      [0, 'digest-2'],
+    ]);
+  });
+});
+
+it('and one for which no ring is left is refused', async () => {
+  const w = world(heldLastRing());
+  await pausedAfterLastRing(w, async (change) => {
+    const refusal = await change.command({ verb: 'replan' }).catch((error: Error) => error.cause);
+    expect(refusal).toMatchObject({ message: expect.stringContaining('every ring has had its turn') });
+    await change.command({ verb: 'resume' });
+    await expect(change.handle.result()).resolves.toMatchObject({ outcome: 'completed' });
+    expect(w.named('freezePlan')).toHaveLength(1);
+  });
+});
+
+it('what else is asked for at the end is carried out before the change closes, or refused once it closes', async () => {
+  let scanned: () => void = () => undefined;
+  const scans = new Promise<void>((resolve) => {
+    scanned = resolve;
+  });
+  let closed: () => void = () => undefined;
+  const closing = new Promise<void>((resolve) => {
+    closed = resolve;
+  });
+  let retried: () => void = () => undefined;
+  const retry = new Promise<void>((resolve) => {
+    retried = resolve;
+  });
+  const w = world({
+    confirm: (_, call) => (call === 1 ? scans.then(() => undefined) : undefined),
+    finishRing: (_, call) => (call === 3 ? retry : undefined),
+    closeChange: () => closing.then(() => undefined),
+  });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(changeSpec([ringSpec(), ringSpec()]));
+      await until(() => w.named('confirm').length === 1);
+      await change.command({ verb: 'retryFailed', ring: 0 });
+      scanned();
+      await until(() => w.named('finishRing').length === 3);
+      await until(() => w.calls.some((c) => c.args.waitingFor === 'Waits for what was asked for last'));
+      expect([w.named('confirm').length, w.named('closeChange').length]).toEqual([1, 0]);
+      retried();
+      await until(() => w.named('closeChange').length === 1);
+      expect(w.named('confirm')).toHaveLength(2);
+      for (const verb of ['retryFailed', 'rollback'] as const) {
+        const refusal = await change.command({ verb, ring: 0 }).catch((error: Error) => error.cause);
+        expect(refusal).toMatchObject({ message: 'the change is being closed' });
+      }
+      closed();
+      await expect(change.handle.result()).resolves.toMatchObject({ outcome: 'completed' });
     },
   });
 });
