@@ -23,6 +23,10 @@ export const touchKind: ChangeKind<TouchParameters> = {
     const work = { set: result.set, previous: [], provider: 'touch', reversibility: 'reversible', triage: [] } as const;
     return { works: [{ ...work, endpointIds, idle: null }], facts: [] };
   },
+  async bytes({ parameters }, digests) {
+    const name = `marker-${parameters.marker}`;
+    return new Map(digests.includes(sha256Hex(name)) ? [[sha256Hex(name), Buffer.from(name)]] : []);
+  },
   async study() {},
   judge: (_, installed) => (installed === null ? 'the marker is not there' : null),
 };
