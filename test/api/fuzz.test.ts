@@ -30,6 +30,8 @@ const CHECKS = [
   'allow_header_conformance',
   'ignored_auth',
   'use_after_free',
+  'missing_required_header',
+  'ensure_resource_availability',
 ];
 
 const suite = existsSync(fuzzer) ? describe : describe.skip;
