@@ -1,4 +1,8 @@
-// Two projects: `unit` sits beside the code and needs nothing; `integration` starts real servers and real hosts.
+// Three projects: `unit` sits beside the code and needs nothing; `integration` starts real servers; `hosts` real fleets as well, of which
+// two cores carry one at a time (scripts/test.mjs).
+const FLEETS = ['real-hosts/**', 'lab/**', 'kill/{chaos,kill,race}', 'packaging/agent-package-host'];
+const fleets = FLEETS.map((path) => `<rootDir>/test/${path.endsWith('**') ? `${path}/*` : path}.test.ts`);
+
 const shared = {
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
@@ -15,6 +19,12 @@ const shared = {
   modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.ringmaster/'],
 };
 
+const servers = {
+  ...shared,
+  globalSetup: '<rootDir>/test/helpers/jest-global.mjs',
+  globalTeardown: '<rootDir>/test/helpers/jest-global-teardown.mjs',
+};
+
 export default {
   // Tests start real programs on a machine that may stall for seconds; `waitFor` gives up after 60 s and says why, before this does.
   testTimeout: 75_000,
@@ -29,11 +39,10 @@ export default {
       ],
     },
     {
-      ...shared,
+      ...servers,
       displayName: 'integration',
-      testMatch: ['<rootDir>/test/**/*.test.ts'],
-      globalSetup: '<rootDir>/test/helpers/jest-global.mjs',
-      globalTeardown: '<rootDir>/test/helpers/jest-global-teardown.mjs',
+      testMatch: ['<rootDir>/test/**/*.test.ts', ...fleets.map((path) => `!${path}`)],
     },
+    { ...servers, displayName: 'hosts', testMatch: fleets },
   ],
 };
