@@ -5,10 +5,12 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from '@jest/globals';
 import pg from 'pg';
 import { launcherText } from '../../agent/self/launcher.js';
 import { generatePasswords } from '../../cli/up/database-roles.js';
 import type { ChangeSpec, RingSpec } from '../../domain/change/spec.js';
+import { recordServer } from './histories.js';
 import { startOnLifeline } from './lifeline.js';
 import { freePorts } from './ports.js';
 import { createDatabase, startPostgres, type TestDatabase } from './postgres.js';
@@ -79,6 +81,8 @@ export async function startStack(options: {
   /** More versions the catalogue knows. */
   readonly more?: readonly SeededPackage[];
   readonly policy?: Record<string, unknown>;
+  /** `key=value` pairs for Temporal, for limits that a test wants to reach soon. */
+  readonly temporalConfig?: readonly string[];
   /** Of the worker and the web tier, beside what they need. */
   readonly env?: Readonly<Record<string, string>>;
 }): Promise<Stack> {
@@ -120,7 +124,11 @@ export async function startStack(options: {
   const commitGate = await startCommitGate(database.apiUrl);
 
   await processes.add('temporal', async () => {
-    const server = await startDevServer({ databaseFile: join(home, 'temporal.sqlite'), port: temporalPort });
+    const server = await startDevServer({
+      databaseFile: join(home, 'temporal.sqlite'),
+      port: temporalPort,
+      dynamicConfig: options.temporalConfig ?? [],
+    });
     return { ...server, pid: server.serverPid };
   });
 
@@ -180,6 +188,7 @@ export async function startStack(options: {
     return { status: reply.status, body: text === '' ? null : JSON.parse(text) };
   };
   const end = async () => {
+    await recordServer({ address: common.TEMPORAL_ADDRESS, name: expect.getState().testPath?.split('/').at(-1) ?? '' });
     await pool.end().catch(() => undefined);
     await processes.end();
     await Promise.all([commitGate, ...proxies.values()].map((between) => between.close()));
