@@ -13,19 +13,24 @@ import { readChangelog } from '../adapters/content/changelog.js';
 import { type ContentStore, openContentStore } from '../adapters/content/store.js';
 import * as catalogueDb from '../db/catalogue/index.js';
 import type { EpochMs } from '../domain/time.js';
+import type { WorkerSettings } from './settings.js';
 
 /** The content store, the configured repositories, and how the one is filled from the other. */
 export async function composeContent(args: {
   readonly pool: Pool;
   readonly clock: () => EpochMs;
-  readonly contentDir: string;
+  readonly settings: Pick<WorkerSettings, 'contentDir' | 'watched' | 'diskReserveBytes'>;
 }): Promise<{
   readonly store: ContentStore;
   readonly content: ContentSource;
   readonly catalogue: CatalogueActivities;
 }> {
-  const { pool, clock } = args;
-  const store = await openContentStore({ root: args.contentDir });
+  const { pool, clock, settings } = args;
+  const store = await openContentStore({
+    root: settings.contentDir,
+    reserveBytes: settings.diskReserveBytes,
+    alsoSpare: settings.watched,
+  });
   const reader = createRepositoryReader();
   const fetcher = createPackageFetcher({
     store,

@@ -45,7 +45,8 @@ export function composeDuties(deps: {
       name: 'heartbeat',
       everyMs: 5 * SECOND,
       run: async () => {
-        await writeHeartbeat({ pool, client, now: clock(), duties: deps.states() });
+        const { watched, diskReserveBytes } = settings;
+        await writeHeartbeat({ pool, client, now: clock(), duties: deps.states(), watched, diskReserveBytes });
         return false;
       },
     },

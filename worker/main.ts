@@ -71,7 +71,7 @@ const keys = await untilItWorks({
   what: 'PostgreSQL',
   work: () => loadKeys({ pool, dir: settings.keysDir, clock }),
 });
-const { store, content, catalogue } = await composeContent({ pool, clock, contentDir: settings.contentDir });
+const { store, content, catalogue } = await composeContent({ pool, clock, settings });
 await publishOwnAgent({
   pool,
   store,

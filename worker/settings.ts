@@ -1,5 +1,6 @@
-import { join } from 'node:path';
+import { isAbsolute, join } from 'node:path';
 import { z } from 'zod';
+import type { WatchedFolder } from './disks.js';
 
 const schema = z.object({
   DATABASE_URL: z.string().min(1),
@@ -13,6 +14,8 @@ const schema = z.object({
   RINGMASTER_PUBLIC_URL: z.url().optional(),
   RINGMASTER_METRICS_PORT: z.coerce.number().int().min(1).max(65_535).optional(),
   RINGMASTER_SMTP_URL: z.url().optional(),
+  RINGMASTER_DISKS: z.string().default('').transform(readFolders),
+  RINGMASTER_DISK_RESERVE_MIB: z.coerce.number().int().min(1).max(1_048_576).default(512),
   RINGMASTER_DEFAULT_REPOSITORIES: z.enum(['on', 'off']).default('on'),
   RINGMASTER_MAIL_FROM: z.string().default('Ringmaster <ringmaster@localhost>'),
 });
@@ -24,6 +27,10 @@ export interface WorkerSettings {
   readonly dataDir: string;
   readonly contentDir: string;
   readonly keysDir: string;
+  /** Whose disks are watched: the content store's, and those that are named. */
+  readonly watched: readonly WatchedFolder[];
+  /** Of each of them, never to be used by what is fetched. */
+  readonly diskReserveBytes: number;
   /** Where hooks that run on the server are installed. */
   readonly hooksDir: string;
   /** Base of links in mails, without a trailing slash. */
@@ -49,6 +56,8 @@ export function readSettings(env: NodeJS.ProcessEnv): WorkerSettings {
     dataDir: v.RINGMASTER_DATA,
     contentDir: join(v.RINGMASTER_DATA, 'content'),
     keysDir: v.RINGMASTER_KEYS_DIR,
+    watched: [{ name: 'content', path: join(v.RINGMASTER_DATA, 'content') }, ...v.RINGMASTER_DISKS],
+    diskReserveBytes: v.RINGMASTER_DISK_RESERVE_MIB * 1024 ** 2,
     hooksDir: v.RINGMASTER_HOOKS ?? join(v.RINGMASTER_DATA, 'hooks'),
     publicUrl: (v.RINGMASTER_PUBLIC_URL ?? `http://${v.RINGMASTER_HOST}:${v.RINGMASTER_PORT}`).replace(/\/$/, ''),
     metricsPort: v.RINGMASTER_METRICS_PORT,
@@ -56,4 +65,14 @@ export function readSettings(env: NodeJS.ProcessEnv): WorkerSettings {
     mailFrom: v.RINGMASTER_MAIL_FROM,
     defaultRepositories: v.RINGMASTER_DEFAULT_REPOSITORIES === 'on',
   };
+}
+
+/** `postgresql=/var/lib/postgresql,temporal=/var/lib/temporal` */
+function readFolders(text: string, context: z.RefinementCtx): WatchedFolder[] {
+  const parts = text.split(',').filter((part) => part.trim() !== '');
+  return parts.map((part) => {
+    const [, name = '', path = ''] = /^\s*([a-z][a-z0-9-]*)=(.*?)\s*$/.exec(part) ?? [];
+    if (!isAbsolute(path)) context.addIssue(`must look like name=/folder,name=/folder; "${part.trim()}" does not`);
+    return { name, path };
+  });
 }

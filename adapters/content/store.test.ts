@@ -97,6 +97,30 @@ describe('space', () => {
     await put('two', tight);
   });
 
+  test('of another disk that must not run full is kept, too: nothing is put while it has less than the reserve', async () => {
+    let left = 9;
+    const sparing = await openContentStore({
+      root,
+      reserveBytes: 10,
+      alsoSpare: [
+        { name: 'postgresql', path: '/pg' },
+        { name: 'gone', path: '/gone' },
+      ],
+      freeBytes: async (folder) => {
+        if (folder === '/gone') throw new Error('no such folder');
+        return folder === '/pg' ? left : 1_000;
+      },
+    });
+    await expect(put('spared', sparing)).rejects.toMatchObject({
+      code: 'noSpace',
+      message: expect.stringContaining('the disk of postgresql (/pg) has 9 bytes free'),
+    });
+    // What needs nothing goes on.
+    await sparing.ensureSpace(0);
+    left = 10;
+    await put('spared', sparing);
+  });
+
   test('a full disk while writing has the same name', async () => {
     const full = (async function* (): AsyncGenerator<Uint8Array> {
       yield Buffer.from('a');

@@ -56,6 +56,8 @@ export interface ContentStoreOptions {
   readonly root: string;
   /** Bytes of the disk never to be used. */
   readonly reserveBytes?: number;
+  /** Folders on other disks that must not run full either: while one is below the reserve, nothing is put. */
+  readonly alsoSpare?: readonly { readonly name: string; readonly path: string }[];
   /** For tests: bytes free on the disk that holds a folder. */
   readonly freeBytes?: (folder: string) => Promise<number>;
 }
@@ -68,7 +70,7 @@ const PARTIAL = 'partial';
  * @throws ContentError `storeUnusable` when the folder can't be made or written.
  */
 export async function openContentStore(options: ContentStoreOptions): Promise<ContentStore> {
-  const { root, reserveBytes = DEFAULT_RESERVE, freeBytes = freeBytesOf } = options;
+  const { root, reserveBytes = DEFAULT_RESERVE, alsoSpare = [], freeBytes = freeBytesOf } = options;
   const partial = join(root, PARTIAL);
   await mkdir(partial, { recursive: true, mode: 0o755 }).catch((error: unknown) => {
     throw new ContentError('storeUnusable', `content store ${root}: ${messageOf(error)}`, {}, error);
@@ -98,6 +100,16 @@ export async function openContentStore(options: ContentStoreOptions): Promise<Co
   const ensureSpace = async (bytes: number): Promise<void> => {
     const available = Math.max(0, (await freeBytes(root)) - reserveBytes - promised);
     if (bytes > available) throw noSpace(root, { needed: bytes, available });
+    for (const { name, path } of bytes === 0 ? [] : alsoSpare) {
+      // One that can't be looked at is told in the heartbeat; it says nothing about space.
+      const free = await freeBytes(path).catch(() => reserveBytes);
+      if (free < reserveBytes)
+        throw new ContentError(
+          'noSpace',
+          `the disk of ${name} (${path}) has ${free} bytes free, ${reserveBytes} are kept free: nothing is fetched meanwhile`,
+          { needed: bytes, available: 0 },
+        );
+    }
   };
 
   return {

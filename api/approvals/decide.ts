@@ -54,7 +54,9 @@ export function createDecide(deps: { pool: Pool; clock: () => EpochMs }): Decide
     const refused = refusal({ located, person, input, now: deps.clock() });
     if (refused !== null) return refused;
     const code = input.code.trim();
-    const guess = `${request.id}/${accountId}`;
+    // Tries of whoever has only the link must not shut out the person who has signed in.
+    const signedIn = isSignedIn(located, person);
+    const guess = `${request.id}/${accountId}${signedIn ? '/signed-in' : ''}`;
     await guesses.check([guess]);
 
     let decisionId: string;
@@ -67,7 +69,7 @@ export function createDecide(deps: { pool: Pool; clock: () => EpochMs }): Decide
           decision: input.decision,
           comment: input.comment,
           planDigest: input.planDigest,
-          proof: isSignedIn(located, person) ? 'session' : 'code',
+          proof: signedIn ? 'session' : 'code',
           code: code === '' ? null : code,
           now: deps.clock(),
         }),

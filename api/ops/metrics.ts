@@ -1,6 +1,7 @@
 import type { RequestHandler } from 'express';
 import type { Pool } from 'pg';
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import { stateOfDisk } from '../../domain/server-disk.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { AggregateCache } from './aggregates.js';
 import { measureRequests } from './http-metrics.js';
@@ -91,6 +92,8 @@ function gauges(registry: Registry) {
     temporal: gauge('temporal_up', 'Whether the worker reaches Temporal'),
     duty: gauge('duty_idle_seconds', 'Since a background duty of the worker last ran without an error', ['duty']),
     dutyFailing: gauge('duty_failing', 'Whether a background duty of the worker fails now', ['duty']),
+    diskFree: gauge('disk_free_bytes', 'Free on a disk of the server', ['disk']),
+    diskLow: gauge('disk_low', 'Whether a disk of the server is about to be full', ['disk']),
     outbox: gauge('outbox_backlog', 'Intents not yet carried to Temporal'),
     outboxOldest: gauge('outbox_oldest_seconds', 'Age of the oldest such intent'),
     mail: gauge('mail_backlog', 'Mails not yet sent; failing: tried at least once', ['state']),
@@ -123,5 +126,10 @@ function setWorker(own: Gauges, heartbeat: unknown, now: EpochMs): void {
   for (const { name, lastRunAt, lastError } of told.data?.duties ?? []) {
     if (lastRunAt !== null) own.duty.set({ duty: name }, Math.max(0, (now - lastRunAt) / 1_000));
     own.dutyFailing.set({ duty: name }, lastError === null ? 0 : 1);
+  }
+  const reserve = told.data?.diskReserveBytes ?? 0;
+  for (const disk of told.data?.disks ?? []) {
+    if (disk.freeBytes !== null) own.diskFree.set({ disk: disk.name }, disk.freeBytes);
+    own.diskLow.set({ disk: disk.name }, stateOfDisk(disk, reserve) === 'ok' ? 0 : 1);
   }
 }

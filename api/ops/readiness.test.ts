@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { workerParts } from './readiness.js';
+import { troublesOf, workerParts } from './readiness.js';
 
 const now = 1_800_000_000_000;
 const states = (heartbeat: unknown) =>
@@ -18,9 +18,49 @@ describe('workerParts', () => {
       { at: now - 60_000, temporal: { reachable: true } },
       { worker: 'away', temporal: 'unknown' },
     ],
+    [
+      'a disk fills',
+      {
+        at: now,
+        temporal: { reachable: true },
+        diskReserveBytes: 100,
+        disks: [{ name: 'content', path: '/c', freeBytes: 199, totalBytes: 1e9 }],
+      },
+      { worker: 'up', temporal: 'up', disk: 'low' },
+    ],
+    [
+      'disks are fine',
+      {
+        at: now,
+        temporal: { reachable: true },
+        diskReserveBytes: 100,
+        disks: [{ name: 'content', path: '/c', freeBytes: 200, totalBytes: 1e9 }],
+      },
+      { worker: 'up', temporal: 'up', disk: 'up' },
+    ],
     ['no worker ever', undefined, { worker: 'away', temporal: 'unknown' }],
     ['something else in its place', { at: 'soon' }, { worker: 'away', temporal: 'unknown' }],
   ])('%s', (_, heartbeat, expected) => {
     expect(states(heartbeat)).toEqual(expected);
+  });
+});
+
+describe('troublesOf', () => {
+  const disks = [{ name: 'temporal', path: '/t', freeBytes: null, totalBytes: null }];
+  test.each([
+    ['nothing while all is well', { at: now, temporal: { reachable: true } }, []],
+    ['nothing where no worker was ever heard of', undefined, []],
+    [
+      'a silent worker, and nothing it can not know',
+      { at: now - 60_000, temporal: { reachable: false } },
+      ['No worker'],
+    ],
+    [
+      'Temporal and a disk',
+      { at: now, temporal: { reachable: false }, disks, diskReserveBytes: 1 },
+      ['Temporal does not answer', 'The server runs out of space'],
+    ],
+  ])('%s', (_, heartbeat, begins) => {
+    expect(troublesOf(heartbeat, now)).toEqual(begins.map((text) => expect.stringContaining(text)));
   });
 });

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import { readSetting } from '../../db/setting.js';
+import { diskTrouble } from '../../domain/server-disk.js';
 import { type EpochMs, SECOND } from '../../domain/time.js';
 
 /** What the worker writes to the setting `workerHeartbeat` every few seconds; the web tier has no door to Temporal. */
@@ -11,14 +12,26 @@ export const workerHeartbeat = z.object({
   duties: z
     .array(z.object({ name: z.string(), lastRunAt: z.number().nullable(), lastError: z.string().nullable() }))
     .optional(),
+  disks: z
+    .array(
+      z.object({
+        name: z.string(),
+        path: z.string(),
+        freeBytes: z.number().nullable(),
+        totalBytes: z.number().nullable(),
+      }),
+    )
+    .optional(),
+  diskReserveBytes: z.number().optional(),
 });
 export const HEARTBEAT_KEY = 'workerHeartbeat';
 
 const STALE_MS = 30 * SECOND;
 
 export interface Part {
-  readonly name: 'postgresql' | 'worker' | 'temporal';
-  readonly state: 'up' | 'away' | 'unknown';
+  readonly name: 'postgresql' | 'worker' | 'temporal' | 'disk';
+  /** `low`: a disk of the server is about to be full. */
+  readonly state: 'up' | 'away' | 'low' | 'unknown';
   readonly detail: string | null;
 }
 
@@ -51,11 +64,32 @@ export function workerParts(heartbeat: unknown, now: EpochMs): Part[] {
   const unknown: Part = { name: 'temporal', state: 'unknown', detail: 'no worker tells' };
   const parsed = workerHeartbeat.safeParse(heartbeat);
   if (!parsed.success) return [{ name: 'worker', state: 'away', detail: 'has never been heard of' }, unknown];
-  const { at, temporal } = parsed.data;
+  const { at, temporal, disks = [], diskReserveBytes = 0 } = parsed.data;
   const silent = Math.round((now - at) / SECOND);
   if (now - at > STALE_MS) return [{ name: 'worker', state: 'away', detail: `silent for ${silent} s` }, unknown];
   return [
     { name: 'worker', state: 'up', detail: null },
     { name: 'temporal', state: temporal.reachable ? 'up' : 'away', detail: temporal.detail ?? null },
+    ...(disks.length === 0 ? [] : [diskPart(disks.flatMap((disk) => diskTrouble(disk, diskReserveBytes) ?? []))]),
   ];
+}
+
+function diskPart(troubles: readonly string[]): Part {
+  if (troubles.length === 0) return { name: 'disk', state: 'up', detail: null };
+  return { name: 'disk', state: 'low', detail: troubles.join('; ') };
+}
+
+/** What people who look at a page should know of the installation itself, in sentences. */
+export function troublesOf(heartbeat: unknown, now: EpochMs): string[] {
+  // Where no worker was ever heard of, somebody is still setting it up.
+  if (!workerHeartbeat.safeParse(heartbeat).success) return [];
+  return workerParts(heartbeat, now).flatMap(({ name, state, detail }) => {
+    if (name === 'worker' && state === 'away')
+      return [`No worker answers (${detail}): what you decide is kept, and carried out once one is back.`];
+    if (name === 'temporal' && state === 'away')
+      return [
+        'Temporal does not answer: what endpoints are at goes on, what you decide is kept, and carried out once it is back.',
+      ];
+    return name === 'disk' && state === 'low' ? [`The server runs out of space: ${detail}.`] : [];
+  });
 }

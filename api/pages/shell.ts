@@ -3,6 +3,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import type { Session } from 'express-session';
 import type { Pool } from 'pg';
 import { zoneOf } from '../../db/read/people.js';
+import { readSetting } from '../../db/setting.js';
 import { PERMISSIONS, type Permission } from '../../domain/identity/permissions.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { FormGuard } from '../auth/csrf.js';
@@ -10,6 +11,7 @@ import { currentPerson, type Person, personWith } from '../auth/person.js';
 import { createInvoke, type Invoke } from '../http/invoke.js';
 import { renderPage } from '../http/pages.js';
 import type { Route } from '../http/route.js';
+import { HEARTBEAT_KEY, troublesOf } from '../ops/readiness.js';
 import { createTimes } from './times.js';
 
 declare module 'express-session' {
@@ -98,6 +100,7 @@ export function createShell(deps: ConsoleDeps): Shell {
     const shell = {
       person,
       said: said ?? '',
+      troubles: person === null ? [] : troublesOf(await readSetting(deps.pool, HEARTBEAT_KEY), deps.clock()),
       zone,
       current: page.current,
       navigation: NAVIGATION.filter(({ needs }) => may(req, needs)),

@@ -75,9 +75,19 @@ export function workerSpec(context: ProgramContext): ProcessSpec {
     ...common(context),
     DATABASE_URL: context.urls.worker,
     RINGMASTER_KEYS_DIR: context.folders.workerKeys,
+    RINGMASTER_DISKS: disksOf(context),
     RINGMASTER_METRICS_PORT: `${context.settings.ports.workerMetrics}`,
   };
   return program({ ...context, name: 'worker', file: WORKER_PROGRAM, env, umask: 0o077 });
+}
+
+/** Folders of the servers that are ours, beside those somebody named. */
+function disksOf({ settings, folders }: ProgramContext): string {
+  return [
+    ...(settings.databaseUrl === undefined ? [`postgresql=${join(folders.data, 'postgres')}`] : []),
+    ...(settings.temporalAddress === undefined ? [`temporal=${folders.data}`] : []),
+    ...(process.env.RINGMASTER_DISKS === undefined ? [] : [process.env.RINGMASTER_DISKS]),
+  ].join(',');
 }
 
 /** @param bootstrapToken the first administrator's API token, to be put in place if there is no administrator yet. */

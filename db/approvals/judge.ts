@@ -15,7 +15,7 @@ export interface LockedDecision {
   readonly code: string | null;
   readonly state: 'submitted' | 'counted' | 'refused';
   readonly refusedReason: string | null;
-  /** Decisions of this person on this request that were refused for a wrong code. */
+  /** Decisions of this person on this request, with the same proof, that were refused for a wrong code. */
   readonly wrongCodes: number;
 }
 
@@ -31,7 +31,8 @@ export async function lockDecision(client: PoolClient, decisionId: string): Prom
     `SELECT d.id, d.request_id AS "requestId", d.account_id AS "accountId", a.name, d.decision, d.plan_digest AS "planDigest",
             d.proof, d.code, d.state, d.refused_reason AS "refusedReason",
             (SELECT count(*)::int FROM approval_decision w
-             WHERE w.request_id = d.request_id AND w.account_id = d.account_id AND w.state = 'refused' AND w.refused_reason = $2) AS "wrongCodes"
+             WHERE w.request_id = d.request_id AND w.account_id = d.account_id AND w.proof = d.proof
+               AND w.state = 'refused' AND w.refused_reason = $2) AS "wrongCodes"
      FROM approval_decision d JOIN account a ON a.id = d.account_id WHERE d.id = $1`,
     [decisionId, WRONG_CODE],
   );

@@ -1,9 +1,9 @@
 /** Why a decision does not count; the person reads these words. */
 
-/** Wrong codes a person may type for one request. */
+/** Wrong codes that may be typed for one request and person without signing in, and as many by the person signed in. */
 export const MAX_WRONG_CODES = 5;
 
-/** Counted per request and person, in the database, by exactly this text. */
+/** Counted per request, person and proof, in the database, by exactly this text. */
 export const WRONG_CODE = 'the one-time code is wrong';
 
 export const TOO_MANY_WRONG_CODES = `${MAX_WRONG_CODES} wrong codes were typed: no code opens this request for you any more`;

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { looksLikeCode } from '../../domain/approval/one-time-code.js';
+import { TOO_MANY_WRONG_CODES, WRONG_CODE } from '../../domain/approval/refusal.js';
 import type { Browser } from '../helpers/browser.js';
 import { addressesIn, formsIn, type HtmlForm } from '../helpers/html.js';
 import type { ReceivedMail } from '../helpers/mailbox.js';
@@ -60,6 +62,41 @@ async function fillIn(mail: ReceivedMail, browser: Browser): Promise<number> {
   return posted;
 }
 
+/** Codes as they are made, and wrong: for somebody else, for another request, and such as the mail's own letters come to. */
+function wrongCodes(mail: ReceivedMail, others: readonly string[]): string[] {
+  const letters = mail.text.toUpperCase().replace(/[^2-9A-HJKMNP-TV-Z]/g, '');
+  const codes = [...others, '22222-22222', letters.slice(0, 10), letters.slice(-10)];
+  expect(codes.filter((code) => !looksLikeCode(code))).toEqual([]);
+  return codes;
+}
+
+/** Sends each form it has found to each address it has found, with a code, each button and every hex word of the mail as the plan. */
+async function postCodes(args: {
+  readonly mail: ReceivedMail;
+  readonly codes: readonly string[];
+  readonly browser: Browser;
+}): Promise<number[]> {
+  const { mail, codes, browser } = args;
+  const { opened, forms } = await follow(mail, browser);
+  const deciding = forms.filter((form) => form.fields.some(({ name }) => name === 'planDigest'));
+  const digests = mail.text.match(/\b[0-9a-f]{64}\b/g) ?? [];
+  const statuses: number[] = [];
+  for (const form of deciding.slice(0, 2)) {
+    for (const url of new Set([form.action, ...opened.map((one) => new URL(one).pathname)])) {
+      for (const [at, code] of codes.entries()) {
+        // A token of the page as it is now: what is refused is to be refused for the code.
+        const page = await browser.get(form.action);
+        const fields = form.fields.map(({ name, value }): [string, string] => [name, value === '' ? code : value]);
+        const csrf = /name="_csrf" value="([^"]*)"/.exec(page.text)?.[1] ?? '';
+        const planDigest = digests[at % Math.max(1, digests.length)];
+        const over = { _csrf: csrf, decision: 'approve', code, ...(planDigest === undefined ? {} : { planDigest }) };
+        statuses.push((await browser.post(url, { ...Object.fromEntries(fields), ...over })).status);
+      }
+    }
+  }
+  return statuses;
+}
+
 async function nothingDecided(asked: Asked): Promise<void> {
   expect((await rig.decisions(asked)).filter((d) => d.state !== 'refused')).toEqual([]);
   expect(await rig.state(asked)).toBe('open');
@@ -97,9 +134,27 @@ describe.each(cases)('link scanners on a mail of %s', (_, highRisk) => {
     await nothingDecided(asked);
   });
 
-  it('and after both of them the person decides', async () => {
-    // The scanner has used up the tries of its own address; the person comes from another one.
-    await rig.db.pool.query('DELETE FROM rate_limit');
+  it('two that post every field with codes that are well formed and wrong decide nothing', async () => {
+    const bob = await rig.account('Bob', { secondChannel: `bob.${highRisk ? 'high' : 'normal'}@example.test` });
+    const another = await rig.ask({ people: [ada, bob], rule: { highRisk } });
+    const others = [ada, bob].map((person) => rig.codeMailedTo(person.secondChannel ?? '', another) ?? '');
+    const codes = wrongCodes(mail, others);
+    const statuses = (await Promise.all([1, 2].map(() => postCodes({ mail, codes, browser: rig.browser() })))).flat();
+    expect([...new Set(statuses)].filter((status) => status < 400 && status !== 303)).toEqual([]);
+    // Codes were really looked at, until there were too many; and none of them was one.
+    expect(statuses).toContain(422);
+    const judged = await rig.decisions(asked);
+    expect(judged.length).toBeGreaterThanOrEqual(codes.length);
+    expect(new Set(judged.map(({ state, reason }) => `${state}: ${reason}`))).toEqual(
+      new Set([`refused: ${WRONG_CODE}`, `refused: ${TOO_MANY_WRONG_CODES}`]),
+    );
+    await nothingDecided(asked);
+    await nothingDecided(another);
+  });
+
+  it('and after all of them the person decides', async () => {
+    // The scanner has used up the tries of its own address to sign in; the person comes from another one.
+    await rig.db.pool.query(`DELETE FROM rate_limit WHERE key NOT LIKE 'approval-code:%'`);
     const browser = await rig.signedIn(ada);
     const code = rig.codeMailedTo(ada.secondChannel ?? '', asked) ?? '';
     const page = await rig.decide({ asked, person: ada, browser, fields: highRisk ? { code } : {} });

@@ -1,7 +1,7 @@
 /** Saved histories: each release's workflows must replay on today's code. `RINGMASTER_RECORD_HISTORIES=<folder>` records. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Client } from '@temporalio/client';
+import { Client, Connection } from '@temporalio/client';
 import proto from '@temporalio/proto';
 
 const { History } = proto.temporal.api.history.v1;
@@ -37,4 +37,30 @@ export async function recordHistories(args: {
     const plain = History.toObject(History.create(history), { longs: String, enums: String, bytes: String });
     writeFileSync(join(args.folder, file), `${JSON.stringify(plain)}\n`);
   }
+}
+
+/** Of every workflow that a server has, whoever started it, when recording is asked for. */
+export async function recordServer(args: { readonly address: string; readonly name: string }): Promise<void> {
+  const folder = process.env.RINGMASTER_RECORD_HISTORIES;
+  if (folder === undefined) return;
+  const connection = await Connection.connect({ address: args.address });
+  try {
+    const client = new Client({ connection });
+    for await (const { workflowId, parentExecution } of client.workflow.list())
+      if (parentExecution === undefined)
+        await recordHistories({ client, workflowId, folder, name: `${args.name}-${workflowId.slice(-6)}` });
+  } finally {
+    await connection.close();
+  }
+}
+
+/** Ids of the `patched()` versions a saved history has taken. */
+export function patchesOf(history: proto.temporal.api.history.v1.History): string[] {
+  return (history.events ?? []).flatMap((event) => {
+    const marker = event.markerRecordedEventAttributes;
+    if (marker?.markerName !== 'core_patch') return [];
+    const [payload] = Object.values(marker.details ?? {}).flatMap(({ payloads }) => payloads ?? []);
+    const { id } = JSON.parse(Buffer.from(payload?.data ?? new Uint8Array()).toString('utf8')) as { id: string };
+    return [id];
+  });
 }

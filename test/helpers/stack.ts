@@ -5,14 +5,17 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { expect } from '@jest/globals';
 import pg from 'pg';
 import { launcherText } from '../../agent/self/launcher.js';
 import { generatePasswords } from '../../cli/up/database-roles.js';
 import type { ChangeSpec, RingSpec } from '../../domain/change/spec.js';
+import { recordServer } from './histories.js';
 import { startOnLifeline } from './lifeline.js';
 import { freePorts } from './ports.js';
 import { createDatabase, startPostgres, type TestDatabase } from './postgres.js';
 import { repositoryRoot } from './repository.js';
+import { type CommitGate, startCommitGate } from './stack/commit-gate.js';
 import { Host } from './stack/hosts.js';
 import { prepareKillPoints } from './stack/kill-points.js';
 import { Processes } from './stack/processes.js';
@@ -31,6 +34,8 @@ export interface HostPlan {
   readonly proxied?: boolean;
   /** Started by the agent's launcher, as a service is: it can update itself. */
   readonly launched?: boolean;
+  /** It can be stopped at its own journal's writes, see {@link Host.standAt}. */
+  readonly journalPoints?: boolean;
   /** Of the agent's configuration, in place of what is usual here. */
   readonly config?: Readonly<Record<string, unknown>>;
 }
@@ -52,6 +57,8 @@ export interface Stack {
   /** To the database as the worker's role. */
   readonly workerUrl: string;
   host(name: string): Host;
+  /** Between the web tier and PostgreSQL. */
+  readonly commitGate: CommitGate;
   /** Of a host that is `proxied`. */
   proxy(name: string): AgentProxy;
   api(method: string, path: string, body?: unknown): Promise<Answer>;
@@ -74,6 +81,8 @@ export async function startStack(options: {
   /** More versions the catalogue knows. */
   readonly more?: readonly SeededPackage[];
   readonly policy?: Record<string, unknown>;
+  /** `key=value` pairs for Temporal, for limits that a test wants to reach soon. */
+  readonly temporalConfig?: readonly string[];
   /** Of the worker and the web tier, beside what they need. */
   readonly env?: Readonly<Record<string, string>>;
 }): Promise<Stack> {
@@ -112,9 +121,14 @@ export async function startStack(options: {
   const pool = new pg.Pool({ connectionString: superuserUrl.href, max: 4, application_name: 'kill-test' });
   pool.on('error', () => undefined);
   await prepareKillPoints(pool);
+  const commitGate = await startCommitGate(database.apiUrl);
 
   await processes.add('temporal', async () => {
-    const server = await startDevServer({ databaseFile: join(home, 'temporal.sqlite'), port: temporalPort });
+    const server = await startDevServer({
+      databaseFile: join(home, 'temporal.sqlite'),
+      port: temporalPort,
+      dynamicConfig: options.temporalConfig ?? [],
+    });
     return { ...server, pid: server.serverPid };
   });
 
@@ -153,7 +167,7 @@ export async function startStack(options: {
     'api',
     program('api', 'api/main.js', {
       ...common,
-      DATABASE_URL: database.apiUrl,
+      DATABASE_URL: commitGate.url,
       RINGMASTER_BOOTSTRAP_TOKEN: BOOTSTRAP_TOKEN,
       RINGMASTER_POLL_SECONDS: '1',
     }),
@@ -174,9 +188,10 @@ export async function startStack(options: {
     return { status: reply.status, body: text === '' ? null : JSON.parse(text) };
   };
   const end = async () => {
+    await recordServer({ address: common.TEMPORAL_ADDRESS, name: expect.getState().testPath?.split('/').at(-1) ?? '' });
     await pool.end().catch(() => undefined);
     await processes.end();
-    await Promise.all([...proxies.values()].map((proxy) => proxy.close()));
+    await Promise.all([commitGate, ...proxies.values()].map((between) => between.close()));
     if (process.env.RINGMASTER_TEST_KEEP === undefined) rmSync(home, { recursive: true, force: true });
     else console.error(`kept: ${home}`);
   };
@@ -226,7 +241,7 @@ export async function startStack(options: {
     });
     if (policy.status >= 300) throw new Error(`policy: ${JSON.stringify(policy.body)}`);
     await Promise.all(
-      options.hosts.map(async ({ name, labels, proxied, launched, config: over }) => {
+      options.hosts.map(async ({ name, labels, proxied, launched, journalPoints, config: over }) => {
         const it = host(name);
         it.make({
           packages: options.packages.map((p) => ({ name: p, version: OLD })),
@@ -257,7 +272,11 @@ export async function startStack(options: {
           it.process,
           launched
             ? program(it.process, writeLauncher(it.stateDir), {}, ['run', '--config', config])
-            : program(it.process, 'agent-bundle/ringmaster-agent.mjs', {}, ['run', '--config', config]),
+            : program(it.process, 'agent-bundle/ringmaster-agent.mjs', journalPoints ? it.journalPointsEnv : {}, [
+                'run',
+                '--config',
+                config,
+              ]),
           { keep: true },
         );
       }),
@@ -281,6 +300,7 @@ export async function startStack(options: {
     keysDir,
     workerUrl: database.workerUrl,
     host,
+    commitGate,
     proxy: (name) => proxies.get(name) as AgentProxy,
     api,
     rows,

@@ -1,16 +1,26 @@
 /**
- * `kill -9` of each process while five changes stand at five points: one before a commit, one right after it, one with its
- * hosts at work, one rolling back, one on its way from a person's decision to the ring it opens. One kill hits all five; afterwards every promise holds and every change ends as it should.
+ * `kill -9` of each process while changes stand at these points, each of them held there until the kill. One kill hits all
+ * of them; afterwards every promise holds and every change ends as it should.
+ *
+ * | point     | worker, PostgreSQL, Temporal        | API                                | agent                                      |
+ * | --------- | ----------------------------------- | ---------------------------------- | ------------------------------------------ |
+ * | `before`  | a release, not committed            | a start's report, not committed    | given a permit that is not committed       |
+ * | `after`   | committed, the pump not through     | committed, its reply not sent      | begun, its package manager not through     |
+ * | `beat`    | hosts at work, the pump's heart beats | the same                         | the same                                   |
+ * | `revert`  | a ring going back, one host at it   | the same                           | the same                                   |
+ * | `decided` | an approval judged, or its orders inserted, not committed | one sent, not committed | its orders inserted, not committed |
+ * | `journal` |                                     |                                    | {@link JOURNAL}: its own commits           |
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Approver, addApprover } from '../helpers/stack/approver.js';
-import type { Host } from '../helpers/stack/hosts.js';
+import type { Host, JournalPoint } from '../helpers/stack/hosts.js';
 import { expectPromisesKept } from '../helpers/stack/invariants.js';
 import { arm, disarm, type KillPoint, standsStill } from '../helpers/stack/kill-points.js';
+import { lookAt } from '../helpers/stack/look.js';
 import { changeOf, NEW, OLD, ringOf, type Stack, startStack } from '../helpers/stack.js';
 
 const POINTS = ['before', 'after', 'beat', 'revert', 'decided'] as const;
-type Point = (typeof POINTS)[number];
+type Point = (typeof POINTS)[number] | 'journal';
 type Victim = 'worker' | 'postgres' | 'temporal' | 'api' | 'agent';
 
 /** Which event the first two points are about: an order let out, or what an agent is given and says. */
@@ -29,6 +39,14 @@ const APPROVAL: Readonly<Record<Victim, KillPoint>> = {
   api: 'decision submitted',
   agent: 'insert change',
 };
+/** The agent's own commits: of a start and of its result, each before it is durable and right after, by the number of a host. */
+const JOURNAL: readonly JournalPoint[] = [
+  { report: 'apply', when: 'before' },
+  { report: 'apply', when: 'torn' },
+  { report: 'apply', when: 'after' },
+  { report: 'applied', when: 'before' },
+  { report: 'applied', when: 'after' },
+];
 const VICTIMS = Object.keys(EVENT) as Victim[];
 const packageOf = (victim: Victim) => `app-${victim}`;
 
@@ -39,9 +57,12 @@ const team = (point: Point): Host[] => stack.hosts.filter((host) => host.name.st
 beforeAll(async () => {
   stack = await startStack({
     packages: VICTIMS.map(packageOf),
-    hosts: POINTS.flatMap((point) =>
-      (point === 'decided' ? [1] : [1, 2, 3]).map((n) => ({ name: `${point}-${n}`, labels: { team: point } })),
-    ),
+    hosts: [
+      ...POINTS.flatMap((point) =>
+        (point === 'decided' ? [1] : [1, 2, 3]).map((n) => ({ name: `${point}-${n}`, labels: { team: point } })),
+      ),
+      ...JOURNAL.map((_, at) => ({ name: `journal-${at}`, labels: { team: 'journal' }, journalPoints: true })),
+    ],
   });
   grace = await addApprover(stack, 'Grace');
 }, 120_000);
@@ -58,7 +79,7 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
         name: `${victim} ${point}`,
         labels: { team: point },
         packages: [packageOf(victim)],
-        rings: [point === 'revert' ? failing : point === 'decided' ? approved : ringOf()],
+        rings: [point === 'revert' ? failing : point === 'decided' ? approved : ringOf({ maxInFlight: 5 })],
       }),
     );
     ids[point] = id;
@@ -79,6 +100,32 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
         [ids[point], event],
       )
     ).length > 0;
+
+  const everyJournalHeld = async (changeId: string): Promise<void> => {
+    for (const [at, point] of JOURNAL.entries()) stack.host(`journal-${at}`).standAt(point);
+    await stack.waitFor('each agent at its own commit', async () => {
+      // Slow start is not what this is about.
+      await lookAt(stack).hurry(changeId);
+      return team('journal').every((host) => host.standsStill());
+    });
+  };
+
+  /** Whether the report a host's agent was killed at is in its journal. */
+  const keptReport = (host: Host, at: number): boolean =>
+    host.journal().some((record) => {
+      const ofThis = record.type === 'report' && host.book().orders[record.orderId]?.doc?.changeId === ids.journal;
+      return ofThis && record.report.type === JOURNAL[at]?.report;
+    });
+  /** Whether starts are on record at the server, and none of their agents knows. */
+  const heardNothingOfIt = async (): Promise<boolean> => {
+    const starts = await stack.rows(
+      `SELECT n.name, e.order_id, e.seq FROM order_event e JOIN order_state o ON o.id = e.order_id JOIN endpoint n ON n.id = o.endpoint_id
+        WHERE o.change_id = $1 AND e.event = 'apply'`,
+      [ids.after],
+    );
+    const acked = starts.map((row) => stack.host(row.name).book().orders[row.order_id]?.acked ?? 0);
+    return starts.length > 0 && starts.every((row, at) => Number(acked[at]) < row.seq);
+  };
 
   beforeAll(async () => {
     for (const host of team('revert')) host.behave({ hold: 'back', unhealthyAfter: host.name === 'revert-3' });
@@ -103,12 +150,20 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
     await stack.waitFor('an approval on its way', () => standsStill(stack.pool, decision));
     const early = await stack.rows('SELECT id FROM order_state WHERE change_id = $1', [decision.changeId]);
     expect(early).toEqual([]);
+    if (victim === 'agent') await everyJournalHeld(await ask('journal'));
+    const committed = () => happened('after', EVENT[victim].after);
+    if (victim === 'api') stack.commitGate.keepBackOnce(committed);
     await ask('after');
-    await stack.waitFor('a commit', () => happened('after', EVENT[victim].after));
+    await stack.waitFor('a commit', committed);
+    if (victim === 'api') await stack.waitFor('its reply kept back', () => stack.commitGate.kept > 0);
 
     const names = victim === 'agent' ? stack.hosts.map((host) => host.process) : [victim];
     await Promise.all(names.map((name) => stack.processes.kill9(name)));
+    if (victim === 'agent') expect(team('journal').map(keptReport)).toEqual([false, false, true, false, true]);
+    if (victim === 'api') expect(await heardNothingOfIt()).toBe(true);
+    stack.commitGate.letGo();
     for (const host of stack.hosts) host.behave({});
+    for (const host of team('journal')) host.standAt(null);
     if (victim === 'postgres') await stack.processes.start(victim);
     await stack.waitFor('the database', () => disarm(stack.pool).then(() => true));
     if (victim !== 'postgres') await Promise.all(names.map((name) => stack.processes.start(name)));
@@ -137,6 +192,10 @@ describe.each(VICTIMS)('kill -9 of %s', (victim) => {
   test('after a commit, before completion: every host has exactly what was planned', async () => {
     expect([await outcome('after'), ...versions('after')]).toEqual(['completed', NEW, NEW, NEW]);
   });
+  if (victim === 'agent')
+    test('before and after its own journal has a start and a result: every host has exactly what was planned', async () => {
+      expect([await outcome('journal'), ...versions('journal')]).toEqual(['completed', ...JOURNAL.map(() => NEW)]);
+    });
   test('mid-heartbeat: every host has exactly what was planned', async () => {
     expect([await outcome('beat'), ...versions('beat')]).toEqual(['completed', NEW, NEW, NEW]);
   });

@@ -1,11 +1,44 @@
 /** Two things at once, in the worst order: a pause and a release, reports lost and doubled, two changes over the same hosts. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { OrderState } from '../../domain/order/index.js';
 import { expectPromisesKept } from '../helpers/stack/invariants.js';
 import { arm, disarm, standsStill } from '../helpers/stack/kill-points.js';
 import { lookAt } from '../helpers/stack/look.js';
+import { openPolicy } from '../helpers/stack/seed.js';
 import { changeOf, NEW, OLD, ringOf, type Stack, startStack } from '../helpers/stack.js';
 
 const NEWER = '3.0-1';
+
+/**
+ * Where the routine order of each host stands when the urgent change comes, and what the urgent one then does there: goes to
+ * work at once because the routine one is over or not yet out, takes its place, or waits for its end.
+ */
+const OVER: Readonly<Record<string, { readonly state: OrderState; readonly urgent: 'atOnce' | 'instead' | 'after' }>> =
+  {
+    pending: { state: 'pending', urgent: 'atOnce' },
+    released: { state: 'released', urgent: 'instead' },
+    offered: { state: 'offered', urgent: 'instead' },
+    accepted: { state: 'accepted', urgent: 'instead' },
+    staged: { state: 'staged', urgent: 'instead' },
+    permitted: { state: 'staged', urgent: 'after' },
+    applying: { state: 'applying', urgent: 'after' },
+    awaitingReboot: { state: 'awaitingReboot', urgent: 'after' },
+    rebooting: { state: 'rebooting', urgent: 'after' },
+    verifying: { state: 'verifying', urgent: 'after' },
+    reverting: { state: 'reverting', urgent: 'after' },
+    stalled: { state: 'stalled', urgent: 'after' },
+    succeeded: { state: 'succeeded', urgent: 'atOnce' },
+    same: { state: 'succeeded', urgent: 'atOnce' },
+    reverted: { state: 'reverted', urgent: 'atOnce' },
+    failed: { state: 'failed', urgent: 'atOnce' },
+    skipped: { state: 'skipped', urgent: 'atOnce' },
+  };
+/** These get no permit until a hook on the server has ended. */
+const GATED = ['offered', 'accepted', 'staged', 'failed'];
+const over = (...urgent: string[]) => Object.keys(OVER).filter((name) => urgent.includes(OVER[name]?.urgent ?? ''));
 
 let stack: Stack;
 beforeAll(async () => {
@@ -17,9 +50,12 @@ beforeAll(async () => {
     hosts: [
       ...hosts('pause', ['1', '2', '3']),
       ...hosts('net', ['lost', 'doubled'], true),
-      ...hosts('over', ['pending', 'released', 'applying', 'verifying', 'succeeded', 'same']).map((host) =>
-        host.name === 'over-verifying' ? { ...host, config: { healthGraceSeconds: 120 } } : host,
-      ),
+      ...Object.keys(OVER).map((name) => ({
+        name: `over-${name}`,
+        labels: { team: 'over', ...(GATED.includes(name) ? { gated: 'yes' } : {}) },
+        proxied: ['offered', 'accepted'].includes(name),
+        config: { healthGraceSeconds: name === 'verifying' ? 600 : 1 },
+      })),
     ],
   });
   see = lookAt(stack);
@@ -80,38 +116,85 @@ describe('reports', () => {
 describe('a change of higher priority over a routine one in every state', () => {
   let routine: string;
   let urgent: string;
+  const host = (name: string) => stack.host(`over-${name}`);
+  const statesOf = async (changeId: string): Promise<Record<string, string>> =>
+    Object.fromEntries((await see.orders(changeId)).map((row) => [row.host.slice('over-'.length), row.state]));
+  const limits = (name: string, owner: object) =>
+    writeFileSync(join(host(name).stateDir, 'limits.json'), JSON.stringify(owner));
+  const holdFile = () => join(stack.dataDir, 'hold-gate');
+
+  /** A program on the server that keeps the routine change's orders from their permits, and one of them for good. */
+  async function gate(): Promise<void> {
+    const text = `#!/bin/sh
+facts=$(cat)
+case "$facts" in *'"change":"routine"'*) ;; *) exit 0;; esac
+case "$facts" in *'"endpoint":"over-failed"'*) exit 3;; esac
+while [ -e ${holdFile()} ]; do sleep 0.05; done
+`;
+    mkdirSync(join(stack.dataDir, 'hooks'), { recursive: true });
+    writeFileSync(holdFile(), '');
+    writeFileSync(join(stack.dataDir, 'hooks', 'gate'), text, { mode: 0o755 });
+    const sha256 = createHash('sha256').update(text).digest('hex');
+    const hook = { name: 'gate', when: 'before', onFailure: 'fail', timeoutSeconds: 600, runsOn: 'server', sha256 };
+    const document = openPolicy({ appliesTo: { labels: { gated: 'yes' } }, hooks: [hook] });
+    expect((await stack.api('PUT', '/v1/policy-sets/gated', { precedence: 10, document })).status).toBeLessThan(300);
+  }
 
   test('takes the place of what has not begun, and waits for what has', async () => {
-    const first = ['over-released', 'over-applying', 'over-verifying', 'over-succeeded', 'over-same'];
-    await stack.processes.kill9(stack.host('over-released').process);
-    stack.host('over-applying').behave({ hold: 'forward' });
-    stack.host('over-verifying').behave({ unhealthyAfter: true });
+    await gate();
+    await stack.processes.kill9(host('released').process);
+    stack.proxy('over-offered').rule(({ path }) => (path.endsWith('/poll') ? 'loseReply' : 'pass'));
+    stack.proxy('over-accepted').rule(({ path }) => (path.includes('/content/') ? 'refuse' : 'pass'));
+    host('permitted').behave({ clockOffsetMs: 600_000 });
+    for (const name of ['applying', 'stalled']) host(name).behave({ hold: 'forward' });
+    host('awaitingReboot').behave({ hold: 'forward', rebootRequired: true });
+    host('rebooting').behave({ rebootRequired: true, rebootMs: 1_000 });
+    for (const name of ['verifying', 'reverted']) host(name).behave({ unhealthyAfter: true });
+    host('reverting').behave({ unhealthyAfter: true, hold: 'back' });
+    limits('skipped', { neverTouch: ['app'] });
     routine = await stack.createChange(
       changeOf({
         name: 'routine',
         labels: { team: 'over' },
         packages: ['app'],
         // Soaks for long, so that it is open still when somebody wants it undone.
-        rings: [ringOf({ maxInFlight: 20, soakMinutes: 600, hostOrder: [{ names: first }], deadlineMinutes: 700 })],
+        rings: [
+          ringOf({
+            maxInFlight: 30,
+            errorBudget: { count: 30 },
+            soakMinutes: 600,
+            hostOrder: [{ names: Object.keys(OVER).flatMap((name) => (name === 'pending' ? [] : [`over-${name}`])) }],
+            deadlineMinutes: 700,
+          }),
+        ],
         over: { deadlineMinutes: 1_000 },
       }),
     );
-    const wanted = {
-      pending: 'pending',
-      released: 'released',
-      applying: 'applying',
-      verifying: 'verifying',
-      succeeded: 'succeeded',
-      same: 'succeeded',
-    };
+    const reaches = (name: string, state: OrderState) =>
+      stack.waitFor(`${name} is ${state}`, async () => {
+        await see.hurry(routine);
+        return (await statesOf(routine))[name] === state;
+      });
+    // A machine that is down and does not come up yet.
+    await reaches('rebooting', 'rebooting');
+    await stack.processes.kill9(host('rebooting').process);
+    await reaches('awaitingReboot', 'applying');
+    limits('awaitingReboot', { windows: [] });
+    host('awaitingReboot').behave({ rebootRequired: true });
+    await reaches('stalled', 'applying');
+    stack.processes.freeze(host('stalled').process);
+    // As if an hour had gone by.
+    await stack.rows(
+      `UPDATE order_state o SET updated_at = now() - interval '2 hours' FROM endpoint e
+        WHERE e.id = o.endpoint_id AND e.name = 'over-stalled' AND o.change_id = $1`,
+      [routine],
+    );
     await stack.waitFor('the routine change in every state', async () => {
-      await see.hurry(routine);
-      const now = Object.fromEntries((await see.orders(routine)).map((row) => [row.host.slice(5), row.state]));
-      return (
-        Object.entries(wanted).every(([name, state]) => now[name] === state) ||
-        Promise.reject(new Error(JSON.stringify(now)))
-      );
+      const now = await statesOf(routine);
+      const wrong = Object.entries(OVER).filter(([name, { state }]) => now[name] !== state);
+      return wrong.length === 0 ? true : Promise.reject(new Error(JSON.stringify(now)));
     });
+    host('reverted').behave({});
     await stack.waitFor(
       'the look that follows each success',
       async () =>
@@ -124,7 +207,7 @@ describe('a change of higher priority over a routine one in every state', () => 
         ).length > 0,
     );
     // A newer fix of the very same package has come out, and one host has seen it.
-    stack.host('over-same').behave({
+    host('same').behave({
       available: [
         { name: 'app', version: NEWER },
         { name: 'fix', version: NEW },
@@ -146,7 +229,7 @@ describe('a change of higher priority over a routine one in every state', () => 
         name: 'urgent',
         labels: { team: 'over' },
         packages: ['fix'],
-        rings: [ringOf({ maxInFlight: 20 })],
+        rings: [ringOf({ maxInFlight: 30 })],
         over: { priority: 100 },
       }),
     );
@@ -160,41 +243,56 @@ describe('a change of higher priority over a routine one in every state', () => 
       }),
       scope: { names: ['over-same'] },
     });
-    await stack.waitFor('superseded', async () => {
+    const where = async (changeId: string, names: readonly string[], state: OrderState) => {
+      const now = await statesOf(changeId);
+      return names.every((name) => now[name] === state) || Promise.reject(new Error(JSON.stringify(now)));
+    };
+    await stack.waitFor('in their place', async () => {
       await see.hurry(urgent);
-      return (await see.states(routine))['over-released'] === 'superseded';
+      return where(routine, over('instead'), 'superseded');
     });
-    // Nothing interrupts a package manager: the urgent one waits where the routine one is at work.
-    expect((await see.states(urgent))['over-applying']).toBe('pending');
-    expect((await see.states(urgent))['over-verifying']).toBe('pending');
-    await stack.processes.start(stack.host('over-released').process);
-    for (const name of ['over-applying', 'over-verifying']) stack.host(name).behave({});
+    await stack.waitFor('at once', async () => {
+      await see.hurry(urgent);
+      return where(urgent, over('atOnce'), 'succeeded');
+    });
+    // Nothing interrupts a package manager, and a permit is kept: the urgent one waits where the routine one is at work.
+    expect(await where(urgent, over('after'), 'pending')).toBe(true);
+    const routineNow = await statesOf(routine);
+    for (const name of over('after')) expect([name, routineNow[name]]).toEqual([name, OVER[name]?.state]);
+
+    rmSync(holdFile());
+    for (const name of ['offered', 'accepted']) stack.proxy(`over-${name}`).rule(() => 'pass');
+    for (const name of over('instead', 'after')) host(name).behave({});
+    limits('awaitingReboot', {});
+    stack.processes.thaw(host('stalled').process);
+    // After a while without an answer it asks rarely; at its start it asks at once.
+    await stack.processes.kill9(host('offered').process);
+    for (const name of ['released', 'offered', 'rebooting']) await stack.processes.start(host(name).process);
     await see.closed(urgent, 90);
     await see.closed(same, 60);
     expect(await see.outcome(urgent)).toBe('completed');
-    for (const name of Object.keys(wanted))
-      expect([name, stack.host(`over-${name}`).version('fix')]).toEqual([name, NEW]);
-    expect(stack.host('over-same').version('app')).toBe(NEWER);
-  }, 200_000);
+    for (const name of Object.keys(OVER)) expect([name, host(name).version('fix')]).toEqual([name, NEW]);
+    expect(host('same').version('app')).toBe(NEWER);
+  }, 240_000);
 
   test('rolled back, the routine one leaves the urgent one alone', async () => {
-    await stack.waitFor(
-      'the routine change is through',
-      async () =>
-        (await stack.rows(`SELECT 1 FROM ring WHERE change_id = $1 AND state = 'soaking'`, [routine])).length > 0,
-    );
+    // What failed before it keeps the last host waiting for good.
+    await stack.waitFor('whatever of it had begun is over', async () => {
+      const left = (
+        await stack.rows(`SELECT state FROM order_state WHERE change_id = $1 AND phase <> 'done'`, [routine])
+      ).map((row) => row.state);
+      return (left.length === 1 && left[0] === 'pending') || Promise.reject(new Error(JSON.stringify(left)));
+    });
     const reply = await stack.api('POST', `/v1/changes/${routine}/rollback`, { reason: 'a test' });
     expect(reply.status).toBe(202);
     await see.closed(routine, 90);
     expect(await see.outcome(routine)).toBe('rolledBack');
-    for (const name of ['pending', 'released', 'applying', 'verifying', 'succeeded'])
-      expect([name, stack.host(`over-${name}`).version('app'), stack.host(`over-${name}`).version('fix')]).toEqual([
-        name,
-        OLD,
-        NEW,
-      ]);
+    for (const name of Object.keys(OVER))
+      if (name !== 'same')
+        expect([name, host(name).version('app'), host(name).version('fix')]).toEqual([name, OLD, NEW]);
+    expect((await statesOf(routine)).pending).toBe('withdrawn');
     // What is installed there is no longer what the routine change installed.
-    expect([stack.host('over-same').version('app'), stack.host('over-same').version('fix')]).toEqual([NEWER, NEW]);
+    expect([host('same').version('app'), host('same').version('fix')]).toEqual([NEWER, NEW]);
     expect((await see.orders(routine, 'revert')).find((row) => row.host === 'over-same')?.outcome).toBe('moot');
   }, 120_000);
 });

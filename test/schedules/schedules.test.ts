@@ -7,6 +7,7 @@ import type { StageDeps } from '../../activities/stage-deps.js';
 import * as stagesDb from '../../db/stages.js';
 import { applySchedules, startsAhead } from '../../worker/schedules.js';
 import { changeWorkflowId, scheduleId, TASK_QUEUE } from '../../workflows/ids.js';
+import { recordServer } from '../helpers/histories.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { changeSpec, ringSpec } from '../helpers/scripted-activities.js';
 import { startDevServer, type TestTemporal } from '../helpers/temporal.js';
@@ -81,6 +82,7 @@ describe('a schedule of patch cycles', () => {
       expect(await started()).toHaveLength(1);
     });
     await native.close();
+    await recordServer({ address: temporal.address, name: 'schedules' });
     const { rows: outbox } = await db.pool.query(`SELECT topic FROM outbox`);
     expect(outbox).toEqual([{ topic: 'startChange' }]);
 

@@ -161,6 +161,13 @@ describe('ringmaster up, the real programs', () => {
     expect(Number(line?.[1])).toBe(found?.availableUpdates);
   });
 
+  test('watches the disks of what it runs', async () => {
+    const free = /^ringmaster_disk_free_bytes\{disk="(\w+)"\} \d+/gm;
+    const metrics = () => fetch(`http://127.0.0.1:${one.port}/metrics`).then((reply) => reply.text());
+    const text = await until('the disks told', metrics, (said) => said.includes('ringmaster_disk_free_bytes{'));
+    expect([...text.matchAll(free)].map(([, disk]) => disk).sort()).toEqual(['content', 'postgresql', 'temporal']);
+  });
+
   test('a change waits for its approval', async () => {
     await until('the host scanned', endpoints, (items) =>
       items.some(({ simulated, lastScan }) => simulated && lastScan !== null),

@@ -1,6 +1,6 @@
 /** A person of a {@link Stack} who approves rings in a browser's session, again and again until it is heard. */
 import type { ApprovalRule } from '../../../domain/approval/rule.js';
-import { Browser } from '../browser.js';
+import { Browser, type Page } from '../browser.js';
 import { approvalRule } from '../scripted-activities.js';
 import type { Stack } from '../stack.js';
 
@@ -11,6 +11,10 @@ export interface Approver {
   readonly rule: ApprovalRule;
   /** Whether a request of the change is open. */
   asked(changeId: string): Promise<boolean>;
+  /** Signed in. */
+  readonly browser: Browser;
+  /** Approves the change's open request on the page its mail leads to, once. */
+  decideOnPage(changeId: string): Promise<Page>;
   /** Approves the change's open request. Done once the decision is on record, whoever was killed meanwhile. */
   approve(changeId: string): Promise<void>;
 }
@@ -32,6 +36,18 @@ export async function addApprover(stack: Stack, name: string): Promise<Approver>
   return {
     rule: approvalRule({ from: { accounts: [person.body.id] } }),
     asked: async (changeId) => (await openRequest(changeId)) !== undefined,
+    browser,
+    decideOnPage: async (changeId) => {
+      const [{ locator }] = await stack.rows(
+        `SELECT p.locator FROM approval_request r JOIN approval_person p ON p.request_id = r.id
+          WHERE r.change_id = $1 AND r.state = 'open' AND p.account_id = $2`,
+        [changeId, person.body.id],
+      );
+      const path = `/approvals/${locator}`;
+      const page = await browser.get(path);
+      const fields = { _csrf: page.field('_csrf'), planDigest: page.field('planDigest') };
+      return browser.post(path, { ...fields, decision: 'approve', comment: '', code: '' });
+    },
     approve: async (changeId) => {
       const request = await openRequest(changeId);
       if (request === undefined) throw new Error(`nobody is asked about ${changeId}`);

@@ -1,7 +1,8 @@
 /** Simulated hosts with the real agent, and what their own disks say happened to them. */
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { decodeFrames } from '../../../agent/journal/frames.js';
 import { applyRecord, type Book, EMPTY_BOOK, type OrderRecord } from '../../../agent/orders/book.js';
 import {
@@ -12,7 +13,8 @@ import {
   readEffects,
   stateOf,
 } from '../../../agent/providers/simulated/state.js';
-import type { PermitDocument } from '../../../protocol/messages.js';
+import type { AgentReport, PermitDocument } from '../../../protocol/messages.js';
+import { repositoryRoot } from '../repository.js';
 
 /** A start as the host's own journal has it: the permit it held, and when the package manager really began. */
 export interface HostStart {
@@ -21,6 +23,12 @@ export interface HostStart {
   readonly permit: PermitDocument | null;
   /** The stamp of the report that announced it: the latest time the server's clock could show. */
   readonly announcedAt: number;
+}
+
+/** A moment of the agent's own commit: a report's entry not yet in its journal, half written, or on disk and nothing more. */
+export interface JournalPoint {
+  readonly report: AgentReport['type'];
+  readonly when: 'before' | 'torn' | 'after';
 }
 
 export class Host {
@@ -33,6 +41,10 @@ export class Host {
   ) {
     this.process = `agent-${name}`;
     this.stateDir = join(dir, 'state');
+  }
+
+  private get pointFile(): string {
+    return join(this.stateDir, 'journal-point.json');
   }
 
   get simulatedDir(): string {
@@ -50,6 +62,23 @@ export class Host {
     const path = join(this.simulatedDir, 'behaviour.json');
     writeFileSync(`${path}.new`, JSON.stringify(behaviour));
     renameSync(`${path}.new`, path);
+  }
+
+  /** For the agent's process, so that {@link standAt} reaches it. */
+  get journalPointsEnv(): Record<string, string> {
+    const preload = pathToFileURL(join(repositoryRoot, 'test/helpers/stack/journal-points.mjs')).href;
+    return { NODE_OPTIONS: `--import=${preload}`, RINGMASTER_TEST_JOURNAL_POINT: this.pointFile };
+  }
+
+  /** From now on the agent's process stands still at this write to its journal; null: at none, once it is started again. */
+  standAt(point: JournalPoint | null): void {
+    rmSync(`${this.pointFile}.reached`, { force: true });
+    if (point === null) rmSync(this.pointFile, { force: true });
+    else writeFileSync(this.pointFile, JSON.stringify(point));
+  }
+
+  standsStill(): boolean {
+    return existsSync(`${this.pointFile}.reached`);
   }
 
   effects(): readonly Effect[] {
