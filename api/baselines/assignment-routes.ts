@@ -7,18 +7,21 @@ import {
   putAssignment,
 } from '../../db/baseline/assignments.js';
 import { loadChecklistRules } from '../../db/baseline/checklists.js';
+import { listConflicts } from '../../db/baseline/conflicts.js';
 import { compareTrial } from '../../db/baseline/trial.js';
 import { findVersion } from '../../db/baseline/versions.js';
 import { inTransaction } from '../../db/pool.js';
 import { enforcementSpec } from '../../domain/baseline/enforcement.js';
+import { whyUnfinished } from '../../domain/baseline/widening.js';
 import { checkSpec } from '../changes/check-spec.js';
 import type { ApiDeps } from '../deps.js';
 import { requireGroups } from '../groups/check-selector.js';
-import { nameParams, pageSchema } from '../http/paging.js';
+import { cursorParts, nameParams, pageSchema } from '../http/paging.js';
 import { invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import { requireTrial } from './require-trial.js';
 import { makeChecklist } from './routes.js';
-import { assignmentBody, assignmentReply, trialReply } from './schema.js';
+import { assignmentBody, assignmentReply, conflictReply, conflictsQuery, trialReply } from './schema.js';
 
 const shown = ({ id: _, checklistId: _checklist, ...row }: AssignmentRow) => row;
 
@@ -56,7 +59,26 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
       handler: async ({ params }) => {
         const found = await findAssignment(pool, params.name);
         if (found === null) throw notFound('baseline assignment');
-        return { status: 200, body: await compareTrial(pool, found.id) };
+        const sides = await compareTrial(pool, found.id);
+        const unfinished = found.trial === null ? null : whyUnfinished(sides, found.trial.mode);
+        return { status: 200, body: { ...sides, since: found.trialSince, unfinished } };
+      },
+    }),
+    route({
+      method: 'get',
+      path: '/v1/baseline-assignments/:name/conflicts',
+      summary:
+        'Rules of which an assignment with a higher precedence wants something else on the same endpoints, and decides',
+      permission: 'baseline.read',
+      params: nameParams,
+      query: conflictsQuery,
+      responses: { 200: { description: 'Rules by name', schema: pageSchema(conflictReply) } },
+      handler: async ({ params, query }) => {
+        const found = await findAssignment(pool, params.name);
+        if (found === null) throw notFound('baseline assignment');
+        const after = cursorParts(query.cursor, ['string', 'string']) as [string, string] | null;
+        const page = await listConflicts(pool, { assignmentId: found.id, after, limit: query.limit });
+        return { status: 200, body: page };
       },
     }),
     route({
@@ -92,6 +114,12 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
         for (const [i, id] of body.critical.entries())
           if (!known.has(id)) throw invalidField(`critical[${i}]`, `the checklist has no rule ${id}`);
         await inTransaction(pool, async (client) => {
+          const widened = await requireTrial(client, {
+            name: params.name,
+            after: { ...body, trial: body.trial ?? null, checklistId: checklist.id },
+            override: body.override ?? null,
+            person,
+          });
           await putAssignment(client, {
             name: params.name,
             baselineId: version.baselineId,
@@ -107,7 +135,10 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
           });
           const subject = `baseline-assignment/${params.name}`;
           const detail = { ...body, version: version.number, checklist: checklist.name };
-          await appendAudit(client, [{ actor: person.actor, action: 'baseline.assigned', subject, detail }]);
+          await appendAudit(client, [
+            { actor: person.actor, action: 'baseline.assigned', subject, detail },
+            ...widened.map((one) => ({ actor: person.actor, subject, ...one })),
+          ]);
         });
         const made = await findAssignment(pool, params.name);
         if (made === null) throw notFound('baseline assignment');

@@ -7,11 +7,12 @@ import type {
   standingReply,
   tallyReply,
 } from '../../api/baselines/compliance-schema.js';
-import type { trialReply } from '../../api/baselines/schema.js';
+import type { conflictReply, trialReply } from '../../api/baselines/schema.js';
 import type { exceptionReply } from '../../api/exceptions/schema.js';
 
 export type AssignmentEntry = z.output<typeof standingReply>;
 export type TrialComparison = z.output<typeof trialReply>;
+export type ConflictEntry = z.output<typeof conflictReply>;
 export type AssessmentEntry = z.output<typeof assessmentReply>;
 export type EndpointRuleEntry = z.output<typeof endpointRuleReply>;
 export type RuleTallyEntry = z.output<typeof tallyReply>;

@@ -1,6 +1,13 @@
 /** Checklists as rows: made once, never changed, so that what was approved under a name stays what it was. */
 import type { PoolClient } from 'pg';
-import { type Checklist, checklistOf, FIXES_READ, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
+import {
+  type Checklist,
+  checklistOf,
+  FIXES_READ,
+  fixText,
+  valuesOfRule,
+  whyNoFix,
+} from '../../domain/baseline/checklist.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
 import { type PackageMove, packageMoveOf } from '../../domain/baseline/package-fix.js';
 import { ruleNames } from '../../domain/baseline/rule-name.js';
@@ -115,10 +122,10 @@ export async function readFixesAnew(client: PoolClient): Promise<boolean> {
   const { rules, fixes } = readRules({ benchmark, checklist });
   await insertFixes(client, fixes);
   await client.query(
-    `UPDATE checklist_rule r SET fix_sha256 = n.fix_sha256, no_fix_reason = n.no_fix_reason, package_fix = n.package_fix
-       FROM jsonb_to_recordset($2::jsonb) AS n (position smallint, rule_id text, fix_sha256 text, no_fix_reason text, package_fix jsonb)
+    `UPDATE checklist_rule r SET fix_sha256 = n.fix_sha256, no_fix_reason = n.no_fix_reason, package_fix = n.package_fix, vals = n.vals
+       FROM jsonb_to_recordset($2::jsonb) AS n (position smallint, rule_id text, fix_sha256 text, no_fix_reason text, package_fix jsonb, vals jsonb)
       WHERE r.checklist_id = $1 AND r.position = n.position AND r.rule_id = n.rule_id
-        AND (r.fix_sha256, r.no_fix_reason, r.package_fix) IS DISTINCT FROM (n.fix_sha256, n.no_fix_reason, n.package_fix)`,
+        AND (r.fix_sha256, r.no_fix_reason, r.package_fix, r.vals) IS DISTINCT FROM (n.fix_sha256, n.no_fix_reason, n.package_fix, n.vals)`,
     [row.id, JSON.stringify(rules)],
   );
   await client.query('UPDATE checklist SET fixes_read = $2 WHERE id = $1', [row.id, FIXES_READ]);
@@ -148,6 +155,7 @@ function readRules(args: { readonly benchmark: Benchmark; readonly checklist: Ch
         fix_sha256: sha256,
         no_fix_reason: reason,
         package_fix,
+        vals: valuesOfRule(rule, checklist.values),
       },
     ];
   });
@@ -169,9 +177,9 @@ async function insertRules(
   const { rules, fixes } = readRules(args);
   await insertFixes(client, fixes);
   await client.query(
-    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason, package_fix)
+    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason, package_fix, vals)
      SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r (position smallint, rule_id text, name text, title text, severity text,
-                                                             fix_sha256 text, no_fix_reason text, package_fix jsonb)`,
+                                                             fix_sha256 text, no_fix_reason text, package_fix jsonb, vals jsonb)`,
     [args.id, JSON.stringify(rules)],
   );
 }

@@ -1,9 +1,11 @@
 /** What was found, for one endpoint and for all of them. */
 
+import type { RuleConflict } from '../../domain/baseline/conflicts.js';
 import type { PackageMove } from '../../domain/baseline/package-fix.js';
 import { type ResultCounts, type RuleResult, resultOf } from '../../domain/baseline/results.js';
 import type { Queryable } from '../pool.js';
 import { loadChecklistRules } from './checklists.js';
+import { conflictsOn } from './conflicts.js';
 import { WRONG } from './false-positives.js';
 
 /** Findings marked as wrong count as neither failing nor error. */
@@ -55,6 +57,8 @@ export interface EndpointRule {
   readonly severity: string;
   readonly result: RuleResult;
   readonly since: Date;
+  /** Who decides it here, wanting something else; null: nobody but this checklist. */
+  readonly conflict: Pick<RuleConflict, 'decidedBy' | 'values'> | null;
   /** Why the finding is wrong here, and who says so; null: nobody does. */
   readonly falsePositive: { readonly reason: string; readonly by: string; readonly at: Date } | null;
   readonly packageFix: PackageMove | null;
@@ -73,8 +77,9 @@ export async function listEndpointRules(
   );
   const [found] = rows;
   if (found === undefined) return null;
-  const [rules, since, wrong] = await Promise.all([
+  const [rules, conflicts, since, wrong] = await Promise.all([
     loadChecklistRules(db, [args.checklistId]),
+    conflictsOn(db, args),
     db.query(
       `SELECT position, max(at) AS at FROM rule_change WHERE endpoint_id = $1 AND checklist_id = $2 GROUP BY position`,
       [args.endpointId, args.checklistId],
@@ -96,11 +101,15 @@ export async function listEndpointRules(
             ...rule,
             result,
             since: sinceOf.get(position) ?? found.first_at,
+            conflict: conflictOf(conflicts.get(id)),
             falsePositive: wrongOf.get(position) ?? null,
           },
         ];
   });
 }
+
+const conflictOf = (found: RuleConflict | undefined): EndpointRule['conflict'] =>
+  found === undefined ? null : { decidedBy: found.decidedBy, values: found.values };
 
 export interface FleetCompliance {
   readonly checklist: string;

@@ -26,7 +26,8 @@ const ID = /^xccdf_[A-Za-z0-9.-]+_(benchmark|profile|group|rule|value)_[A-Za-z0-
 const LIMITS = { rules: 10_000, profiles: 500, values: 5_000, fix: 262_144, kept: 67_108_864, long: 8_000, short: 500 };
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
-interface RuleDraft extends Draft<Omit<BaselineRule, 'fix' | 'automated'>> {
+interface RuleDraft extends Draft<Omit<BaselineRule, 'fix' | 'automated' | 'checkValues'>> {
+  checkValues: string[];
   fix: (Draft<BaselineFix> & { size: number }) | null;
   checks: string[];
 }
@@ -103,6 +104,7 @@ export function createBenchmarkBuilder(deps: {
       gather(depth, LIMITS.short, (text) => current.references.push({ href, text }));
     } else if (name === 'conflicts') current.conflicts.push(attributes.idref ?? '');
     else if (name === 'check-content-ref') current.checks.push(attributes.name ?? '');
+    else if (name === 'check-export') current.checkValues.push((attributes['value-id'] ?? '').slice(0, LIMITS.short));
     else if (name === 'check' && attributes.system !== OVAL_SYSTEM) current.checks.push('');
     else if (name === 'fix' && attributes.system === SHELL && current.fix === null) {
       inFix = true;
@@ -169,6 +171,7 @@ export function createBenchmarkBuilder(deps: {
           groups: [...groupStack],
           conflicts: [],
           checks: [],
+          checkValues: [],
         };
         rules.push(rule);
         return;

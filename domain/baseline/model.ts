@@ -25,6 +25,8 @@ export interface BaselineRule {
   readonly fix: BaselineFix | null;
   /** Names an OVAL definition that the data stream holds. Without one nothing is ever tested. */
   readonly automated: boolean;
+  /** Ids of the values that its check is given. Left out: an earlier release imported it. */
+  readonly checkValues?: readonly string[];
   readonly selected: boolean;
   /** Ids of the groups around it, outermost first. */
   readonly groups: readonly string[];

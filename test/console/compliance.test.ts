@@ -10,7 +10,7 @@ import { type Chromium, chromiumPath, startChromium } from '../helpers/chromium.
 import { testRuleId } from '../helpers/data-stream.js';
 import { visibleText } from '../helpers/html.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
-import type { SeededAccount } from '../helpers/seed-change.js';
+import { type SeededAccount, seedChange } from '../helpers/seed-change.js';
 import { type MeasuredFleet, PASSWORD, seedMeasured, seedPeople } from './baselines.js';
 
 jest.setTimeout(120_000);
@@ -53,6 +53,23 @@ const on = (path: string) => `/compliance/${fleet.checklist}${path}`;
 const own = () => `/endpoints/${fleet.endpointId}/baselines/${fleet.checklist}`;
 const MODE = '/compliance/assignments/servers';
 const audit = async (action: string) => (await api.call('GET', `/v1/audit?action=${action}`)).body.items;
+
+/** One endpoint of the trial has a rule put right, and it stays. */
+async function remediateCanary(): Promise<void> {
+  const updates = [{ name: 'sshd-no-root', source: fleet.checklist, from: '0-fail', to: '1-pass' }];
+  const endpoints = [fleet.endpointId];
+  const { changeId } = await seedChange(db.pool, {
+    requestedBy: fleet.ada.id,
+    rings: [{ name: 'all', endpoints, updates }],
+  });
+  await db.pool.query(`UPDATE change SET kind = 'remediation', closed_at = now() WHERE id = $1`, [changeId]);
+  await db.pool.query(
+    `INSERT INTO order_state (id, change_id, ring, home_ring, endpoint_id, kind, phase, state, content_digest, started_at, settled_at)
+     SELECT gen_random_uuid(), change_id, 0, 0, endpoint_id, 'change', 'done', 'succeeded', update_set_digest, now(), now() + interval '1 minute'
+       FROM plan_endpoint WHERE change_id = $1`,
+    [changeId],
+  );
+}
 
 beforeAll(async () => {
   db = await createDatabase();
@@ -236,11 +253,18 @@ it('requests a remediation of a rule in rings, or says what is wrong with them',
 it('compares a trial with the rest, widens it and keeps what else the assignment says', async () => {
   const seen = await words(operator, MODE);
   expect(seen).toContain('Endpoints 12 113');
-  expect(seen).toContain('No remediation has run on the trial yet');
+  expect(seen).toContain('It can’t be widened yet: no remediation has ended on the trial yet');
   expect(seen).not.toContain('Mode of all');
   expect(await submit(manager, MODE, MODE, { step: 'widen', seen: '2020-01-01T00:00:00.000Z' })).toContain(
     'somebody has changed it since you looked',
   );
+  expect(await submit(manager, MODE, MODE, { step: 'widen' })).toContain(
+    'the trial is not over: no remediation has ended',
+  );
+  expect(await submit(manager, MODE, MODE, { step: 'widen', override: 'in a hurry' })).toContain(
+    'an override needs a person with the role Administrator',
+  );
+  await remediateCanary();
   expect(await submit(manager, MODE, MODE, { step: 'widen' })).toContain('Mode propose for all of them now.');
   const widened = (await api.call('GET', '/v1/baseline-assignments/servers')).body;
   expect(widened).toMatchObject({
