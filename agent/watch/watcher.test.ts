@@ -108,7 +108,10 @@ test('privileged are uid 0 and members of groups that lead to root', () => {
   const passwd =
     'root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\neve:x:1000:27::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n';
   const group = 'root:x:0:\nsudo:x:27:bob,\nusers:x:100:carl\n';
-  expect(privilegedUsers({ passwd, group })).toEqual(['bob in sudo', 'eve in sudo', 'root', 'toor']);
+  const files: Record<string, string> = { '/etc/passwd': passwd, '/etc/group': group };
+  expect(Object.keys(privilegedUsers({ read: (path) => files[path] ?? null }))).toEqual([
+    ...['bob in sudo', 'eve in sudo', 'root', 'toor'],
+  ]);
 });
 
 test('only installed packages are there', () => {
@@ -137,12 +140,16 @@ test('services are found below any slice, where systemd puts instances of templa
   ]);
 });
 
-test('an agent that has learned to see more services tells none of them as new', async () => {
+test('an agent that has learned to see more services and whom sudo lets in tells none of them as new', async () => {
   writeFileSync(join(dir, 'watched.json'), JSON.stringify({ look: { ...seen, service: {} }, rules: {}, pending: [] }));
-  seen = { ...seen, service: { 'getty@tty1.service': '' }, privilegedUser: { root: '', eve: '' } };
+  const sudoers = { 'eve in /etc/sudoers.d/eve': 'ALL=(ALL) ALL', 'bob in deploy': '' };
+  seen = { ...seen, service: { 'getty@tty1.service': '' }, privilegedUser: { root: '', eve: '', ...sudoers } };
   await round();
   expect(words()).toEqual(['privilegedUser added eve']);
   seen = { ...seen, service: { 'getty@tty1.service': '', 'door@1.service': '' } };
   await round();
   expect(words().at(-1)).toBe('service added door@1.service');
+  seen = { ...seen, privilegedUser: { root: '', eve: '', ...sudoers, 'carl in /etc/sudoers': 'ALL=(ALL) ALL' } };
+  await round();
+  expect(words().at(-1)).toBe('privilegedUser added carl in /etc/sudoers');
 });

@@ -127,12 +127,14 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
         });
         const values =
           checklist?.values ?? Object.fromEntries(benchmark.values.map((value) => [value.id, value.options[''] ?? '']));
-        const items = page.items.map(({ fix, selected: _, groups: _groups, conflicts: _conflicts, ...rule }) => {
-          const noFixReason = whyNoFix({ fix, automated: rule.automated });
-          const script = fixText({ id: rule.id, fix }, values);
-          const packageFix = packageMoveOf(noFixReason === null ? script : null);
-          return { ...rule, noFixReason, fix: script, packageFix };
-        });
+        const items = page.items.map(
+          ({ fix, selected: _, groups: _groups, conflicts: _conflicts, checkValues: _values, ...rule }) => {
+            const noFixReason = whyNoFix({ fix, automated: rule.automated });
+            const script = fixText({ id: rule.id, fix }, values);
+            const packageFix = packageMoveOf(noFixReason === null ? script : null);
+            return { ...rule, noFixReason, fix: script, packageFix };
+          },
+        );
         return { status: 200, body: { items, next: page.next } };
       },
     }),
