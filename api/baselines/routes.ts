@@ -128,7 +128,15 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
         const values =
           checklist?.values ?? Object.fromEntries(benchmark.values.map((value) => [value.id, value.options[''] ?? '']));
         const items = page.items.map(
-          ({ fix, selected: _, groups: _groups, conflicts: _conflicts, checkValues: _values, ...rule }) => {
+          ({
+            fix,
+            selected: _,
+            groups: _groups,
+            conflicts: _conflicts,
+            check: _check,
+            checkValues: _values,
+            ...rule
+          }) => {
             const noFixReason = whyNoFix({ fix, automated: rule.automated });
             const script = fixText({ id: rule.id, fix }, values);
             const packageFix = packageMoveOf(noFixReason === null ? script : null);

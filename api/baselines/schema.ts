@@ -63,7 +63,13 @@ const itemDiff = z.object({
   removed: z.array(z.string()),
   changed: z.array(z.object({ id: z.string(), fields: z.array(z.string()) })),
 });
-export const diffReply = z.object({ rules: itemDiff, profiles: itemDiff, values: itemDiff });
+export const diffReply = z.object({
+  rules: itemDiff,
+  profiles: itemDiff,
+  values: itemDiff,
+  /** Whether what rules test (their OVAL) is compared as well: not where an earlier release imported a version. */
+  checksCompared: z.boolean(),
+});
 
 export const tailorBody = z.strictObject({
   profile: z.string().min(1).max(300),

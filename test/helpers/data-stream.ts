@@ -37,6 +37,8 @@ export function testDataStream(args: {
   readonly prolog?: string;
   /** Put into the profile. */
   readonly inProfile?: string;
+  /** Of every OVAL item; what is tested stays. */
+  readonly ovalVersion?: number;
 }): string {
   const { rules } = args;
   const ruleXml = (rule: TestRule) => `
@@ -105,14 +107,14 @@ ${args.prolog ?? ''}<ds:data-stream-collection xmlns:ds="http://scap.nist.gov/sc
     </definitions>
     <tests>${each(
       (_, n) => `
-      <ind:textfilecontent54_test id="oval:org.example:tst:${n}" version="1" check="all" check_existence="at_least_one_exists" comment="the line">
+      <ind:textfilecontent54_test id="oval:org.example:tst:${n}" version="${args.ovalVersion ?? 1}" check="all" check_existence="at_least_one_exists" comment="the line">
         <ind:object object_ref="oval:org.example:obj:${n}"/>
       </ind:textfilecontent54_test>`,
     )}
     </tests>
     <objects>${each(
       (rule, n) => `
-      <ind:textfilecontent54_object id="oval:org.example:obj:${n}" version="1">
+      <ind:textfilecontent54_object id="oval:org.example:obj:${n}" version="${args.ovalVersion ?? 1}">
         <ind:filepath>${escapeXml(rule.file)}</ind:filepath>
         <ind:pattern operation="pattern match">^${escapeXml(rule.line)}$</ind:pattern>
         <ind:instance datatype="int">1</ind:instance>
