@@ -5,6 +5,7 @@ import { plain } from '../output/plain.js';
 import { type ApiOptions, apiCommand, openApi } from './api-command.js';
 import { registerRuleExceptions } from './baseline/exceptions.js';
 import { registerFindings } from './baseline/findings.js';
+import { registerGoldStandards } from './baseline/gold-standards.js';
 import { findEndpoint } from './find.js';
 import { firstOf, LIMIT_OPTION, noteMore } from './limit.js';
 
@@ -65,6 +66,7 @@ export function registerBaseline(program: Command): void {
   apiCommand(baseline.command('status')).description('How the fleet stands, by checklist').action(status);
   apiCommand(baseline.command('assess <endpoint>')).description('Measure an endpoint now').action(assess);
   registerFindings(baseline);
+  registerGoldStandards(baseline);
   registerRuleExceptions(baseline);
 }
 

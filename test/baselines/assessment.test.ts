@@ -244,6 +244,11 @@ describe('measuring an endpoint', () => {
     });
     const drift = await api.call('GET', '/v1/gold-standards/first/drift');
     expect(drift.body.items).toEqual([{ endpointId: other, endpoint: 'other', rules: 3 }]);
+    const standards = async (query: string) => (await api.call('GET', `/v1/gold-standards?${query}`)).body;
+    await api.call('PUT', '/v1/gold-standards/second', { body: { endpointId: other } });
+    const page = await standards('limit=1');
+    expect([page.items, page.next]).toMatchObject([[{ name: 'first', checklists: 1 }], expect.any(String)]);
+    expect(await standards(`limit=1&cursor=${page.next}`)).toMatchObject({ items: [{ name: 'second' }], next: null });
     const one = await api.call('GET', `/v1/gold-standards/first/endpoints/${other}/drift`);
     expect(one.body.rules).toEqual([
       { rule: testRuleId('one'), gold: 'pass', now: 'fail' },

@@ -24,6 +24,7 @@ let fleet: MeasuredFleet;
 let manager: Browser;
 let operator: Browser;
 let empty: string;
+let noGold: string;
 
 const signedIn = async (who: SeededAccount): Promise<Browser> => {
   const browser = new Browser(api.url);
@@ -77,7 +78,14 @@ beforeAll(async () => {
   const people = await seedPeople(db.pool);
   [manager, operator] = await Promise.all([signedIn(people.ada), signedIn(people.olga)]);
   empty = await words(manager, '/compliance');
+  noGold = await words(operator, '/gold-standards');
   fleet = await seedMeasured(db.pool, { api, people });
+  const { rows } = await db.pool.query(`SELECT id FROM endpoint WHERE name = 'web-120'`);
+  await db.pool.query(
+    `INSERT INTO installed_package (endpoint_id, name, arch, version) VALUES ($1, 'sudo', 'amd64', '1.9'), ($2, 'sudo', 'amd64', '1.8'), ($2, 'telnet', 'amd64', '0.17')`,
+    [rows[0].id, fleet.endpointId],
+  );
+  await api.call('PUT', '/v1/gold-standards/good', { body: { endpointId: rows[0].id } });
 });
 afterAll(async () => {
   await api?.close();
@@ -94,6 +102,9 @@ const pages = (): Record<string, string> => ({
   incidents: '/incidents',
   'endpoint measured': `/endpoints/${fleet.endpointId}`,
   findings: own(),
+  'gold standards': '/gold-standards',
+  'gold standard': '/gold-standards/good',
+  'gold drift': `/gold-standards/good/endpoints/${fleet.endpointId}`,
 });
 const alike = (): Record<string, string> => ({
   'all rules': on('?show=all'),
@@ -304,6 +315,41 @@ it('has endpoints measured by a baseline, in mode observe, under a name that is 
   expect(await submit(manager, '/compliance', '/compliance/assign', { ...form, group: '' })).toContain(
     'there is an assignment shops already',
   );
+});
+
+describe('gold standards', () => {
+  it('tell when there is none, and who may make one', () => {
+    expect(noGold).toContain('None is captured yet. You need the role Manager for that.');
+  });
+
+  it('are listed; endpoints are, the farthest first, and what differs on one', async () => {
+    expect(await words(operator, '/gold-standards')).toMatch(/good .* by .* web-120 1 1 0/);
+    const first = await operator.get('/gold-standards/good');
+    expect(visibleText(first.text)).toMatch(/Endpoint Rules that differ web-001 4 web-002 4/);
+    const next = /rel="next" href="([^"]+)"/.exec(first.text)?.[1] as string;
+    const second = await operator.get(next);
+    expect(second.text).not.toContain('>web-001<');
+    expect(second.text.match(/<th scope="row"/g)).toHaveLength(50);
+    const seen = await words(operator, `/gold-standards/good/endpoints/${fleet.endpointId}`);
+    expect(seen).toMatch(/sshd_no_root pass fail sudo_installed pass fail/);
+    expect(seen).toMatch(/sudo:amd64 1\.9 1\.8 telnet:amd64 – there/);
+    expect(seen).toMatch(/Services and listeners None differs\./);
+  });
+
+  it('are captured by the name of an endpoint, and forgotten, by whoever may', async () => {
+    const capture = (fields: Record<string, string>) => submit(manager, '/gold-standards', '/gold-standards', fields);
+    expect(await capture({ name: 'mine', endpoint: 'nobody' })).toContain('Not captured: no endpoint is called nobody');
+    expect(await capture({ name: 'mine', endpoint: 'web-001' })).toContain('web-001 is captured as it is now.');
+    expect(await words(operator, '/gold-standards')).toMatch(/mine .* by Ada Lovelace web-001/);
+    expect((await operator.post('/gold-standards', { name: 'x', endpoint: 'web-001' })).status).toBe(403);
+    expect((await manager.post('/gold-standards/mine/forget', {})).status).toBe(403);
+    expect(await submit(manager, '/gold-standards/mine', '/gold-standards/mine/forget', {})).toContain(
+      'mine is forgotten.',
+    );
+    for (const path of ['/gold-standards/mine', '/gold-standards/%00', '/gold-standards/good/endpoints/x'])
+      expect([path, (await operator.get(path)).status]).toEqual([path, 404]);
+    expect(await audit('goldStandard.forgotten')).toHaveLength(1);
+  });
 });
 
 it('has an incident acknowledged and closed, once', async () => {
