@@ -44,6 +44,8 @@ export const fleetReply = z.object({
   endpoints: z.int(),
   compliant: z.int(),
   unanswered: z.int(),
+  /** Why this release could not read its fixes anew: they are as an earlier one read them. Null: it could. */
+  fixesProblem: z.string().nullable(),
   results: z.object(counts),
 });
 export const tallyReply = z.object({ ...rule, pass: z.int(), fail: z.int(), error: z.int(), ...remedy });

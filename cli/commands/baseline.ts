@@ -41,6 +41,7 @@ interface Fleet {
   readonly endpoints: number;
   readonly compliant: number;
   readonly unanswered: number;
+  readonly fixesProblem: string | null;
   readonly results: { readonly pass: number; readonly fail: number; readonly error: number };
 }
 
@@ -193,6 +194,9 @@ async function status(options: ApiOptions): Promise<void> {
       ...[endpoints, compliant, unanswered, results.pass, results.fail, results.error].map(String),
     ]),
   });
+  for (const { checklist, fixesProblem } of items)
+    if (fixesProblem !== null)
+      screen.note(plain(`Fixes of ${checklist} are as an earlier release read them: ${fixesProblem}`));
 }
 
 async function assess(endpoint: string, options: ApiOptions): Promise<void> {

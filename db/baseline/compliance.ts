@@ -120,13 +120,15 @@ export interface FleetCompliance {
   /** Endpoints on which no rule fails or ends in an error. */
   readonly compliant: number;
   readonly unanswered: number;
+  /** Why this release could not read its fixes anew; null: it could. */
+  readonly fixesProblem: string | null;
   readonly results: Counts;
 }
 
 /** Per checklist, over all endpoints it holds for. Rows hold their counts, so no results are read. */
 export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]> {
   const { rows } = await db.query(
-    `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, n.*
+    `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, c.fixes_problem, n.*
        FROM (SELECT t.checklist_id, count(*)::int AS endpoints,
                     count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = coalesce(w.failed + w.errors, 0))::int AS compliant,
                     count(*) FILTER (WHERE m.assessed_at IS NULL OR m.problem IS NOT NULL)::int AS unanswered,
@@ -147,6 +149,7 @@ export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]>
     endpoints: row.endpoints,
     compliant: row.compliant,
     unanswered: row.unanswered,
+    fixesProblem: row.fixes_problem,
     results: {
       pass: row.pass,
       fail: row.fail,

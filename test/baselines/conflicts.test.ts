@@ -127,6 +127,29 @@ it('turns round with the precedence, and one that is only observed decides nothi
   expect(await planned('law')).toEqual({ does: ['limit'], declines: [] });
 });
 
+it('a checklist that can not be read anew keeps no other from it, and says why', async () => {
+  await rig.tickets.rows('UPDATE checklist SET fixes_read = 1');
+  await rig.tickets.rows(`UPDATE checklist_rule SET vals = '{}'`);
+  await rig.tickets.rows(`UPDATE checklist SET profile = 'gone' WHERE name = $1`, [checklists.house]);
+  await expect(rig.duty('baseline-fixes')).rejects.toThrow(/fixes of checklist house\.v1\S+ stay as they were: .*gone/);
+  await rig.duty('baseline-fixes');
+  const rows = await rig.tickets.rows(
+    `SELECT c.name, c.fixes_problem IS NULL AS well, (SELECT bool_or(r.vals <> '{}') FROM checklist_rule r WHERE r.checklist_id = c.id) AS read
+       FROM checklist c ORDER BY c.id`,
+  );
+  const of = (name: string) => rows.filter((one) => one.name === name).map(({ well, read }) => [well, read]);
+  expect([of(checklists.house), of(checklists.law)]).toEqual([[[false, false]], [[true, true]]]);
+  const { items } = (await rig.tickets.api.call('GET', '/v1/compliance')).body;
+  const told = items.find((one: Json) => one.checklist === checklists.house);
+  expect(told.fixesProblem).toContain('gone');
+  await rig.tickets.rows(
+    `UPDATE checklist SET fixes_read = 1, profile = (SELECT profile FROM checklist WHERE name = $2) WHERE name = $1`,
+    [checklists.house, checklists.law],
+  );
+  await rig.duty('baseline-fixes');
+  expect(await rig.tickets.rows('SELECT FROM checklist WHERE fixes_problem IS NOT NULL')).toEqual([]);
+});
+
 it('checklists of an earlier release learn their values when their fixes are read anew', async () => {
   await rig.tickets.rows(`UPDATE checklist_rule SET vals = '{}'`);
   await rig.tickets.rows('UPDATE checklist SET fixes_read = 1');
