@@ -23,7 +23,8 @@ import { requireTrial } from './require-trial.js';
 import { makeChecklist } from './routes.js';
 import { assignmentBody, assignmentReply, conflictReply, conflictsQuery, trialReply } from './schema.js';
 
-const shown = ({ id: _, checklistId: _checklist, ...row }: AssignmentRow) => row;
+/** What is answered of it, and its ETag stands for. */
+export const assignmentShown = ({ id: _, checklistId: _checklist, ...row }: AssignmentRow) => row;
 
 export function assignmentRoutes(deps: ApiDeps): Route[] {
   const { pool } = deps;
@@ -34,7 +35,10 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
       summary: 'Which endpoints are measured by which baselines, in which mode',
       permission: 'baseline.read',
       responses: { 200: { description: 'Assignments by name', schema: pageSchema(assignmentReply) } },
-      handler: async () => ({ status: 200, body: { items: (await listAssignments(pool)).map(shown), next: null } }),
+      handler: async () => ({
+        status: 200,
+        body: { items: (await listAssignments(pool)).map(assignmentShown), next: null },
+      }),
     }),
     route({
       method: 'get',
@@ -42,11 +46,15 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
       summary: 'One assignment',
       permission: 'baseline.read',
       params: nameParams,
+      current: async (db, { name }) => {
+        const found = await findAssignment(db, name);
+        return found === null ? null : assignmentShown(found);
+      },
       responses: { 200: { description: 'The assignment', schema: assignmentReply } },
       handler: async ({ params }) => {
         const found = await findAssignment(pool, params.name);
         if (found === null) throw notFound('baseline assignment');
-        return { status: 200, body: shown(found) };
+        return { status: 200, body: assignmentShown(found) };
       },
     }),
     route({
@@ -107,13 +115,13 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
           });
           await checkSpec(deps, made, 'enforcement.');
         }
-        const checklist = await makeChecklist(pool, { ...body, version, by: person.actor });
-        const known = new Set(
-          (await loadChecklistRules(pool, [checklist.id])).get(checklist.id)?.map((rule) => rule.ruleId),
-        );
-        for (const [i, id] of body.critical.entries())
-          if (!known.has(id)) throw invalidField(`critical[${i}]`, `the checklist has no rule ${id}`);
         await inTransaction(pool, async (client) => {
+          const checklist = await makeChecklist(client, { ...body, version, by: person.actor });
+          const known = new Set(
+            (await loadChecklistRules(client, [checklist.id])).get(checklist.id)?.map((rule) => rule.ruleId),
+          );
+          for (const [i, id] of body.critical.entries())
+            if (!known.has(id)) throw invalidField(`critical[${i}]`, `the checklist has no rule ${id}`);
           const widened = await requireTrial(client, {
             name: params.name,
             after: { ...body, trial: body.trial ?? null, checklistId: checklist.id },
@@ -142,7 +150,7 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
         });
         const made = await findAssignment(pool, params.name);
         if (made === null) throw notFound('baseline assignment');
-        return { status: 200, body: shown(made) };
+        return { status: 200, body: assignmentShown(made) };
       },
     }),
     route({

@@ -2,13 +2,9 @@ import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { readArf, requestArf } from '../../db/baseline/arf.js';
 import { findChecklist } from '../../db/baseline/checklists.js';
-import {
-  fleetCompliance,
-  listEndpointAssessments,
-  listEndpointRules,
-  tallyRules,
-} from '../../db/baseline/compliance.js';
+import { fleetCompliance, listEndpointAssessments, listEndpointRules } from '../../db/baseline/compliance.js';
 import { markFalsePositive, unmarkFalsePositive } from '../../db/baseline/false-positives.js';
+import { tallyRules } from '../../db/baseline/tally.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
 import { inTransaction } from '../../db/pool.js';
 import { LATELY_DAYS, readOverview } from '../../db/read/compliance.js';

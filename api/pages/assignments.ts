@@ -10,6 +10,8 @@ import type { Mode } from '../../domain/baseline/assignment.js';
 import { conflictInWords } from '../../domain/baseline/conflicts.js';
 import { whyUnfinished } from '../../domain/baseline/widening.js';
 import { selectorInWords } from '../../domain/fleet/selector-words.js';
+import { assignmentShown } from '../baselines/assignment-routes.js';
+import { versionOf } from '../http/preconditions.js';
 import { conflict, notFound, Problem } from '../http/problem.js';
 import { inWords } from './commands.js';
 import { type Fields, fieldsOf, guardedForm, namedIn } from './forms.js';
@@ -72,7 +74,7 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
         groups: groups.map((group) => group.name),
         approvers: APPROVERS,
         path: pathOf(assignment.name),
-        seen: assignment.editedAt.toISOString(),
+        seen: versionOf(assignmentShown(assignment)),
         mayEdit: shell.may(req, 'baseline.edit'),
         ...{ fields, wrong },
       },
@@ -88,13 +90,12 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
     const assignment = await found(req);
     const fields = fieldsOf(req, ['seen', 'step', 'mode', 'group', 'override', ...RING_FIELDS]);
     try {
-      if (fields.seen !== assignment.editedAt.toISOString())
-        throw conflict('somebody has changed it since you looked: look again, then repeat');
       const step = stepOf(assignment, fields);
       await shell.invoke(req, {
         method: 'put',
         path: '/v1/baseline-assignments/:name',
         params: { name: assignment.name },
+        ifVersion: fields.seen ?? '',
         body: await bodyOf(assignment, { step, fields }),
       });
       const said =
@@ -108,7 +109,8 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
         assignment,
         fields: { ...RING_PROPOSAL, ...fields },
         status: error.status,
-        wrong: inWords(error),
+        wrong:
+          error.status === 412 ? 'somebody has changed it since you looked: look again, then repeat' : inWords(error),
       });
     }
   });

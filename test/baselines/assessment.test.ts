@@ -284,7 +284,7 @@ describe('measuring an endpoint', () => {
       db.pool.query(
         `WITH o AS (UPDATE order_state SET state = $2, phase = 'done', settled_at = now() WHERE id = $1 RETURNING id)
          INSERT INTO order_event (order_id, at, actor, event, from_state, to_state, detail) SELECT id, now(), 'agent', 'scanned', 'released', $2, $3 FROM o`,
-        [order.orderId, state, detail],
+        [order.orderId, state, JSON.stringify(detail ?? {})],
       );
 
     test('come when they are what was recorded at the scan', async () => {

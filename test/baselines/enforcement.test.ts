@@ -168,6 +168,28 @@ it.each<[string, object, string]>([
   expect([reply.status, reply.body.errors?.[0]?.field]).toEqual([400, field]);
 });
 
+describe('two people who edit one assignment', () => {
+  const path = () => `/v1/baseline-assignments/${name}`;
+  const put = async (precedence: number, tag: string) =>
+    (
+      await rig.tickets.api.call('PUT', path(), {
+        body: testAssignment({ mode: 'observe', appliesTo: { labels }, precedence }),
+        headers: { 'if-match': tag },
+      })
+    ).status;
+
+  it('do not undo each other’s work: the one who looked before the other wrote is refused', async () => {
+    await assign({ mode: 'observe' });
+    const tag = (await rig.tickets.api.call('GET', path())).headers.get('etag') as string;
+    const statuses = await Promise.all([put(2, tag), put(3, tag), put(4, tag)]);
+    expect(statuses.toSorted()).toEqual([200, 412, 412]);
+    const now = await rig.tickets.api.call('GET', path());
+    expect(now.body.precedence).toBe([2, 3, 4][statuses.indexOf(200)]);
+    expect(await put(5, now.headers.get('etag') as string)).toBe(200);
+    expect((await rig.tickets.api.call('DELETE', path(), { headers: { 'if-match': tag } })).status).toBe(412);
+  });
+});
+
 describe('before a trial is widened', () => {
   const trial = async () => (await rig.tickets.api.call('GET', `/v1/baseline-assignments/${name}/trial`)).body;
 

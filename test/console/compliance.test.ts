@@ -82,7 +82,9 @@ beforeAll(async () => {
   fleet = await seedMeasured(db.pool, { api, people });
   const { rows } = await db.pool.query(`SELECT id FROM endpoint WHERE name = 'web-120'`);
   await db.pool.query(
-    `INSERT INTO installed_package (endpoint_id, name, arch, version) VALUES ($1, 'sudo', 'amd64', '1.9'), ($2, 'sudo', 'amd64', '1.8'), ($2, 'telnet', 'amd64', '0.17')`,
+    `INSERT INTO installed_package (endpoint_id, name, arch, version, source, source_version, scan_id)
+     SELECT p.id, p.name, 'amd64', p.version, p.name, p.version, gen_random_uuid()
+       FROM (VALUES ($1::uuid, 'sudo', '1.9'), ($2::uuid, 'sudo', '1.8'), ($2::uuid, 'telnet', '0.17')) AS p (id, name, version)`,
     [rows[0].id, fleet.endpointId],
   );
   await api.call('PUT', '/v1/gold-standards/good', { body: { endpointId: rows[0].id } });
@@ -266,7 +268,7 @@ it('compares a trial with the rest, widens it and keeps what else the assignment
   expect(seen).toContain('Endpoints 12 113');
   expect(seen).toContain('It can’t be widened yet: no remediation has ended on the trial yet');
   expect(seen).not.toContain('Mode of all');
-  expect(await submit(manager, MODE, MODE, { step: 'widen', seen: '2020-01-01T00:00:00.000Z' })).toContain(
+  expect(await submit(manager, MODE, MODE, { step: 'widen', seen: 'A'.repeat(22) })).toContain(
     'somebody has changed it since you looked',
   );
   expect(await submit(manager, MODE, MODE, { step: 'widen' })).toContain(
