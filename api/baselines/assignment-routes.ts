@@ -113,7 +113,8 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
             scope: body.appliesTo,
             enforcement: body.enforcement,
           });
-          await checkSpec(deps, made, 'enforcement.');
+          // Of the assignment itself it may be the first that anybody hears.
+          await checkSpec(deps, { ...made, parameters: { enforcedOnly: true } }, 'enforcement.');
         }
         await inTransaction(pool, async (client) => {
           const checklist = await makeChecklist(client, { ...body, version, by: person.actor });

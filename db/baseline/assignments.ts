@@ -51,6 +51,16 @@ export async function findAssignment(
   return rows[0] ?? null;
 }
 
+/** Of these names those that no assignment has. */
+export async function unknownAssignments(db: Queryable, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  const { rows } = await db.query<{ name: string }>(
+    'SELECT DISTINCT i.name FROM unnest($1::text[]) AS i (name) WHERE NOT EXISTS (SELECT FROM baseline_assignment a WHERE a.name = i.name)',
+    [names],
+  );
+  return rows.map((row) => row.name);
+}
+
 /** Makes or replaces an assignment. */
 export async function putAssignment(
   client: PoolClient,
