@@ -70,6 +70,17 @@ test('the first look tells nothing; what is new, gone or different is told once'
   expect(told).toHaveLength(5);
 });
 
+test('a user may be called like anything', async () => {
+  await round();
+  const odd = JSON.parse('{"root": "", "constructor": "", "__proto__": ""}') as Record<string, string>;
+  seen = { ...seen, privilegedUser: odd };
+  await round();
+  expect(words().sort()).toEqual(['privilegedUser added __proto__', 'privilegedUser added constructor']);
+  seen = { ...seen, privilegedUser: { root: '' } };
+  await round();
+  expect(words().slice(2).sort()).toEqual(['privilegedUser removed __proto__', 'privilegedUser removed constructor']);
+});
+
 test('what could not be told, or whose answer was lost, is told again under the same key, with what came since', async () => {
   await round();
   seen = { ...seen, service: { 'a.service': '' } };

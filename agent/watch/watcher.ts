@@ -88,7 +88,8 @@ export function differences(before: Look, now: Look, at: number): Item[] {
     const is = now[kind];
     const names = [...new Set([...Object.keys(was), ...Object.keys(is)])].sort();
     return names.flatMap((name): Item[] => {
-      const [old, fresh] = [was[name], is[name]];
+      // Anybody may be called like what objects have of themselves.
+      const [old, fresh] = [was, is].map((some) => (Object.hasOwn(some, name) ? some[name] : undefined));
       if (old === fresh) return [];
       const action = old === undefined ? 'added' : fresh === undefined ? 'removed' : 'changed';
       const detail = { ...(old ? { before: old } : {}), ...(fresh ? { after: fresh } : {}) };
