@@ -31,7 +31,8 @@ import { acceptKeySet, trustedKeys } from './transport/key-set.js';
 import { createPoller } from './transport/poller.js';
 import { openWakeChannel } from './transport/wake.js';
 
-import { look } from './watch/look.js';
+import { createHostStamp, HOST } from './watch/host-state.js';
+import { look, services } from './watch/look.js';
 import { keepWatching, type WatcherDeps } from './watch/watcher.js';
 
 export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -265,7 +266,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
         run,
         content,
         dir: assessmentsDir,
-        roots: ['/etc'],
+        stamp: createHostStamp({ ...HOST, services: () => Object.keys(services()) }),
         busy: () => executor.busy,
       }),
       now: () => clock.estimate(),

@@ -58,7 +58,12 @@ export function baselineDuties(deps: {
     {
       name: 'baseline-fixes',
       everyMs: 60 * SECOND,
-      run: () => inTransaction(pool, readFixesAnew),
+      run: async () => {
+        const { more, problem } = await inTransaction(pool, readFixesAnew);
+        // It is on record by now, and the next run goes on with the others.
+        if (problem !== null) throw new Error(problem);
+        return more;
+      },
     },
     {
       name: 'enforcement',

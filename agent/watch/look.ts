@@ -24,15 +24,13 @@ let packages: { readonly stamp: string; readonly versions: Readonly<Record<strin
 };
 
 export function look(): Look {
-  return { listener: listeners(), service: services(), privilegedUser: users(), package: installed() };
+  return { listener: listeners(), service: services(), privilegedUser: privilegedUsers(), package: installed() };
 }
 
 function listeners(): Record<string, string> {
   const found = readListeners().filter(({ protocol, port }) => protocol === 'tcp' || port < FIRST_EPHEMERAL);
   return Object.fromEntries(found.map(({ protocol, address, port }) => [`${protocol} ${address}:${port}`, '']));
 }
-
-const users = () => Object.fromEntries(privilegedUsers().map((name) => [name, '']));
 
 /**
  * Services that have processes: each has a folder among the control groups, below any slice, as instances of templates have one of their own.

@@ -70,6 +70,17 @@ test('the first look tells nothing; what is new, gone or different is told once'
   expect(told).toHaveLength(5);
 });
 
+test('a user may be called like anything', async () => {
+  await round();
+  const odd = JSON.parse('{"root": "", "constructor": "", "__proto__": ""}') as Record<string, string>;
+  seen = { ...seen, privilegedUser: odd };
+  await round();
+  expect(words().sort()).toEqual(['privilegedUser added __proto__', 'privilegedUser added constructor']);
+  seen = { ...seen, privilegedUser: { root: '' } };
+  await round();
+  expect(words().slice(2).sort()).toEqual(['privilegedUser removed __proto__', 'privilegedUser removed constructor']);
+});
+
 test('what could not be told, or whose answer was lost, is told again under the same key, with what came since', async () => {
   await round();
   seen = { ...seen, service: { 'a.service': '' } };
@@ -108,7 +119,10 @@ test('privileged are uid 0 and members of groups that lead to root', () => {
   const passwd =
     'root:x:0:0::/root:/bin/sh\ntoor:x:0:0::/:/bin/sh\neve:x:1000:27::/:/bin/sh\nbob:x:1001:1001::/:/bin/sh\n';
   const group = 'root:x:0:\nsudo:x:27:bob,\nusers:x:100:carl\n';
-  expect(privilegedUsers({ passwd, group })).toEqual(['bob in sudo', 'eve in sudo', 'root', 'toor']);
+  const files: Record<string, string> = { '/etc/passwd': passwd, '/etc/group': group };
+  expect(Object.keys(privilegedUsers({ read: (path) => files[path] ?? null }))).toEqual([
+    ...['bob in sudo', 'eve in sudo', 'root', 'toor'],
+  ]);
 });
 
 test('only installed packages are there', () => {
@@ -137,12 +151,16 @@ test('services are found below any slice, where systemd puts instances of templa
   ]);
 });
 
-test('an agent that has learned to see more services tells none of them as new', async () => {
+test('an agent that has learned to see more services and whom sudo lets in tells none of them as new', async () => {
   writeFileSync(join(dir, 'watched.json'), JSON.stringify({ look: { ...seen, service: {} }, rules: {}, pending: [] }));
-  seen = { ...seen, service: { 'getty@tty1.service': '' }, privilegedUser: { root: '', eve: '' } };
+  const sudoers = { 'eve in /etc/sudoers.d/eve': 'ALL=(ALL) ALL', 'bob in deploy': '' };
+  seen = { ...seen, service: { 'getty@tty1.service': '' }, privilegedUser: { root: '', eve: '', ...sudoers } };
   await round();
   expect(words()).toEqual(['privilegedUser added eve']);
   seen = { ...seen, service: { 'getty@tty1.service': '', 'door@1.service': '' } };
   await round();
   expect(words().at(-1)).toBe('service added door@1.service');
+  seen = { ...seen, privilegedUser: { root: '', eve: '', ...sudoers, 'carl in /etc/sudoers': 'ALL=(ALL) ALL' } };
+  await round();
+  expect(words().at(-1)).toBe('privilegedUser added carl in /etc/sudoers');
 });

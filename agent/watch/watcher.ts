@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { type NoticedRequest, PROTOCOL_VERSION } from '../../protocol/messages.js';
 import { readTextIfThere, writeFileDurably } from '../system/files.js';
 import { type Look, SERVICE_LOOK } from './look.js';
+import { isFoundBySudoers, PRIVILEGED_LOOK } from './privileged.js';
 
 type Item = NoticedRequest['items'][number];
 type RuleStates = Readonly<Record<string, string>>;
@@ -23,6 +24,8 @@ interface Known {
   readonly rules: RuleStates;
   /** How services were looked for; left out: as the first release did. */
   readonly serviceLook?: number;
+  /** The same of privileged users. */
+  readonly privilegedLook?: number;
   /** Found, and not known to have been told: told again as they are. */
   readonly pending: readonly Item[];
 }
@@ -40,7 +43,7 @@ export async function watchOnce(deps: WatcherDeps): Promise<number> {
   let text = readTextIfThere(file);
   let known = parse(text);
   const remember = (next: Known) => {
-    const now = JSON.stringify({ ...next, serviceLook: SERVICE_LOOK });
+    const now = JSON.stringify({ ...next, serviceLook: SERVICE_LOOK, privilegedLook: PRIVILEGED_LOOK });
     if (now !== text) writeFileDurably(file, now);
     [known, text] = [next, now];
   };
@@ -68,8 +71,15 @@ export async function watchOnce(deps: WatcherDeps): Promise<number> {
 }
 
 /** An agent that has learned to see more has not seen anything new. */
-const comparable = ({ look, serviceLook }: Known, now: Look): Look =>
-  serviceLook === SERVICE_LOOK ? look : { ...look, service: now.service };
+const comparable = ({ look, serviceLook, privilegedLook }: Known, now: Look): Look => ({
+  ...look,
+  ...(serviceLook === SERVICE_LOOK ? {} : { service: now.service }),
+  ...(privilegedLook === PRIVILEGED_LOOK ? {} : { privilegedUser: { ...look.privilegedUser, ...bySudoers(now) } }),
+});
+
+/** What only the newer look finds. */
+const bySudoers = ({ privilegedUser }: Look): Look['privilegedUser'] =>
+  Object.fromEntries(Object.entries(privilegedUser).filter(([name]) => isFoundBySudoers(name)));
 
 export function differences(before: Look, now: Look, at: number): Item[] {
   const kinds = Object.keys(now) as (keyof Look)[];
@@ -78,7 +88,8 @@ export function differences(before: Look, now: Look, at: number): Item[] {
     const is = now[kind];
     const names = [...new Set([...Object.keys(was), ...Object.keys(is)])].sort();
     return names.flatMap((name): Item[] => {
-      const [old, fresh] = [was[name], is[name]];
+      // Anybody may be called like what objects have of themselves.
+      const [old, fresh] = [was, is].map((some) => (Object.hasOwn(some, name) ? some[name] : undefined));
       if (old === fresh) return [];
       const action = old === undefined ? 'added' : fresh === undefined ? 'removed' : 'changed';
       const detail = { ...(old ? { before: old } : {}), ...(fresh ? { after: fresh } : {}) };

@@ -2,13 +2,9 @@ import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { readArf, requestArf } from '../../db/baseline/arf.js';
 import { findChecklist } from '../../db/baseline/checklists.js';
-import {
-  fleetCompliance,
-  listEndpointAssessments,
-  listEndpointRules,
-  tallyRules,
-} from '../../db/baseline/compliance.js';
+import { fleetCompliance, listEndpointAssessments, listEndpointRules } from '../../db/baseline/compliance.js';
 import { markFalsePositive, unmarkFalsePositive } from '../../db/baseline/false-positives.js';
+import { tallyRules } from '../../db/baseline/tally.js';
 import { wantAssessment } from '../../db/baseline/targets.js';
 import { inTransaction } from '../../db/pool.js';
 import { LATELY_DAYS, readOverview } from '../../db/read/compliance.js';
@@ -17,8 +13,9 @@ import { listFalsePositives } from '../../db/read/findings.js';
 import { DAY } from '../../domain/time.js';
 import type { ApiDeps } from '../deps.js';
 import { cursorParts, idParams, pageSchema } from '../http/paging.js';
-import { conflict, invalidField, notFound, unavailable } from '../http/problem.js';
+import { conflict, invalidField, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import { arfProblem, arfTooLarge } from './arf-problem.js';
 import {
   assessmentReply,
   checklistName,
@@ -125,8 +122,9 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
       handler: async ({ params, person, now }) => {
         const { id: checklistId } = await checklist(params.checklist);
         await inTransaction(pool, async (client) => {
-          if (!(await requestArf(client, { endpointId: params.id, checklistId, by: person.actor, now })))
-            throw conflict('the endpoint has no full results of this checklist');
+          const asked = await requestArf(client, { endpointId: params.id, checklistId, by: person.actor, now });
+          if (asked.kind === 'none') throw conflict('the endpoint has no full results of this checklist');
+          if (asked.kind === 'tooLarge') throw arfTooLarge(asked.size);
           const subject = `endpoint/${params.id}`;
           await appendAudit(client, [
             { actor: person.actor, action: 'endpoint.arfRequested', subject, detail: { checklist: params.checklist } },
@@ -146,8 +144,8 @@ export function complianceRoutes({ pool }: ApiDeps): Route[] {
         const { id: checklistId } = await checklist(params.checklist);
         const found = await readArf(pool, { endpointId: params.id, checklistId });
         if (found === null) throw notFound('copy of the full results: ask for one by POST');
+        if (found.kind !== 'here') throw arfProblem(found);
         const { bytes } = found;
-        if (bytes === null) throw unavailable('the endpoint has not handed them over yet');
         return { status: 200, headers: { 'content-type': 'application/gzip' }, stream: (res) => void res.end(bytes) };
       },
     }),

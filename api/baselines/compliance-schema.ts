@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { RULE_RESULTS } from '../../domain/baseline/results.js';
 import { selectorSchema } from '../../domain/fleet/selector-schema.js';
 import { paging } from '../http/paging.js';
-import { mode, packageFix } from './schema.js';
+import { mode, packageFix, ruleConflict } from './schema.js';
 
 const counts = {
   pass: z.int(),
@@ -34,6 +34,8 @@ export const endpointRuleReply = z.object({
   ...rule,
   result: z.enum(RULE_RESULTS),
   since: z.iso.datetime(),
+  /** The assignment that decides it here, because it comes first and wants something else; null: this one does. */
+  conflict: ruleConflict.nullable(),
   falsePositive: z.object({ reason: z.string(), by: z.string(), at: z.iso.datetime() }).nullable(),
   ...remedy,
 });
@@ -42,6 +44,8 @@ export const fleetReply = z.object({
   endpoints: z.int(),
   compliant: z.int(),
   unanswered: z.int(),
+  /** Why this release could not read its fixes anew: they are as an earlier one read them. Null: it could. */
+  fixesProblem: z.string().nullable(),
   results: z.object(counts),
 });
 export const tallyReply = z.object({ ...rule, pass: z.int(), fail: z.int(), error: z.int(), ...remedy });

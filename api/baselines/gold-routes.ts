@@ -1,35 +1,24 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
 import { loadChecklistRules } from '../../db/baseline/checklists.js';
-import { findGoldStandard, fleetDrift, loadPicture, putGoldStandard } from '../../db/baseline/gold-standards.js';
+import {
+  deleteGoldStandard,
+  findGoldStandard,
+  fleetDrift,
+  listGoldStandards,
+  loadPicture,
+  putGoldStandard,
+} from '../../db/baseline/gold-standards.js';
 import { inTransaction } from '../../db/pool.js';
 import { readEndpoint } from '../../db/read/endpoints.js';
 import { ruleDrift, setDrift } from '../../domain/baseline/drift.js';
-import { RULE_RESULTS } from '../../domain/baseline/results.js';
 import type { ApiDeps } from '../deps.js';
-import { nameParams, pageSchema } from '../http/paging.js';
+import { cursorParts, nameParams, pageSchema } from '../http/paging.js';
 import { conflict, notFound } from '../http/problem.js';
 import { type Route, route } from '../http/route.js';
+import { driftReply, endpointDriftReply, goldQuery, goldReply } from './gold-schema.js';
 
-const result = z.enum(RULE_RESULTS).nullable();
-const names = z.array(z.string());
-const set = z.object({
-  missing: names,
-  extra: names,
-  changed: z.array(z.object({ name: z.string(), gold: z.string(), now: z.string() })),
-});
-const goldReply = z.object({
-  name: z.string(),
-  endpointId: z.uuid(),
-  endpoint: z.string(),
-  checklists: z.int(),
-  packages: z.int(),
-  services: z.int(),
-  capturedBy: z.string(),
-  capturedAt: z.iso.datetime(),
-});
 const endpointParams = z.strictObject({ name: nameParams.shape.name, endpoint: z.uuid() });
-const MOST_LISTED = 1_000;
 
 export function goldRoutes({ pool }: ApiDeps): Route[] {
   const gold = async (name: string) => {
@@ -43,6 +32,18 @@ export function goldRoutes({ pool }: ApiDeps): Route[] {
     return { ...rest, checklists: count(results), packages: count(packages), services: count(services) };
   };
   return [
+    route({
+      method: 'get',
+      path: '/v1/gold-standards',
+      summary: 'Gold standards by name',
+      permission: 'baseline.read',
+      query: goldQuery,
+      responses: { 200: { description: 'A page', schema: pageSchema(goldReply) } },
+      handler: async ({ query }) => {
+        const [after = null] = (cursorParts(query.cursor, ['string']) ?? []) as string[];
+        return { status: 200, body: await listGoldStandards(pool, { after, limit: query.limit }) };
+      },
+    }),
     route({
       method: 'put',
       path: '/v1/gold-standards/:name',
@@ -82,18 +83,15 @@ export function goldRoutes({ pool }: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/gold-standards/:name/drift',
-      summary: `How far endpoints are from a gold standard, the farthest first (${MOST_LISTED} at most)`,
+      summary: 'How far endpoints are from a gold standard, the farthest first',
       permission: 'baseline.read',
       params: nameParams,
-      responses: {
-        200: {
-          description: 'Endpoints measured by the same checklists',
-          schema: pageSchema(z.object({ endpointId: z.uuid(), endpoint: z.string(), rules: z.int() })),
-        },
-      },
-      handler: async ({ params }) => {
-        const all = await fleetDrift(pool, await gold(params.name));
-        return { status: 200, body: { items: all.slice(0, MOST_LISTED), next: null } };
+      query: goldQuery,
+      responses: { 200: { description: 'Endpoints measured by the same checklists', schema: pageSchema(driftReply) } },
+      handler: async ({ params, query }) => {
+        const after = cursorParts(query.cursor, ['number', 'string', 'string']) as [number, string, string] | null;
+        const page = await fleetDrift(pool, { gold: await gold(params.name), after, limit: query.limit });
+        return { status: 200, body: page };
       },
     }),
     route({
@@ -102,16 +100,7 @@ export function goldRoutes({ pool }: ApiDeps): Route[] {
       summary: 'What differs on one endpoint: rules, packages, services and listeners',
       permission: 'baseline.read',
       params: endpointParams,
-      responses: {
-        200: {
-          description: 'The differences',
-          schema: z.object({
-            rules: z.array(z.object({ rule: z.string(), gold: result, now: result })),
-            packages: set,
-            services: set,
-          }),
-        },
-      },
+      responses: { 200: { description: 'The differences', schema: endpointDriftReply } },
       handler: async ({ params }) => {
         const standard = await gold(params.name);
         if ((await readEndpoint(pool, params.endpoint)) === null) throw notFound('endpoint');
@@ -132,6 +121,22 @@ export function goldRoutes({ pool }: ApiDeps): Route[] {
             services: setDrift(standard.services, picture.services),
           },
         };
+      },
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/gold-standards/:name',
+      summary: 'Forget a gold standard; the endpoint stays as it is',
+      permission: 'baseline.edit',
+      params: nameParams,
+      responses: { 204: { description: 'Gone' } },
+      handler: async ({ params, person }) => {
+        await inTransaction(pool, async (client) => {
+          if (!(await deleteGoldStandard(client, params.name))) throw notFound('gold standard');
+          const subject = `gold-standard/${params.name}`;
+          await appendAudit(client, [{ actor: person.actor, action: 'goldStandard.forgotten', subject }]);
+        });
+        return { status: 204 };
       },
     }),
   ];

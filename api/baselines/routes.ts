@@ -1,3 +1,4 @@
+import type { PoolClient } from 'pg';
 import { appendAudit } from '../../db/audit/append.js';
 import { ensureChecklist, loadChecklistRules } from '../../db/baseline/checklists.js';
 import { listRules } from '../../db/baseline/rules.js';
@@ -127,12 +128,22 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
         });
         const values =
           checklist?.values ?? Object.fromEntries(benchmark.values.map((value) => [value.id, value.options[''] ?? '']));
-        const items = page.items.map(({ fix, selected: _, groups: _groups, conflicts: _conflicts, ...rule }) => {
-          const noFixReason = whyNoFix({ fix, automated: rule.automated });
-          const script = fixText({ id: rule.id, fix }, values);
-          const packageFix = packageMoveOf(noFixReason === null ? script : null);
-          return { ...rule, noFixReason, fix: script, packageFix };
-        });
+        const items = page.items.map(
+          ({
+            fix,
+            selected: _,
+            groups: _groups,
+            conflicts: _conflicts,
+            check: _check,
+            checkValues: _values,
+            ...rule
+          }) => {
+            const noFixReason = whyNoFix({ fix, automated: rule.automated });
+            const script = fixText({ id: rule.id, fix }, values);
+            const packageFix = packageMoveOf(noFixReason === null ? script : null);
+            return { ...rule, noFixReason, fix: script, packageFix };
+          },
+        );
         return { status: 200, body: { items, next: page.next } };
       },
     }),
@@ -161,7 +172,9 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
       responses: { 200: { description: 'The checklist', schema: checklistReply } },
       handler: async ({ params, body, person }) => {
         const found = await version(params.name, params.number);
-        const row = await makeChecklist(pool, { version: found, ...body, by: person.actor });
+        const row = await inTransaction(pool, (client) =>
+          makeChecklist(client, { version: found, ...body, by: person.actor }),
+        );
         const rules = (await loadChecklistRules(pool, [row.id])).get(row.id) ?? [];
         return {
           status: 200,
@@ -178,7 +191,7 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
 
 /** The checklist of a version, profile and tailoring, made if it is new. @throws Problem 400 with the field */
 export async function makeChecklist(
-  pool: ApiDeps['pool'],
+  client: PoolClient,
   args: {
     readonly version: Pick<VersionRow, 'id' | 'number' | 'baseline' | 'sha256'>;
     readonly profile: string;
@@ -188,18 +201,16 @@ export async function makeChecklist(
   },
 ) {
   const { version, profile, select = {}, values = {} } = args;
-  const benchmark = await loadBenchmark(pool, version.id);
+  const benchmark = await loadBenchmark(client, version.id);
   const tailored = Object.keys(select).length > 0 || Object.keys(values).length > 0;
   const tailoring = tailored ? { profile, select, values } : null;
   const checklist = checklistFor({ benchmark, sha256: version.sha256, profile, tailoring }, 'body');
-  return inTransaction(pool, async (client) => {
-    const row = await ensureChecklist(client, { baseline: version.baseline, version, benchmark, checklist, tailoring });
-    const detail = { checklist: row.name, profile, select, values };
-    await appendAudit(client, [
-      { actor: args.by, action: 'baseline.tailored', subject: `baseline/${version.baseline}`, detail },
-    ]);
-    return row;
-  });
+  const row = await ensureChecklist(client, { baseline: version.baseline, version, benchmark, checklist, tailoring });
+  const detail = { checklist: row.name, profile, select, values };
+  await appendAudit(client, [
+    { actor: args.by, action: 'baseline.tailored', subject: `baseline/${version.baseline}`, detail },
+  ]);
+  return row;
 }
 
 function checklistFor(

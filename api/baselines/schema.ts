@@ -63,7 +63,13 @@ const itemDiff = z.object({
   removed: z.array(z.string()),
   changed: z.array(z.object({ id: z.string(), fields: z.array(z.string()) })),
 });
-export const diffReply = z.object({ rules: itemDiff, profiles: itemDiff, values: itemDiff });
+export const diffReply = z.object({
+  rules: itemDiff,
+  profiles: itemDiff,
+  values: itemDiff,
+  /** Whether what rules test (their OVAL) is compared as well: not where an earlier release imported a version. */
+  checksCompared: z.boolean(),
+});
 
 export const tailorBody = z.strictObject({
   profile: z.string().min(1).max(300),
@@ -111,6 +117,8 @@ export const assignmentBody = z
     critical: z.array(z.string().max(300)).max(500).default([]),
     /** Required where it is enforced: how its changes are made. */
     enforcement: enforcementSchema.optional(),
+    /** Raises the mode for more than a trial although none is over; of an administrator, and on record. */
+    override: z.strictObject({ reason: z.string().trim().min(1).max(2_000) }).optional(),
   })
   .refine((body) => (body.mode === 'enforce' || body.trial?.mode === 'enforce') === (body.enforcement !== undefined), {
     message: 'is needed for mode enforce, and only for it',
@@ -128,14 +136,39 @@ export const assignmentReply = z.object({
   precedence: z.number().int(),
   mode,
   trial: z.object({ mode, appliesTo: selectorSchema }).nullable(),
+  trialSince: z.iso.datetime().nullable(),
   critical: z.array(z.string()),
   enforcement: enforcementSchema.nullable(),
   editedBy: z.string(),
   editedAt: z.iso.datetime(),
 });
 
+export const conflictsQuery = z.strictObject({ ...paging });
+/** What two assignments want of a value; null: it does not use it. */
+const differingValues = z.array(
+  z.object({ id: z.string(), theirs: z.string().nullable(), ours: z.string().nullable() }),
+);
+/** The assignment that decides a rule, and the values that differ; none: only the fixes do. */
+export const ruleConflict = z.object({ decidedBy: z.string(), values: differingValues });
+export const conflictReply = z.object({
+  id: z.string(),
+  name: z.string(),
+  title: z.string(),
+  severity,
+  ...ruleConflict.shape,
+  /** On so many the other one decides. */
+  endpoints: z.int(),
+});
+
 const side = z.object({
   endpoints: z.int(),
+  measured: z.int(),
+  /** Could be measured and never were. */
+  waiting: z.int(),
+  /** Remediations that have begun and not ended. */
+  atWork: z.int(),
+  /** A rule fails there that could be put right. */
+  fixable: z.boolean(),
   compliant: z.int(),
   failing: z.int(),
   succeeded: z.int(),
@@ -143,7 +176,13 @@ const side = z.object({
   failed: z.int(),
   falsePositives: z.int(),
 });
-export const trialReply = z.object({ trial: side, rest: side });
+export const trialReply = z.object({
+  trial: side,
+  rest: side,
+  since: z.iso.datetime().nullable(),
+  /** What is missing before it can be widened, with what to do; null: nothing, or there is no trial. */
+  unfinished: z.string().nullable(),
+});
 export const falsePositiveBody = z.strictObject({
   rule: z.string().min(1).max(300),
   reason: z.string().trim().min(1).max(500),

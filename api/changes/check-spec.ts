@@ -1,6 +1,7 @@
 /** What a schema can't see: whether what a change names is there. */
 import type { Pool } from 'pg';
-import { unknownRules } from '../../db/baseline/rules.js';
+import { unknownAssignments } from '../../db/baseline/assignments.js';
+import { rulesNotAssigned, unknownRules } from '../../db/baseline/rules.js';
 import { unknownGroups } from '../../db/groups/groups.js';
 import { unknownAccounts } from '../../db/identity/accounts.js';
 import type { Approvers } from '../../domain/approval/rule.js';
@@ -27,7 +28,7 @@ export async function checkSpec(
   const problems = deps.parseParameters(spec.kind, spec.parameters);
   if (problems === null) found('kind', `no such kind of change: ${spec.kind}`);
   for (const { path, reason } of problems ?? []) found(path, reason);
-  if (problems?.length === 0 && spec.kind === 'remediation') await checkRules(deps.pool, spec.parameters, found);
+  if (problems?.length === 0 && spec.kind === 'remediation') await checkRemediation(deps.pool, spec.parameters, found);
   await checkGroups(deps.pool, spec, found);
   await checkAccounts(deps.pool, spec, found);
   if (errors.length > 0) throw invalid(errors);
@@ -35,21 +36,29 @@ export async function checkSpec(
 
 type Report = (field: string, reason: string) => void;
 
-/** One that leaves out a rule nobody knows would let it through; a pattern may match what is imported later. */
-async function checkRules(pool: Pool, parameters: unknown, found: Report): Promise<void> {
+/**
+ * Assignments, and rules that are named in full: one that leaves out a rule nobody knows would let it through, and one that asks for a rule which
+ * its assignments do not have would do nothing. A pattern may match what is imported later.
+ */
+async function checkRemediation(pool: Pool, parameters: unknown, found: Report): Promise<void> {
   const parsed = parseRemediationParameters(parameters);
   if (!parsed.ok) return;
-  const { rules, exclude } = parsed.value;
+  const { assignments, rules, exclude } = parsed.value;
+  const nowhere = new Set(await unknownAssignments(pool, assignments ?? []));
+  for (const [i, name] of (assignments ?? []).entries())
+    if (nowhere.has(name)) found(`parameters.assignments[${i}]`, `no such baseline assignment: ${name}`);
   const named = Object.entries({ rules: rules ?? [], exclude }).flatMap(([field, names]) =>
-    names.map((name, i) => ({ name, field: `parameters.${field}[${i}]` })),
-  );
-  const unknown = new Set(
-    await unknownRules(
-      pool,
-      named.map(({ name }) => name).filter((name) => !name.includes('*')),
+    names.flatMap((name, i) =>
+      name.includes('*') ? [] : [{ name, field: `parameters.${field}[${i}]`, asked: field === 'rules' }],
     ),
   );
-  for (const { name, field } of named) if (unknown.has(name)) found(field, `no imported baseline has a rule ${name}`);
+  const names = named.map(({ name }) => name);
+  const unknown = new Set(await unknownRules(pool, names));
+  const elsewhere =
+    assignments === null || nowhere.size > 0 ? [] : await rulesNotAssigned(pool, { names, assignments });
+  for (const { name, field, asked } of named)
+    if (unknown.has(name)) found(field, `no imported baseline has a rule ${name}`);
+    else if (asked && elsewhere.includes(name)) found(field, `none of these assignments has a rule ${name}`);
 }
 
 async function checkGroups(pool: Pool, spec: ChangeSpec, found: Report): Promise<void> {

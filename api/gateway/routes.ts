@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import express, { type Request, type RequestHandler, type Response, Router } from 'express';
 import type { Pool } from 'pg';
+import { z } from 'zod';
 import { storeArf } from '../../db/baseline/arf.js';
 import { loadWatched } from '../../db/baseline/drift.js';
 import { storeNoticed } from '../../db/baseline/notices.js';
@@ -134,8 +135,8 @@ export function gatewayRoutes(deps: GatewayDeps): Router {
       await requireActive(deps.pool, signer);
       const sha256 = createHash('sha256').update(body).digest('hex');
       const args = { endpointId: signer.endpointId, orderId: String(orderId), bytes: body, sha256, now: deps.clock() };
-      if (!/^[0-9a-f-]{36}$/.test(args.orderId) || !(await storeArf(deps.pool, args)))
-        throw invalidField('orderId', 'no such order of this endpoint', 'path');
+      const stored = z.uuid().safeParse(args.orderId).success ? await storeArf(deps.pool, args) : 'notAsked';
+      if (stored === 'notAsked') throw invalidField('orderId', 'no such order of this endpoint', 'path');
       return { serverTime: deps.clock() };
     }),
   );

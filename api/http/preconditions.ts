@@ -51,7 +51,7 @@ export function guardOf(args: {
   readonly params: unknown;
   readonly current: ReadCurrent | undefined;
 }): Guard {
-  const { req, current, params } = args;
+  const { req, current } = args;
   const match = parseCondition(req, 'if-match');
   const noneMatch = parseCondition(req, 'if-none-match');
   if (current === undefined) {
@@ -59,6 +59,20 @@ export function guardOf(args: {
     if (set !== null) throw invalidField(set, 'nothing here has an ETag', 'header');
     return NO_GUARD;
   }
+  return guardFor({ ...args, current, match, noneMatch, what: `${req.method} ${req.path}` });
+}
+
+/** The same for conditions that are known otherwise, as those of a page's form. */
+export function guardFor(args: {
+  readonly path: string;
+  readonly params: unknown;
+  readonly current: ReadCurrent;
+  readonly match: Condition | null;
+  readonly noneMatch: Condition | null;
+  /** For whoever reads an error. */
+  readonly what: string;
+}): Guard {
+  const { current, params, match, noneMatch } = args;
   const conditional = match !== null || noneMatch !== null;
   const lock = `etag ${args.path} ${JSON.stringify(params)}`;
   let looked = false;
@@ -82,7 +96,7 @@ export function guardOf(args: {
     },
     etag: () => etag,
     requireLooked: () => {
-      if (conditional && !looked) throw new Error(`${req.method} ${req.path}: conditions were not looked at`);
+      if (conditional && !looked) throw new Error(`${args.what}: conditions were not looked at`);
     },
   };
 }

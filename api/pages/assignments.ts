@@ -2,11 +2,16 @@
 import { type Request, type Response, Router } from 'express';
 import { type AssignmentRow, findAssignment } from '../../db/baseline/assignments.js';
 import { findChecklist } from '../../db/baseline/checklists.js';
+import { listConflicts } from '../../db/baseline/conflicts.js';
 import { compareTrial } from '../../db/baseline/trial.js';
 import { listGroups } from '../../db/groups/groups.js';
 import { actorNames } from '../../db/read/people.js';
 import type { Mode } from '../../domain/baseline/assignment.js';
+import { conflictInWords } from '../../domain/baseline/conflicts.js';
+import { whyUnfinished } from '../../domain/baseline/widening.js';
 import { selectorInWords } from '../../domain/fleet/selector-words.js';
+import { assignmentShown } from '../baselines/assignment-routes.js';
+import { versionOf } from '../http/preconditions.js';
 import { conflict, notFound, Problem } from '../http/problem.js';
 import { inWords } from './commands.js';
 import { type Fields, fieldsOf, guardedForm, namedIn } from './forms.js';
@@ -20,6 +25,9 @@ const MEANS: Readonly<Record<Mode, string>> = {
   propose: 'A remediation that people request and approve may put rules right.',
   enforce: 'A remediation is requested by itself when a rule fails that has a fix; people still approve its rings.',
 };
+
+/** Shown; the command line has all. */
+const CONFLICTS = 25;
 
 /** What a form asks for: the mode of all, or of a trial. */
 type Step = { readonly mode: Mode; readonly trial: AssignmentRow['trial'] };
@@ -41,8 +49,9 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
     args: { assignment: AssignmentRow; fields: Fields; status: number; wrong: string },
   ): Promise<void> => {
     const { assignment, fields, status, wrong } = args;
-    const [sides, groups, names] = await Promise.all([
+    const [sides, conflicts, groups, names] = await Promise.all([
       compareTrial(pool, assignment.id),
+      listConflicts(pool, { assignmentId: assignment.id, after: null, limit: CONFLICTS }),
       listGroups(pool),
       actorNames(pool, [assignment.editedBy]),
     ]);
@@ -56,12 +65,16 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
         who: selectorInWords(assignment.appliesTo),
         trialWho: assignment.trial === null ? '' : selectorInWords(assignment.trial.appliesTo),
         sides,
+        unfinished: assignment.trial === null ? null : whyUnfinished(sides, assignment.trial.mode),
+        mayOverride: shell.may(req, 'baseline.override'),
+        conflicts: conflicts.items.map((one) => ({ ...one, words: conflictInWords(one) })),
+        moreConflicts: conflicts.next !== null,
         modes: MODES,
         means: MEANS,
         groups: groups.map((group) => group.name),
         approvers: APPROVERS,
         path: pathOf(assignment.name),
-        seen: assignment.editedAt.toISOString(),
+        seen: versionOf(assignmentShown(assignment)),
         mayEdit: shell.may(req, 'baseline.edit'),
         ...{ fields, wrong },
       },
@@ -75,15 +88,14 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
 
   router.post('/compliance/assignments/:name', shell.needs('baseline.edit'), ...guarded, async (req, res) => {
     const assignment = await found(req);
-    const fields = fieldsOf(req, ['seen', 'step', 'mode', 'group', ...RING_FIELDS]);
+    const fields = fieldsOf(req, ['seen', 'step', 'mode', 'group', 'override', ...RING_FIELDS]);
     try {
-      if (fields.seen !== assignment.editedAt.toISOString())
-        throw conflict('somebody has changed it since you looked: look again, then repeat');
       const step = stepOf(assignment, fields);
       await shell.invoke(req, {
         method: 'put',
         path: '/v1/baseline-assignments/:name',
         params: { name: assignment.name },
+        ifVersion: fields.seen ?? '',
         body: await bodyOf(assignment, { step, fields }),
       });
       const said =
@@ -97,7 +109,8 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
         assignment,
         fields: { ...RING_PROPOSAL, ...fields },
         status: error.status,
-        wrong: inWords(error),
+        wrong:
+          error.status === 412 ? 'somebody has changed it since you looked: look again, then repeat' : inWords(error),
       });
     }
   });
@@ -113,6 +126,7 @@ export function assignmentPages({ pool, forms }: ConsoleDeps, shell: Shell): Rou
       ...{ baseline, version, profile, appliesTo, precedence, critical, mode },
       ...(tailoring == null ? {} : { select: tailoring.select, values: tailoring.values }),
       ...(trial === null ? {} : { trial }),
+      ...((args.fields.override ?? '') === '' ? {} : { override: { reason: args.fields.override } }),
       ...(enforced ? { enforcement: assignment.enforcement ?? statedRings(args.fields) } : {}),
     };
   };

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { exceptionsOf, searchRules, standingParts } from './compliance-view.js';
+import { searchRules, standingParts } from './compliance-view.js';
 
 const standing = { endpoints: 8, passing: 4, failing: 2, erring: 0, unmeasured: 2, unanswered: 1 };
 
@@ -41,14 +41,5 @@ describe('rules', () => {
     ['by id', { text: 'rule_e' }, ['e4']],
   ])('%s', (_, search, expected) => {
     expect(names(search)).toEqual(expected);
-  });
-
-  it('are named by exceptions by id, short name or pattern, and by nothing else', () => {
-    const exceptions = ['a', 'xccdf_x_rule_a', 'xccdf_x_*', 'b', null].map((one) => ({ rule: one }));
-    expect(exceptionsOf(rule('a', 'low', 1), exceptions).map((one) => one.rule)).toEqual([
-      'a',
-      'xccdf_x_rule_a',
-      'xccdf_x_*',
-    ]);
   });
 });

@@ -1,8 +1,6 @@
 /** How endpoints and rules stand, as pages show it: every colour with a number in words. */
-import type { RuleTally } from '../../db/baseline/compliance.js';
+import type { RuleTally } from '../../db/baseline/tally.js';
 import type { Standing } from '../../db/read/compliance.js';
-import { namesOfRule } from '../../domain/baseline/rule-name.js';
-import { namesMatch } from '../../domain/content/index.js';
 
 export interface StandingPart {
   readonly kind: 'ok' | 'bad' | 'work' | 'none';
@@ -54,12 +52,3 @@ export function searchRules(
     .filter((rule) => text === '' || `${rule.id}\n${rule.name}\n${rule.title}`.toLowerCase().includes(text))
     .sort((a, b) => b.fail - a.fail || b.error - a.error || rank(a) - rank(b) || a.position - b.position);
 }
-
-/** Exceptions that name a rule. */
-export const exceptionsOf = <T extends { readonly rule: string | null }>(
-  rule: { readonly id: string; readonly name: string },
-  exceptions: readonly T[],
-): readonly T[] =>
-  exceptions.filter(
-    (one) => one.rule !== null && namesMatch(one.rule, namesOfRule({ ruleId: rule.id, name: rule.name })),
-  );

@@ -2,11 +2,11 @@
 import { type Request, Router } from 'express';
 import { listAssignments } from '../../db/baseline/assignments.js';
 import { findChecklist } from '../../db/baseline/checklists.js';
-import { tallyRules } from '../../db/baseline/compliance.js';
 import { listIncidents } from '../../db/baseline/notices.js';
 import { readRuleText } from '../../db/baseline/rules.js';
+import { tallyRules } from '../../db/baseline/tally.js';
 import { findVersionById, listVersions } from '../../db/baseline/versions.js';
-import { listRuleExceptions } from '../../db/exceptions/exceptions.js';
+import { exceptedPositions, listRuleExceptions } from '../../db/exceptions/exceptions.js';
 import { listGroups } from '../../db/groups/groups.js';
 import { LATELY_DAYS, readOverview, readStanding } from '../../db/read/compliance.js';
 import { listFailingEndpoints, listFalsePositives, longestFailing } from '../../db/read/findings.js';
@@ -17,7 +17,7 @@ import { DAY } from '../../domain/time.js';
 import { cursorParts } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
 import { cursorOf } from './changes.js';
-import { exceptionsOf, SEVERITIES, searchRules, standingParts } from './compliance-view.js';
+import { SEVERITIES, searchRules, standingParts } from './compliance-view.js';
 import { askedFor, namedIn } from './forms.js';
 import { mayBeRemediated } from './remediate.js';
 import type { ConsoleDeps, Shell } from './shell.js';
@@ -65,38 +65,43 @@ export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Rou
   const found = async (req: Request) => {
     const checklist = await findChecklist(pool, { name: namedIn(req, 'checklist') });
     if (checklist === null) throw notFound('checklist');
-    const [version, assignments, exceptions] = await Promise.all([
+    const [version, assignments] = await Promise.all([
       findVersionById(pool, checklist.versionId),
       listAssignments(pool),
-      listRuleExceptions(pool, clock()),
     ]);
     if (version === null) throw notFound('checklist');
     const own = assignments.filter((one) => one.checklistId === checklist.id);
     return {
       checklist,
       version,
-      exceptions,
       profile: version.profiles.find(({ id }) => id === checklist.profile)?.title ?? checklist.profile,
       assignments: own.map((one) => ({ ...one, who: selectorInWords(one.appliesTo) })),
     };
   };
 
   router.get('/compliance/:checklist', may, async (req, res) => {
-    const { checklist, version, assignments, exceptions, profile } = await found(req);
+    const { checklist, version, assignments, profile } = await found(req);
     const asked = searchOf(req);
-    const [standing, tally, wrong] = await Promise.all([
+    const [standing, tally, exceptions, wrong] = await Promise.all([
       readStanding(pool, checklist.id),
       tallyRules(pool, checklist.id),
+      listRuleExceptions(pool, { checklistId: checklist.id, position: null, now: clock(), limit: SHOWN }),
       listFalsePositives(pool, { checklistId: checklist.id, position: null, after: null, limit: SHOWN }),
     ]);
     const rules = searchRules(tally, asked.search);
     const from = pageFrom(req, rules.length);
     const shown = rules.slice(from, from + RULES);
     const failing = shown.filter((rule) => rule.fail > 0).map((rule) => rule.position);
-    const since = await longestFailing(pool, { checklistId: checklist.id, positions: failing });
-    const inForce = exceptions.filter((one) => tally.some((rule) => exceptionsOf(rule, [one]).length > 0));
+    const [since, excepted] = await Promise.all([
+      longestFailing(pool, { checklistId: checklist.id, positions: failing }),
+      exceptedPositions(pool, {
+        checklistId: checklist.id,
+        positions: shown.map((rule) => rule.position),
+        now: clock(),
+      }),
+    ]);
     const names = await actorNames(pool, [
-      ...inForce.map((one) => one.approvedBy),
+      ...exceptions.items.map((one) => one.approvedBy),
       ...wrong.items.map((one) => one.by),
     ]);
     const base = `/compliance/${encodeURIComponent(checklist.name)}`;
@@ -113,15 +118,17 @@ export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Rou
           ...rule,
           since: since.get(rule.position) ?? null,
           fix: fixInWords(rule),
-          excepted: exceptionsOf(rule, inForce).length,
+          excepted: excepted.has(rule.position),
         })),
         total: rules.length,
         from,
         next: from + RULES < rules.length ? `${base}?${asked.query}&from=${from + RULES}` : null,
-        exceptions: inForce
-          .slice(0, SHOWN)
-          .map((one) => ({ ...one, who: selectorInWords(one.selector), approver: names.get(one.approvedBy) })),
-        moreExceptions: Math.max(0, inForce.length - SHOWN),
+        exceptions: exceptions.items.map((one) => ({
+          ...one,
+          who: selectorInWords(one.selector),
+          approver: names.get(one.approvedBy),
+        })),
+        moreExceptions: exceptions.total - exceptions.items.length,
         wrong: wrong.items.map((one) => ({ ...one, by: names.get(one.by) })),
         moreWrong: wrong.next !== null,
       },
@@ -129,19 +136,19 @@ export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Rou
   });
 
   router.get('/compliance/:checklist/rules/:rule', may, async (req, res) => {
-    const { checklist, version, assignments, exceptions, profile } = await found(req);
+    const { checklist, version, assignments, profile } = await found(req);
     const rule = await readRuleText(pool, { checklistId: checklist.id, name: namedIn(req, 'rule') });
     if (rule === null) throw notFound('rule of this checklist');
     const after = cursorParts(cursorOf(req), ['string', 'string']) as [string, string] | null;
     const of = { checklistId: checklist.id, position: rule.position };
-    const [page, wrong, since] = await Promise.all([
+    const [page, excepted, wrong, since] = await Promise.all([
       listFailingEndpoints(pool, { ...of, after, limit: ENDPOINTS }),
+      listRuleExceptions(pool, { ...of, now: clock(), limit: SHOWN }),
       listFalsePositives(pool, { ...of, after: null, limit: SHOWN }),
       longestFailing(pool, { checklistId: checklist.id, positions: [rule.position] }),
     ]);
-    const excepted = exceptionsOf(rule, exceptions);
     const names = await actorNames(pool, [
-      ...excepted.map((one) => one.approvedBy),
+      ...excepted.items.map((one) => one.approvedBy),
       ...wrong.items.map((one) => one.by),
     ]);
     const base = `/compliance/${encodeURIComponent(checklist.name)}`;
@@ -157,7 +164,8 @@ export function compliancePages({ pool, clock }: ConsoleDeps, shell: Shell): Rou
         longest: since.get(rule.position) ?? null,
         first: after === null,
         next: page.next === null ? null : `${base}/rules/${encodeURIComponent(rule.name)}?cursor=${page.next}`,
-        exceptions: excepted.map((one) => ({
+        moreExceptions: excepted.total - excepted.items.length,
+        exceptions: excepted.items.map((one) => ({
           ...one,
           who: selectorInWords(one.selector),
           approver: names.get(one.approvedBy),

@@ -4,6 +4,7 @@ import { findChecklist } from '../../db/baseline/checklists.js';
 import { type EndpointRule, listEndpointAssessments, listEndpointRules } from '../../db/baseline/compliance.js';
 import { readEndpointAbout } from '../../db/read/endpoint-view.js';
 import { actorNames } from '../../db/read/people.js';
+import { conflictInWords } from '../../domain/baseline/conflicts.js';
 import { fixInWords } from '../../domain/baseline/fix-words.js';
 import { isFinding } from '../../domain/baseline/results.js';
 import { idParams } from '../http/paging.js';
@@ -63,6 +64,7 @@ export function findingPages({ pool, forms }: ConsoleDeps, shell: Shell): Router
           ...rule,
           bad: isFinding(rule.result),
           fix: fixInWords(rule),
+          decided: rule.conflict === null ? null : conflictInWords(rule.conflict),
           markedBy: rule.falsePositive === null ? null : names.get(rule.falsePositive.by),
         })),
         total: found.length,

@@ -9,6 +9,7 @@ import { commandPages } from './commands.js';
 import { compliancePages } from './compliance.js';
 import { endpointPages } from './endpoints.js';
 import { findingPages } from './findings.js';
+import { goldStandardPages } from './gold-standards.js';
 import { homePages } from './home.js';
 import { incidentPages } from './incidents.js';
 import { remediatePages } from './remediate.js';
@@ -24,6 +25,7 @@ export function consolePages(deps: ConsoleDeps): Router {
   router.use(closedLoopPages(deps, shell));
   router.use(assignmentPages(deps, shell));
   router.use(compliancePages(deps, shell));
+  router.use(goldStandardPages(deps, shell));
   router.use(remediatePages(deps, shell));
   router.use(incidentPages(deps, shell));
   router.use(findingPages(deps, shell));

@@ -5,6 +5,7 @@ import { plain } from '../output/plain.js';
 import { type ApiOptions, apiCommand, openApi } from './api-command.js';
 import { registerRuleExceptions } from './baseline/exceptions.js';
 import { registerFindings } from './baseline/findings.js';
+import { registerGoldStandards } from './baseline/gold-standards.js';
 import { findEndpoint } from './find.js';
 import { firstOf, LIMIT_OPTION, noteMore } from './limit.js';
 
@@ -40,6 +41,7 @@ interface Fleet {
   readonly endpoints: number;
   readonly compliant: number;
   readonly unanswered: number;
+  readonly fixesProblem: string | null;
   readonly results: { readonly pass: number; readonly fail: number; readonly error: number };
 }
 
@@ -65,6 +67,7 @@ export function registerBaseline(program: Command): void {
   apiCommand(baseline.command('status')).description('How the fleet stands, by checklist').action(status);
   apiCommand(baseline.command('assess <endpoint>')).description('Measure an endpoint now').action(assess);
   registerFindings(baseline);
+  registerGoldStandards(baseline);
   registerRuleExceptions(baseline);
 }
 
@@ -132,13 +135,13 @@ async function rules(
 
 async function diff(name: string, from: string, to: string, options: ApiOptions): Promise<void> {
   const { client, screen } = await openApi(options);
-  const found = await client.get<Record<'rules' | 'profiles' | 'values', ItemDiff>>(
-    `/v1/baselines/${encodeURIComponent(name)}/diff`,
-    { from, to },
-  );
+  const found = await client.get<
+    Record<'rules' | 'profiles' | 'values', ItemDiff> & { readonly checksCompared: boolean }
+  >(`/v1/baselines/${encodeURIComponent(name)}/diff`, { from, to });
   if (screen.json) return screen.value(found);
   let count = 0;
-  for (const [what, items] of Object.entries(found)) {
+  for (const what of ['rules', 'profiles', 'values'] as const) {
+    const items = found[what];
     const lines = [
       ...items.added.map((id) => `+ ${what} ${id}`),
       ...items.removed.map((id) => `- ${what} ${id}`),
@@ -148,6 +151,8 @@ async function diff(name: string, from: string, to: string, options: ApiOptions)
     for (const line of lines) screen.line(plain(line));
   }
   screen.line(count === 0 ? 'No differences.' : `${count} differences.`);
+  if (!found.checksCompared)
+    screen.note('What rules test (their OVAL) is not compared: an earlier release imported one of these versions.');
 }
 
 async function tailor(name: string, file: string, options: ApiOptions & { version?: string }): Promise<void> {
@@ -189,6 +194,9 @@ async function status(options: ApiOptions): Promise<void> {
       ...[endpoints, compliant, unanswered, results.pass, results.fail, results.error].map(String),
     ]),
   });
+  for (const { checklist, fixesProblem } of items)
+    if (fixesProblem !== null)
+      screen.note(plain(`Fixes of ${checklist} are as an earlier release read them: ${fixesProblem}`));
 }
 
 async function assess(endpoint: string, options: ApiOptions): Promise<void> {

@@ -22,13 +22,15 @@ export interface AssignmentRow {
   readonly critical: readonly string[];
   /** domain/baseline/enforcement.ts; null: it makes no changes by itself. */
   readonly enforcement: unknown;
+  /** Since when the trial runs, as it is; null: there is none. */
+  readonly trialSince: Date | null;
   readonly editedBy: string;
   readonly editedAt: Date;
 }
 
 const COLUMNS = `a.id, a.name, b.name AS baseline, v.number AS version, c.profile, c.id AS "checklistId", c.name AS checklist,
   c.tailoring IS NOT NULL AS tailored, a.applies_to AS "appliesTo", a.precedence, a.mode, a.trial, a.critical, a.enforcement,
-  a.edited_by AS "editedBy", a.edited_at AS "editedAt"`;
+  a.trial_since AS "trialSince", a.edited_by AS "editedBy", a.edited_at AS "editedAt"`;
 const FROM = `baseline_assignment a JOIN checklist c ON c.id = a.checklist_id JOIN baseline_version v ON v.id = c.version_id
   JOIN baseline b ON b.id = a.baseline_id`;
 
@@ -38,9 +40,25 @@ export async function listAssignments(db: Queryable): Promise<AssignmentRow[]> {
   return rows;
 }
 
-export async function findAssignment(db: Queryable, name: string): Promise<AssignmentRow | null> {
-  const { rows } = await db.query<AssignmentRow>(`SELECT ${COLUMNS} FROM ${FROM} WHERE a.name = $1`, [name]);
+/** @param options.lock take the row's lock until the transaction ends */
+export async function findAssignment(
+  db: Queryable,
+  name: string,
+  options: { readonly lock?: boolean } = {},
+): Promise<AssignmentRow | null> {
+  const lock = options.lock === true ? 'FOR UPDATE OF a' : '';
+  const { rows } = await db.query<AssignmentRow>(`SELECT ${COLUMNS} FROM ${FROM} WHERE a.name = $1 ${lock}`, [name]);
   return rows[0] ?? null;
+}
+
+/** Of these names those that no assignment has. */
+export async function unknownAssignments(db: Queryable, names: readonly string[]): Promise<string[]> {
+  if (names.length === 0) return [];
+  const { rows } = await db.query<{ name: string }>(
+    'SELECT DISTINCT i.name FROM unnest($1::text[]) AS i (name) WHERE NOT EXISTS (SELECT FROM baseline_assignment a WHERE a.name = i.name)',
+    [names],
+  );
+  return rows.map((row) => row.name);
 }
 
 /** Makes or replaces an assignment. */
@@ -61,11 +79,13 @@ export async function putAssignment(
   },
 ): Promise<void> {
   await client.query(
-    `INSERT INTO baseline_assignment (id, name, baseline_id, checklist_id, applies_to, precedence, mode, trial, critical, edited_by, edited_at, enforcement)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11 / 1000.0), $12)
+    `INSERT INTO baseline_assignment (id, name, baseline_id, checklist_id, applies_to, precedence, mode, trial, critical, edited_by, edited_at, enforcement, trial_since)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, to_timestamp($11 / 1000.0), $12, CASE WHEN $8::jsonb IS NOT NULL THEN to_timestamp($11 / 1000.0) END)
      ON CONFLICT (name) DO UPDATE SET baseline_id = excluded.baseline_id, checklist_id = excluded.checklist_id,
        applies_to = excluded.applies_to, precedence = excluded.precedence, mode = excluded.mode, trial = excluded.trial,
-       critical = excluded.critical, edited_by = excluded.edited_by, edited_at = excluded.edited_at, enforcement = excluded.enforcement`,
+       critical = excluded.critical, edited_by = excluded.edited_by, edited_at = excluded.edited_at, enforcement = excluded.enforcement,
+       trial_since = CASE WHEN (baseline_assignment.trial, baseline_assignment.checklist_id) IS NOT DISTINCT FROM (excluded.trial, excluded.checklist_id)
+                          THEN baseline_assignment.trial_since ELSE excluded.trial_since END`,
     [
       randomUUID(),
       args.name,

@@ -1,5 +1,5 @@
 /** What may explain that results of rules changed on an endpoint: the orders of that time, and who had moved those rules before. */
-import type { OrderAtWork, RuleMove } from '../../domain/baseline/explained.js';
+import type { OrderAtWork, RuleMove } from '../../domain/baseline/rule-change-explained.js';
 import type { Queryable } from '../pool.js';
 
 /** Orders of changes that were at work there after `since`, the latest first. What an endpoint tells of packages may have any shape. */

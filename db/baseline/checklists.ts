@@ -1,6 +1,13 @@
 /** Checklists as rows: made once, never changed, so that what was approved under a name stays what it was. */
 import type { PoolClient } from 'pg';
-import { type Checklist, checklistOf, FIXES_READ, fixText, whyNoFix } from '../../domain/baseline/checklist.js';
+import {
+  type Checklist,
+  checklistOf,
+  FIXES_READ,
+  fixText,
+  valuesOfRule,
+  whyNoFix,
+} from '../../domain/baseline/checklist.js';
 import type { Benchmark } from '../../domain/baseline/model.js';
 import { type PackageMove, packageMoveOf } from '../../domain/baseline/package-fix.js';
 import { ruleNames } from '../../domain/baseline/rule-name.js';
@@ -15,6 +22,8 @@ export interface ChecklistRow {
   readonly versionId: string;
   readonly profile: string;
   readonly tailoring: Tailoring | null;
+  /** Why this release could not read its fixes anew; they are as an earlier one read them. Null: it could. */
+  readonly fixesProblem: string | null;
 }
 
 export interface ChecklistRule {
@@ -70,7 +79,7 @@ export async function findChecklist(
 ): Promise<ChecklistRow | null> {
   const [column, value] = Object.entries(by)[0] as [string, string | number];
   const { rows } = await db.query<ChecklistRow>(
-    `SELECT id, name, version_id AS "versionId", profile, tailoring FROM checklist WHERE ${column === 'digest' ? 'digest' : column === 'name' ? 'name' : 'id'} = $1`,
+    `SELECT id, name, version_id AS "versionId", profile, tailoring, fixes_problem AS "fixesProblem" FROM checklist WHERE ${column === 'digest' ? 'digest' : column === 'name' ? 'name' : 'id'} = $1`,
     [value],
   );
   return rows[0] ?? null;
@@ -98,31 +107,69 @@ export async function loadChecklistRules(
 
 /**
  * Reads the fixes of one checklist anew that an earlier release read. What it measures stays as it is, and so does what was approved: that is by digest.
- * @returns false when there is none
+ * One that can't be read stays as it was, with the problem, and is not tried again by this release.
+ * @returns more: there was one, and there may be others; problem: what to tell whoever runs this
  */
-export async function readFixesAnew(client: PoolClient): Promise<boolean> {
-  const { rows } = await client.query(
-    `SELECT c.id, c.digest, c.profile, c.tailoring, c.version_id AS "versionId", v.sha256 FROM checklist c JOIN baseline_version v ON v.id = c.version_id
+export async function readFixesAnew(
+  client: PoolClient,
+): Promise<{ readonly more: boolean; readonly problem: string | null }> {
+  const { rows } = await client.query<Unread>(
+    `SELECT c.id, c.name, c.digest, c.profile, c.tailoring, c.version_id AS "versionId", v.sha256 FROM checklist c JOIN baseline_version v ON v.id = c.version_id
       WHERE c.fixes_read < $1 ORDER BY c.id LIMIT 1 FOR UPDATE OF c SKIP LOCKED`,
     [FIXES_READ],
   );
   const [row] = rows;
-  if (row === undefined) return false;
+  if (row === undefined) return { more: false, problem: null };
+  await client.query('SAVEPOINT fixes');
+  let problem: string | null = null;
+  try {
+    await readFixesOf(client, row);
+  } catch (error) {
+    if (!isOfTheChecklist(error)) throw error;
+    await client.query('ROLLBACK TO SAVEPOINT fixes');
+    problem = (error as Error).message.slice(0, 1_000);
+  }
+  await client.query('UPDATE checklist SET fixes_read = $2, fixes_problem = $3 WHERE id = $1', [
+    row.id,
+    FIXES_READ,
+    problem,
+  ]);
+  return {
+    more: true,
+    problem: problem === null ? null : `fixes of checklist ${row.name} stay as they were: ${problem}`,
+  };
+}
+
+interface Unread {
+  readonly id: number;
+  readonly name: string;
+  readonly digest: string;
+  readonly profile: string;
+  readonly tailoring: Tailoring | null;
+  readonly versionId: string;
+  readonly sha256: string;
+}
+
+/** What the database says of itself (it is away, too slow, in the way) may be over next time; what it says of data is not (SQLSTATE 22, 23). */
+const isOfTheChecklist = (error: unknown): boolean => {
+  const { code, severity } = error as { readonly code?: unknown; readonly severity?: unknown };
+  return typeof severity === 'string' ? /^2[23]/.test(String(code)) : code === undefined;
+};
+
+async function readFixesOf(client: PoolClient, row: Unread): Promise<void> {
   const { profile, tailoring, sha256 } = row;
   const benchmark = await loadBenchmark(client, row.versionId);
   const checklist = checklistOf({ benchmark, sha256, profile, tailoring });
-  if (checklist.digest !== row.digest) throw new Error(`checklist ${row.digest} is not what its digest says`);
+  if (checklist.digest !== row.digest) throw new Error(`it is not what its digest says (${row.digest})`);
   const { rules, fixes } = readRules({ benchmark, checklist });
   await insertFixes(client, fixes);
   await client.query(
-    `UPDATE checklist_rule r SET fix_sha256 = n.fix_sha256, no_fix_reason = n.no_fix_reason, package_fix = n.package_fix
-       FROM jsonb_to_recordset($2::jsonb) AS n (position smallint, rule_id text, fix_sha256 text, no_fix_reason text, package_fix jsonb)
+    `UPDATE checklist_rule r SET fix_sha256 = n.fix_sha256, no_fix_reason = n.no_fix_reason, package_fix = n.package_fix, vals = n.vals
+       FROM jsonb_to_recordset($2::jsonb) AS n (position smallint, rule_id text, fix_sha256 text, no_fix_reason text, package_fix jsonb, vals jsonb)
       WHERE r.checklist_id = $1 AND r.position = n.position AND r.rule_id = n.rule_id
-        AND (r.fix_sha256, r.no_fix_reason, r.package_fix) IS DISTINCT FROM (n.fix_sha256, n.no_fix_reason, n.package_fix)`,
+        AND (r.fix_sha256, r.no_fix_reason, r.package_fix, r.vals) IS DISTINCT FROM (n.fix_sha256, n.no_fix_reason, n.package_fix, n.vals)`,
     [row.id, JSON.stringify(rules)],
   );
-  await client.query('UPDATE checklist SET fixes_read = $2 WHERE id = $1', [row.id, FIXES_READ]);
-  return true;
 }
 
 function readRules(args: { readonly benchmark: Benchmark; readonly checklist: Checklist }) {
@@ -148,6 +195,7 @@ function readRules(args: { readonly benchmark: Benchmark; readonly checklist: Ch
         fix_sha256: sha256,
         no_fix_reason: reason,
         package_fix,
+        vals: valuesOfRule(rule, checklist.values),
       },
     ];
   });
@@ -169,9 +217,9 @@ async function insertRules(
   const { rules, fixes } = readRules(args);
   await insertFixes(client, fixes);
   await client.query(
-    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason, package_fix)
+    `INSERT INTO checklist_rule (checklist_id, position, rule_id, name, title, severity, fix_sha256, no_fix_reason, package_fix, vals)
      SELECT $1, r.* FROM jsonb_to_recordset($2::jsonb) AS r (position smallint, rule_id text, name text, title text, severity text,
-                                                             fix_sha256 text, no_fix_reason text, package_fix jsonb)`,
+                                                             fix_sha256 text, no_fix_reason text, package_fix jsonb, vals jsonb)`,
     [args.id, JSON.stringify(rules)],
   );
 }

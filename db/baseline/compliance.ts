@@ -1,9 +1,11 @@
 /** What was found, for one endpoint and for all of them. */
 
+import type { RuleConflict } from '../../domain/baseline/conflicts.js';
 import type { PackageMove } from '../../domain/baseline/package-fix.js';
 import { type ResultCounts, type RuleResult, resultOf } from '../../domain/baseline/results.js';
 import type { Queryable } from '../pool.js';
 import { loadChecklistRules } from './checklists.js';
+import { conflictsOn } from './conflicts.js';
 import { WRONG } from './false-positives.js';
 
 /** Findings marked as wrong count as neither failing nor error. */
@@ -55,6 +57,8 @@ export interface EndpointRule {
   readonly severity: string;
   readonly result: RuleResult;
   readonly since: Date;
+  /** Who decides it here, wanting something else; null: nobody but this checklist. */
+  readonly conflict: Pick<RuleConflict, 'decidedBy' | 'values'> | null;
   /** Why the finding is wrong here, and who says so; null: nobody does. */
   readonly falsePositive: { readonly reason: string; readonly by: string; readonly at: Date } | null;
   readonly packageFix: PackageMove | null;
@@ -73,8 +77,9 @@ export async function listEndpointRules(
   );
   const [found] = rows;
   if (found === undefined) return null;
-  const [rules, since, wrong] = await Promise.all([
+  const [rules, conflicts, since, wrong] = await Promise.all([
     loadChecklistRules(db, [args.checklistId]),
+    conflictsOn(db, args),
     db.query(
       `SELECT position, max(at) AS at FROM rule_change WHERE endpoint_id = $1 AND checklist_id = $2 GROUP BY position`,
       [args.endpointId, args.checklistId],
@@ -96,11 +101,15 @@ export async function listEndpointRules(
             ...rule,
             result,
             since: sinceOf.get(position) ?? found.first_at,
+            conflict: conflictOf(conflicts.get(id)),
             falsePositive: wrongOf.get(position) ?? null,
           },
         ];
   });
 }
+
+const conflictOf = (found: RuleConflict | undefined): EndpointRule['conflict'] =>
+  found === undefined ? null : { decidedBy: found.decidedBy, values: found.values };
 
 export interface FleetCompliance {
   readonly checklist: string;
@@ -111,13 +120,15 @@ export interface FleetCompliance {
   /** Endpoints on which no rule fails or ends in an error. */
   readonly compliant: number;
   readonly unanswered: number;
+  /** Why this release could not read its fixes anew; null: it could. */
+  readonly fixesProblem: string | null;
   readonly results: Counts;
 }
 
 /** Per checklist, over all endpoints it holds for. Rows hold their counts, so no results are read. */
 export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]> {
   const { rows } = await db.query(
-    `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, n.*
+    `SELECT c.name AS checklist, b.name AS baseline, v.number AS version, c.profile, c.fixes_problem, n.*
        FROM (SELECT t.checklist_id, count(*)::int AS endpoints,
                     count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = coalesce(w.failed + w.errors, 0))::int AS compliant,
                     count(*) FILTER (WHERE m.assessed_at IS NULL OR m.problem IS NOT NULL)::int AS unanswered,
@@ -138,6 +149,7 @@ export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]>
     endpoints: row.endpoints,
     compliant: row.compliant,
     unanswered: row.unanswered,
+    fixesProblem: row.fixes_problem,
     results: {
       pass: row.pass,
       fail: row.fail,
@@ -146,58 +158,5 @@ export async function fleetCompliance(db: Queryable): Promise<FleetCompliance[]>
       notApplicable: row.not_applicable,
       notChecked: row.not_checked,
     },
-  }));
-}
-
-export interface RuleTally {
-  readonly id: string;
-  readonly name: string;
-  readonly title: string;
-  readonly severity: string;
-  readonly pass: number;
-  readonly fail: number;
-  readonly error: number;
-  readonly packageFix: PackageMove | null;
-  /** Why nothing remediates it; null: a fix does. */
-  readonly noFixReason: string | null;
-}
-
-/** Per rule of a checklist, on how many endpoints it passes and fails; findings marked as wrong don't count. All results come as one text: 4 MB for 10,000 × 400. */
-export async function tallyRules(db: Queryable, checklistId: number): Promise<RuleTally[]> {
-  const [rules, { rows }, wrong] = await Promise.all([
-    loadChecklistRules(db, [checklistId]),
-    db.query<{ all: string | null }>(
-      `SELECT string_agg(m.results, '') AS "all" FROM assessment_target t
-         JOIN assessment m ON m.endpoint_id = t.endpoint_id AND m.checklist_id = t.checklist_id
-        WHERE t.checklist_id = $1 AND m.results <> ''`,
-      [checklistId],
-    ),
-    db.query<{ position: number; code: string; n: number }>(
-      `SELECT f.position, substr(m.results, f.position + 1, 1) AS code, count(*)::int AS n FROM false_positive f
-         JOIN assessment m USING (endpoint_id, checklist_id) JOIN assessment_target t USING (endpoint_id, checklist_id)
-        WHERE f.checklist_id = $1 GROUP BY 1, 2`,
-      [checklistId],
-    ),
-  ]);
-  const list = rules.get(checklistId) ?? [];
-  const width = list.length;
-  const counts = { p: new Int32Array(width), f: new Int32Array(width), e: new Int32Array(width) };
-  const all = Buffer.from(rows[0]?.all ?? '', 'latin1');
-  for (let at = 0, position = 0; at < all.length; at++, position = position + 1 === width ? 0 : position + 1) {
-    const code = all[at];
-    if (code === 0x70 || code === 0x78) counts.p[position] = (counts.p[position] ?? 0) + 1;
-    else if (code === 0x66) counts.f[position] = (counts.f[position] ?? 0) + 1;
-    else if (code === 0x65 || code === 0x75) counts.e[position] = (counts.e[position] ?? 0) + 1;
-  }
-  for (const { position, code, n } of wrong.rows) {
-    if (code === 'f') counts.f[position] = (counts.f[position] ?? 0) - n;
-    else if (code === 'e' || code === 'u') counts.e[position] = (counts.e[position] ?? 0) - n;
-  }
-  return list.map(({ position, ruleId: id, fixSha256: _, ...rule }) => ({
-    id,
-    ...rule,
-    pass: counts.p[position] ?? 0,
-    fail: counts.f[position] ?? 0,
-    error: counts.e[position] ?? 0,
   }));
 }

@@ -8,6 +8,7 @@ import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
 import { loadExceptions } from '../exceptions/exceptions.js';
 import { loadGroups } from '../policy/load.js';
+import { failingRules } from './failing-rules.js';
 
 export interface DueEnforcement {
   readonly assignment: string;
@@ -16,8 +17,8 @@ export interface DueEnforcement {
 }
 
 /**
- * Assignments with a failing rule on an endpoint where they are enforced that a change would put right: it has a fix, is not excepted and
- * not marked as wrong. And no change of theirs open, and none begun within their pause. Their rows stay locked, so that two workers make one change.
+ * Assignments with a failing rule on an endpoint where they are enforced that a change would put right: it has a fix, is not excepted,
+ * not marked as wrong and not decided by an assignment that comes first. And no change of theirs open, and none begun within their pause. Their rows stay locked, so that two workers make one change.
  */
 export async function takeDueEnforcements(client: PoolClient, now: EpochMs): Promise<DueEnforcement[]> {
   const { rows } = await client.query<{ id: string; name: string; applies_to: Selector; enforcement: unknown }>(
@@ -39,10 +40,7 @@ export async function takeDueEnforcements(client: PoolClient, now: EpochMs): Pro
 }
 
 /** Whether something fails there that can be put right. */
-const FAILING = `FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id) JOIN checklist_rule r ON r.checklist_id = t.checklist_id
-  WHERE t.assignment_id = $1 AND t.mode = 'enforce' AND m.failed > 0 AND r.fix_sha256 IS NOT NULL AND substr(m.results, r.position + 1, 1) = 'f'
-    AND NOT EXISTS (SELECT FROM false_positive f
-                     WHERE f.checklist_id = t.checklist_id AND f.position = r.position AND f.endpoint_id = t.endpoint_id)`;
+const FAILING = failingRules(`t.assignment_id = $1 AND t.mode = 'enforce'`);
 
 async function hasWork(client: PoolClient, assignmentId: string, now: EpochMs): Promise<boolean> {
   if (!(await mayHaveWork(client, assignmentId))) return false;

@@ -4,6 +4,7 @@ import type { PoolClient } from 'pg';
 import { countDrift } from '../../domain/baseline/drift.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
+import { type Page, pageOf } from '../read/cursor.js';
 
 export interface EndpointPicture {
   /** Results by checklist id. */
@@ -70,6 +71,34 @@ export async function findGoldStandard(db: Queryable, name: string): Promise<Gol
   return rows[0] ?? null;
 }
 
+export interface GoldSummary extends Omit<GoldStandard, keyof EndpointPicture> {
+  readonly checklists: number;
+  readonly packages: number;
+  readonly services: number;
+}
+
+/** By name. @param args.after the last row's name on the page before */
+export async function listGoldStandards(
+  db: Queryable,
+  args: { readonly after: string | null; readonly limit: number },
+): Promise<Page<GoldSummary>> {
+  const count = (column: string) => `(SELECT count(*)::int FROM jsonb_object_keys(g.${column}))`;
+  const { rows } = await db.query<GoldSummary>(
+    `SELECT g.name, g.endpoint_id AS "endpointId", e.name AS endpoint, g.captured_by AS "capturedBy", g.captured_at AS "capturedAt",
+            ${count('results')} AS checklists, ${count('packages')} AS packages, ${count('services')} AS services
+       FROM gold_standard g JOIN endpoint e ON e.id = g.endpoint_id
+      WHERE $1::text IS NULL OR g.name COLLATE "C" > $1 ORDER BY g.name COLLATE "C" LIMIT $2`,
+    [args.after, args.limit + 1],
+  );
+  return pageOf(rows, args.limit, (row) => [row.name]);
+}
+
+/** @returns whether there was one */
+export async function deleteGoldStandard(client: PoolClient, name: string): Promise<boolean> {
+  const { rowCount } = await client.query('DELETE FROM gold_standard WHERE name = $1', [name]);
+  return rowCount === 1;
+}
+
 export interface EndpointDrift {
   readonly endpointId: string;
   readonly endpoint: string;
@@ -77,11 +106,25 @@ export interface EndpointDrift {
   readonly rules: number;
 }
 
-/** Endpoints measured by one of the standard's checklists, the farthest from it first. */
+/** Who comes after whom: the farthest first, of equally far ones by name. */
+const farther = (a: EndpointDrift, b: EndpointDrift): number =>
+  b.rules - a.rules ||
+  (a.endpoint < b.endpoint ? -1 : a.endpoint > b.endpoint ? 1 : a.endpointId < b.endpointId ? -1 : 1);
+
+/**
+ * Endpoints measured by one of the standard's checklists, the farthest from it first. All are compared for each page: nobody knows beforehand
+ * who is farthest.
+ * @param args.after drift, name and id of the last row before
+ */
 export async function fleetDrift(
   db: Queryable,
-  gold: Pick<GoldStandard, 'results' | 'endpointId'>,
-): Promise<EndpointDrift[]> {
+  args: {
+    readonly gold: Pick<GoldStandard, 'results' | 'endpointId'>;
+    readonly after: readonly [number, string, string] | null;
+    readonly limit: number;
+  },
+): Promise<Page<EndpointDrift>> {
+  const { gold, after } = args;
   const { rows } = await db.query<{ endpoint_id: string; name: string; checklist_id: number; results: string }>(
     `SELECT m.endpoint_id, e.name, m.checklist_id, m.results FROM assessment m JOIN endpoint e ON e.id = m.endpoint_id
       WHERE m.checklist_id = ANY ($1::int[]) AND m.results <> '' AND e.state <> 'retired' AND e.id <> $2`,
@@ -94,5 +137,7 @@ export async function fleetDrift(
     if (known === undefined) found.set(endpointId, { endpointId, endpoint, rules: drift });
     else known.rules += drift;
   }
-  return [...found.values()].sort((a, b) => b.rules - a.rules || (a.endpoint < b.endpoint ? -1 : 1));
+  const last = after === null ? null : { rules: after[0], endpoint: after[1], endpointId: after[2] };
+  const rest = [...found.values()].filter((one) => last === null || farther(last, one) < 0).sort(farther);
+  return pageOf(rest.slice(0, args.limit + 1), args.limit, (one) => [one.rules, one.endpoint, one.endpointId]);
 }

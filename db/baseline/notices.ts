@@ -6,7 +6,7 @@ import type { EpochMs } from '../../domain/time.js';
 import type { NoticedRequest } from '../../protocol/messages.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from '../read/cursor.js';
-import { explainedBy } from './explained.js';
+import { explainedBy } from './notice-explained.js';
 
 /** Stores what came, once; with the change that explains it, if one does. */
 export async function storeNoticed(

@@ -1,5 +1,6 @@
 /** What planning and proving a remediation reads and asks; set-based, grouped by the database. */
 import type { Mode } from '../../domain/baseline/assignment.js';
+import type { Above } from '../../domain/baseline/conflicts.js';
 import type { RemediableRule, RemediationGroup, System } from '../../domain/baseline/plan-remediation.js';
 import { APPROVED_PACKAGES, OPENSCAP, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
 import { exceptionsByEndpoint, splitByExceptions } from '../../domain/exception/exception.js';
@@ -10,6 +11,7 @@ import { wakeWithinHours } from '../orders/rows.js';
 import { CLAIMS, type Claim, type Finding } from '../plan/proof.js';
 import { loadGroups } from '../policy/load.js';
 import type { Queryable } from '../pool.js';
+import { aboveOf } from './conflicts.js';
 import { declinedRules } from './declined-rules.js';
 import { askedAt } from './targets.js';
 
@@ -35,6 +37,7 @@ export async function loadRemediationGroups(
     movesPackages: boolean;
     heedsApproved: boolean;
     system: System | null;
+    above: Above[];
   }>(
     `WITH wrong AS (
        SELECT f.endpoint_id, f.checklist_id, jsonb_object_agg(r.rule_id, 'by ' || f.marked_by || ': ' || f.reason) AS by_rule
@@ -43,7 +46,7 @@ export async function loadRemediationGroups(
        SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, a.precedence, t.mode, nullif(m.results, '') AS results, m.problem,
               coalesce(e.agent -> 'providers' ? $3, false) AS able, coalesce(e.agent -> 'providers' ? $4, false) AS moves,
               coalesce(e.agent -> 'providers' ? $5, false) AS heeds, jsonb_build_object('codename', e.facts ->> 'codename', 'arch', d.arch) AS system,
-              w.by_rule AS wrong
+              w.by_rule AS wrong, ${aboveOf({ target: 't', assignment: 'a' })} AS above
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
          JOIN endpoint e ON e.id = t.endpoint_id
          LEFT JOIN LATERAL (SELECT p.arch FROM installed_package p WHERE p.endpoint_id = e.id AND p.name = 'dpkg' LIMIT 1) d ON true
@@ -51,8 +54,8 @@ export async function loadRemediationGroups(
          LEFT JOIN wrong w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
      SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, precedence, mode, results, problem, able,
-            moves AS "movesPackages", heeds AS "heedsApproved", CASE WHEN system ->> 'codename' <> '' AND system ->> 'arch' <> '' THEN system END AS system, wrong AS "falsePositives"
-       FROM held GROUP BY checklist, assignment, precedence, mode, results, problem, able, moves, heeds, system, wrong ORDER BY min(endpoint_id::text)`,
+            moves AS "movesPackages", heeds AS "heedsApproved", CASE WHEN system ->> 'codename' <> '' AND system ->> 'arch' <> '' THEN system END AS system, wrong AS "falsePositives", above
+       FROM held GROUP BY checklist, assignment, precedence, mode, results, problem, able, moves, heeds, system, wrong, above ORDER BY min(endpoint_id::text)`,
     [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES, APPROVED_PACKAGES],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
@@ -84,7 +87,7 @@ export async function loadRemediableRules(
 ): Promise<Map<string, RemediableRule[]>> {
   const { rows } = await db.query(
     `SELECT c.name AS checklist, r.rule_id AS "ruleId", r.name, r.severity, r.fix_sha256 AS "fixSha256", f.size AS "fixSize",
-            r.no_fix_reason AS "noFixReason", r.package_fix AS "packageFix"
+            r.no_fix_reason AS "noFixReason", r.package_fix AS "packageFix", r.vals AS values
        FROM checklist c JOIN checklist_rule r ON r.checklist_id = c.id LEFT JOIN baseline_fix f ON f.sha256 = r.fix_sha256
       WHERE c.name = ANY ($1) ORDER BY c.name, r.position`,
     [checklists],

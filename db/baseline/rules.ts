@@ -46,6 +46,22 @@ export async function unknownRules(db: Queryable, names: readonly string[]): Pro
   return rows.map((row) => row.name);
 }
 
+/** Of these ids and short names those that no checklist of these assignments has a rule for. */
+export async function rulesNotAssigned(
+  db: Queryable,
+  args: { readonly names: readonly string[]; readonly assignments: readonly string[] },
+): Promise<string[]> {
+  if (args.names.length === 0) return [];
+  const { rows } = await db.query<{ name: string }>(
+    `SELECT DISTINCT i.name FROM unnest($1::text[]) AS i (name)
+      WHERE i.name NOT IN (SELECT n.name FROM baseline_assignment a JOIN checklist_rule r ON r.checklist_id = a.checklist_id CROSS JOIN LATERAL (
+                             VALUES (r.rule_id), (r.name), (regexp_replace(r.rule_id, '^xccdf_.*?_rule_', ''))) n (name)
+                            WHERE a.name = ANY ($2))`,
+    [args.names, args.assignments],
+  );
+  return rows.map((row) => row.name);
+}
+
 /** A rule as a checklist has it, with what its authors say and the script that would run. */
 export interface RuleText extends ChecklistRule {
   readonly id: string;

@@ -1,7 +1,7 @@
 /** Takes in what an endpoint found: compact, in one transaction, and only what changed. */
 import type { Pool, PoolClient } from 'pg';
-import { explainingChange } from '../../domain/baseline/explained.js';
 import { codeOf, countResults, isDrift, resultOf, whyNoAnswer } from '../../domain/baseline/results.js';
+import { explainingChange } from '../../domain/baseline/rule-change-explained.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { AssessmentRequest } from '../../protocol/messages.js';
 import { inTransaction } from '../pool.js';

@@ -60,13 +60,44 @@ export async function listExceptions(
   return { next: page.next, items: page.items.map(({ micros: _, ...row }) => row) };
 }
 
-/** Exceptions of rules that are in force, the one that ends first before the others. */
-export async function listRuleExceptions(db: Queryable, now: EpochMs): Promise<ExceptionRow[]> {
-  const { rows } = await db.query<ExceptionRow>(
-    `SELECT ${COLUMNS} FROM ${FROM} WHERE x.rule IS NOT NULL AND ${STATE} = 'inForce' ORDER BY x.expires_at, x.id`,
-    [now],
+/** SQL: whether a rule `r` of a checklist is one that exception `x` names: by its id, its short name or the id's end, `*` and `?` standing for any. */
+const NAMES_RULE = `EXISTS (SELECT FROM (VALUES (r.rule_id), (r.name), (regexp_replace(r.rule_id, '^xccdf_.*?_rule_', ''))) AS n (name)
+  WHERE n.name LIKE translate(replace(replace(replace(x.rule, '\\', '\\\\'), '_', '\\_'), '%', '\\%'), '*?', '%_'))`;
+
+/**
+ * Exceptions in force that name a rule of a checklist, the one that ends first before the others.
+ * @param args.position of the rule; null: any
+ * @returns as many as asked for, and how many there are
+ */
+export async function listRuleExceptions(
+  db: Queryable,
+  args: {
+    readonly checklistId: number;
+    readonly position: number | null;
+    readonly now: EpochMs;
+    readonly limit: number;
+  },
+): Promise<{ readonly items: readonly ExceptionRow[]; readonly total: number }> {
+  const { rows } = await db.query<ExceptionRow & { total: number }>(
+    `SELECT ${COLUMNS}, (count(*) OVER ())::int AS total FROM ${FROM} WHERE x.rule IS NOT NULL AND ${STATE} = 'inForce'
+        AND EXISTS (SELECT FROM checklist_rule r WHERE r.checklist_id = $2 AND ($3::int IS NULL OR r.position = $3) AND ${NAMES_RULE})
+      ORDER BY x.expires_at, x.id LIMIT $4`,
+    [args.now, args.checklistId, args.position, args.limit],
   );
-  return rows;
+  return { items: rows.map(({ total: _, ...row }) => row), total: rows[0]?.total ?? 0 };
+}
+
+/** Of these rules of a checklist those that an exception in force names. */
+export async function exceptedPositions(
+  db: Queryable,
+  args: { readonly checklistId: number; readonly positions: readonly number[]; readonly now: EpochMs },
+): Promise<ReadonlySet<number>> {
+  const { rows } = await db.query<{ position: number }>(
+    `SELECT r.position FROM checklist_rule r WHERE r.checklist_id = $2 AND r.position = ANY ($3::smallint[])
+        AND EXISTS (SELECT FROM ${FROM} WHERE x.rule IS NOT NULL AND ${STATE} = 'inForce' AND ${NAMES_RULE})`,
+    [args.now, args.checklistId, args.positions],
+  );
+  return new Set(rows.map((row) => row.position));
 }
 
 /** @param args.lock take the row's lock until the transaction ends */

@@ -1,6 +1,7 @@
 /**
  * Which baselines hold for an endpoint. Several may, each of another baseline; of assignments of one and the same baseline the one
- * with the highest precedence counts, and of equal ones the one whose name comes first.
+ * with the highest precedence counts, and of equal ones the one whose name comes first. A rule that several of them have, and want different
+ * things of, is decided by the highest that is not only observed (conflicts.ts): the others measure it and never put it right.
  */
 import { type Group, matches, type Selectable, type Selector } from '../fleet/selector.js';
 
@@ -26,7 +27,7 @@ export interface Held {
   readonly inTrial: boolean;
 }
 
-/** What holds for each endpoint, by precedence from the highest: where two checklists have the same rule, the first decides it. */
+/** What holds for each endpoint, by precedence from the highest. */
 export function resolveAssignments(args: {
   readonly assignments: readonly Assignment[];
   readonly endpoints: readonly Selectable[];

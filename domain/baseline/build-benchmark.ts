@@ -1,4 +1,5 @@
 /** Puts a benchmark together from the elements of a data stream as they open and close. */
+import { sha256Hex } from '../content/canonical.js';
 import type {
   BaselineFix,
   BaselineProfile,
@@ -9,6 +10,7 @@ import type {
   ProfileStep,
   Severity,
 } from './model.js';
+import { createOvalReader } from './oval-digest.js';
 import { BaselineRefused } from './refusal.js';
 
 export interface Found {
@@ -26,7 +28,10 @@ const ID = /^xccdf_[A-Za-z0-9.-]+_(benchmark|profile|group|rule|value)_[A-Za-z0-
 const LIMITS = { rules: 10_000, profiles: 500, values: 5_000, fix: 262_144, kept: 67_108_864, long: 8_000, short: 500 };
 
 type Draft<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
-interface RuleDraft extends Draft<Omit<BaselineRule, 'fix' | 'automated'>> {
+interface RuleDraft extends Draft<Omit<BaselineRule, 'fix' | 'automated' | 'check' | 'checkValues'>> {
+  checkValues: string[];
+  /** Names by which its check knows the values. */
+  exports: string[];
   fix: (Draft<BaselineFix> & { size: number }) | null;
   checks: string[];
 }
@@ -46,6 +51,7 @@ export function createBenchmarkBuilder(deps: {
   const { refuse } = deps;
   const seen = new Set<string>();
   const oval = new Set<string>();
+  const tests = createOvalReader(refuse);
   /** What a profile names, to be looked up once everything is known. */
   const named: { id: string; line: number; by: string; what: 'item' | 'value' | 'profile' }[] = [];
   const groupStack: string[] = [];
@@ -103,7 +109,10 @@ export function createBenchmarkBuilder(deps: {
       gather(depth, LIMITS.short, (text) => current.references.push({ href, text }));
     } else if (name === 'conflicts') current.conflicts.push(attributes.idref ?? '');
     else if (name === 'check-content-ref') current.checks.push(attributes.name ?? '');
-    else if (name === 'check' && attributes.system !== OVAL_SYSTEM) current.checks.push('');
+    else if (name === 'check-export') {
+      current.checkValues.push((attributes['value-id'] ?? '').slice(0, LIMITS.short));
+      current.exports.push((attributes['export-name'] ?? '').slice(0, LIMITS.short));
+    } else if (name === 'check' && attributes.system !== OVAL_SYSTEM) current.checks.push('');
     else if (name === 'fix' && attributes.system === SHELL && current.fix === null) {
       inFix = true;
       current.fix = { parts: [], reboot: attributes.reboot === 'true', size: 0 };
@@ -169,6 +178,8 @@ export function createBenchmarkBuilder(deps: {
           groups: [...groupStack],
           conflicts: [],
           checks: [],
+          checkValues: [],
+          exports: [],
         };
         rules.push(rule);
         return;
@@ -203,6 +214,7 @@ export function createBenchmarkBuilder(deps: {
 
   return {
     open(found, depth) {
+      tests.open(found, depth);
       if (found.space === 'oval' && found.name === 'definition') oval.add(found.attributes.id ?? '');
       if (found.space !== 'xccdf' || collect !== null) return;
       if (!inBenchmark && found.name !== 'Benchmark') return;
@@ -212,6 +224,7 @@ export function createBenchmarkBuilder(deps: {
       else openItem(found, depth);
     },
     close(found, depth) {
+      tests.close(depth);
       if (collect !== null && collect.depth === depth) {
         const { parts, done } = collect;
         collect = null;
@@ -228,6 +241,7 @@ export function createBenchmarkBuilder(deps: {
       else if (found.name === 'Benchmark') inBenchmark = false;
     },
     text(run) {
+      tests.text(run);
       if (inFix) {
         keep(run.length);
         addFixPart(run);
@@ -247,14 +261,27 @@ export function createBenchmarkBuilder(deps: {
         groups,
         values,
         profiles,
-        rules: rules.map(({ checks, fix, ...one }) => ({
+        rules: rules.map(({ checks, exports, fix, ...one }) => ({
           ...one,
+          check: checkDigest({ checks, exports, values: one.checkValues, digestOf: tests.digestOf }),
           fix: fix === null ? null : { parts: fix.parts, reboot: fix.reboot },
           automated: checks.some((name) => oval.has(name)),
         })),
       };
     },
   };
+}
+
+/** Null: nothing that is here tests it. */
+function checkDigest(args: {
+  readonly checks: readonly string[];
+  readonly exports: readonly string[];
+  readonly values: readonly string[];
+  readonly digestOf: (definition: string) => string | null;
+}): string | null {
+  const tested = args.checks.flatMap((name) => args.digestOf(name) ?? []);
+  if (tested.length === 0) return null;
+  return sha256Hex(JSON.stringify([tested, args.exports.map((name, i) => [name, args.values[i]])]));
 }
 
 function lookUp(args: {

@@ -88,8 +88,8 @@ function valuesOf(values: readonly BaselineValue[], steps: readonly ProfileStep[
   return Object.fromEntries(found);
 }
 
-/** To be counted up with every change of {@link whyNoFix} or of how scripts are read: fixes of checklists made before are then read anew. */
-export const FIXES_READ = 1;
+/** To be counted up with every change of {@link whyNoFix}, {@link valuesOfRule} or of how scripts are read: those of checklists made before are then read anew. */
+export const FIXES_READ = 2;
 
 /** Why a rule is not remediated; null: `fixText` says how. */
 export function whyNoFix(rule: Pick<BaselineRule, 'fix' | 'automated'>): string | null {
@@ -101,6 +101,16 @@ export function whyNoFix(rule: Pick<BaselineRule, 'fix' | 'automated'>): string 
   if (movesPackages(text) && packageFixOf(text) === null)
     return 'its fix moves packages among other things: only one that does nothing else can be undone';
   return null;
+}
+
+/** The values that decide what a rule asks for and does: those that its check or its fix uses, by id. */
+export function valuesOfRule(
+  rule: Pick<BaselineRule, 'fix' | 'checkValues'>,
+  values: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const inFix = (rule.fix?.parts ?? []).flatMap((part) => (typeof part === 'string' ? [] : [part.value]));
+  const used = [...new Set([...inFix, ...(rule.checkValues ?? [])])].sort();
+  return Object.fromEntries(used.flatMap((id) => (values[id] === undefined ? [] : [[id, values[id]]])));
 }
 
 /** The script that is run, byte for byte: what approvers approve by digest. Null where there is no fix. */

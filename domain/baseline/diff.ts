@@ -13,6 +13,8 @@ export interface BaselineDiff {
   readonly rules: ItemDiff;
   readonly profiles: ItemDiff;
   readonly values: ItemDiff;
+  /** Whether what rules test (their OVAL) is compared as well: false where an earlier release imported a version, without looking at it. */
+  readonly checksCompared: boolean;
 }
 
 export function diffBenchmarks(before: Benchmark, after: Benchmark): BaselineDiff {
@@ -20,10 +22,13 @@ export function diffBenchmarks(before: Benchmark, after: Benchmark): BaselineDif
     rules: diffItems(before.rules, after.rules),
     profiles: diffItems(before.profiles, after.profiles),
     values: diffItems(before.values, after.values),
+    checksCompared: [...before.rules, ...after.rules].every((rule) => rule.check !== undefined),
   };
 }
 
 type Item = { readonly id: string };
+/** Of rules; an earlier release did not read them: nothing is known of how they differ. */
+const SINCE_LATELY: ReadonlySet<string> = new Set(['check', 'checkValues']);
 
 function diffItems(before: readonly Item[], after: readonly Item[]): ItemDiff {
   const old = new Map(before.map((item) => [item.id, item]));
@@ -42,5 +47,6 @@ function diffItems(before: readonly Item[], after: readonly Item[]): ItemDiff {
 function fieldsThatDiffer(before: Item, after: Item): string[] {
   const a = before as unknown as Record<string, JsonValue>;
   const b = after as unknown as Record<string, JsonValue>;
-  return Object.keys(b).filter((field) => canonicalJson(a[field] ?? null) !== canonicalJson(b[field] ?? null));
+  const known = Object.keys(b).filter((field) => !SINCE_LATELY.has(field) || a[field] !== undefined);
+  return known.filter((field) => canonicalJson(a[field] ?? null) !== canonicalJson(b[field] ?? null));
 }

@@ -42,10 +42,10 @@ export interface SetDrift {
 export function setDrift(gold: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): SetDrift {
   const names = (some: Readonly<Record<string, string>>) => Object.keys(some).sort();
   return {
-    missing: names(gold).filter((name) => now[name] === undefined),
-    extra: names(now).filter((name) => gold[name] === undefined),
+    missing: names(gold).filter((name) => !Object.hasOwn(now, name)),
+    extra: names(now).filter((name) => !Object.hasOwn(gold, name)),
     changed: names(gold).flatMap((name) => {
-      const version = now[name];
+      const version = Object.hasOwn(now, name) ? now[name] : undefined;
       return version === undefined || version === gold[name]
         ? []
         : [{ name, gold: gold[name] as string, now: version }];

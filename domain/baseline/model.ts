@@ -25,6 +25,10 @@ export interface BaselineRule {
   readonly fix: BaselineFix | null;
   /** Names an OVAL definition that the data stream holds. Without one nothing is ever tested. */
   readonly automated: boolean;
+  /** Of what its check tests, with the values it is given (oval-digest.ts); null: nothing does. Left out: an earlier release imported it. */
+  readonly check?: string | null;
+  /** Ids of the values that its check is given. Left out: an earlier release imported it. */
+  readonly checkValues?: readonly string[];
   readonly selected: boolean;
   /** Ids of the groups around it, outermost first. */
   readonly groups: readonly string[];

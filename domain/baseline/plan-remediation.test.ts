@@ -10,6 +10,7 @@ const rule = (name: string, over: object = {}) => ({
   fixSize: 10,
   noFixReason: null,
   packageFix: null,
+  values: {},
   ...over,
 });
 const RULES = [

@@ -4,15 +4,14 @@ import type { RemediationParameters } from '../change/remediation-parameters.js'
 import { type ApprovedPackage, namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
 import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
 import type { Mode } from './assignment.js';
+import { type Above, conflictInWords, type RuleWish, ruleConflicts } from './conflicts.js';
 import type { PackageFix } from './package-fix.js';
 import { resultOf } from './results.js';
 import { FAILS, namesOfRule, OPENSCAP, PASSES, RULE_ARCH } from './rule-name.js';
 
-export interface RemediableRule {
-  readonly ruleId: string;
+export interface RemediableRule extends RuleWish {
   readonly name: string;
   readonly severity: string;
-  readonly fixSha256: string | null;
   readonly fixSize: number | null;
   readonly noFixReason: string | null;
   /** Set where the fix moves a package and does nothing else. */
@@ -65,6 +64,8 @@ export interface RemediationGroup {
   readonly exceptions: readonly Exception[];
   /** Findings that people say are wrong there: who and why, by rule id. Left out: none. */
   readonly falsePositives?: Readonly<Record<string, string>> | null;
+  /** Assignments that come first there, whether asked for or not, the highest first. Left out: none. */
+  readonly above?: readonly Above[];
 }
 
 /**
@@ -73,7 +74,7 @@ export interface RemediationGroup {
  */
 export function planRemediation(args: {
   readonly groups: readonly RemediationGroup[];
-  /** By checklist, in the order of results. */
+  /** By checklist, in the order of results; also of those that come first somewhere. */
   readonly rules: ReadonlyMap<string, readonly RemediableRule[]>;
   readonly offers: Offers;
   readonly parameters: RemediationParameters;
@@ -82,9 +83,13 @@ export function planRemediation(args: {
 }): KindPlan {
   const { unassigned, parameters } = args;
   const works = onePerEndpoint(
-    args.groups
-      .toSorted(byPrecedence)
-      .map((group) => workOf(group, { rules: args.rules.get(group.checklist) ?? [], offers: args.offers, parameters })),
+    args.groups.toSorted(byPrecedence).map((group) => {
+      const rules = args.rules.get(group.checklist) ?? [];
+      const rulesOf = (checklist: string) => args.rules.get(checklist) ?? [];
+      const found = ruleConflicts({ rules, above: group.above ?? [], rulesOf });
+      const conflicts = new Map(found.map((one) => [one.ruleId, conflictInWords(one)]));
+      return workOf(group, { rules, conflicts, offers: args.offers, parameters });
+    }),
   );
   const none =
     parameters.assignments === null
@@ -116,11 +121,13 @@ function workOf(
   group: RemediationGroup,
   args: {
     readonly rules: readonly RemediableRule[];
+    /** Why somebody else decides a rule, by its id. */
+    readonly conflicts: ReadonlyMap<string, string>;
     readonly offers: Offers;
     readonly parameters: RemediationParameters;
   },
 ): KindWork {
-  const { rules, offers, parameters } = args;
+  const { rules, conflicts, offers, parameters } = args;
   const idle = whyIdle(group, parameters);
   if (idle !== null) return nothing(group, idle, []);
   const triage: TriageNote[] = [];
@@ -135,6 +142,7 @@ function workOf(
       declined('exception', `excepted ${exceptionInWords(excepted)}`, 'declined', excepted.expiresAt);
     else if (group.falsePositives?.[rule.ruleId] !== undefined)
       declined('falsePositive', `marked as wrong ${group.falsePositives[rule.ruleId]}`, 'declined', null);
+    else if (conflicts.has(rule.ruleId)) declined('conflict', conflicts.get(rule.ruleId) ?? '', 'declined', null);
     else if (rule.noFixReason !== null) declined('noFix', rule.noFixReason, 'declined', null);
     else if (rule.fixSha256 === null || rule.fixSize === null)
       declined('noFix', 'its fix is not at hand', 'declined', null);

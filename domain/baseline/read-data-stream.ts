@@ -76,6 +76,9 @@ export function createDataStreamReader(): DataStreamReader {
   };
 }
 
+/** Its core, and the kinds of tests that extend it (`…#independent`, `…#linux`). */
+const isOval = (uri: string): boolean => uri === OVAL || uri.startsWith(`${OVAL}#`);
+
 function requireCollection(tag: SaxesTagNS, refuse: (reason: string) => never): void {
   if (tag.uri === COLLECTION && tag.local === 'data-stream-collection') return;
   const what = tag.uri === XCCDF ? ' (a bare XCCDF document: its checks are missing)' : '';
@@ -92,6 +95,6 @@ function foundAs(tag: SaxesTagNS, refuse: (reason: string) => never): Found {
     if (count > LIMITS.attributes) refuse(`${tag.local} has more than ${LIMITS.attributes} attributes`);
     if (prefix !== 'xmlns' && local !== 'xmlns') attributes[local] = value;
   }
-  const space = tag.uri === XCCDF ? 'xccdf' : tag.uri === OVAL ? 'oval' : 'other';
+  const space = tag.uri === XCCDF ? 'xccdf' : isOval(tag.uri) ? 'oval' : 'other';
   return { space, name: tag.local, attributes, line: 0 };
 }

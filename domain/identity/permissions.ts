@@ -44,6 +44,7 @@ export const PERMISSIONS = {
   'joinToken.revoke': 'Administrator',
   'endpoint.reEnrol': 'Administrator',
   'expeditePolicy.edit': 'Administrator',
+  'baseline.override': 'Administrator',
   'ticketSystem.edit': 'Administrator',
   'account.edit': 'Administrator',
 } as const satisfies Readonly<Record<string, Role>>;

@@ -1,7 +1,8 @@
 // From an assignment to signed scan orders, to results as they come, to what people and plans make of them. The endpoint is simulated.
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { orderDueScans, orderProofs } from '../../db/baseline/scan-orders.js';
+import { orderDueScans, orderHandOvers, orderProofs } from '../../db/baseline/scan-orders.js';
 import { storeAssessment } from '../../db/baseline/store-assessment.js';
 import { takeOfferBatch, takeReportBatch } from '../../db/orders/index.js';
 import { inTransaction } from '../../db/pool.js';
@@ -244,12 +245,94 @@ describe('measuring an endpoint', () => {
     });
     const drift = await api.call('GET', '/v1/gold-standards/first/drift');
     expect(drift.body.items).toEqual([{ endpointId: other, endpoint: 'other', rules: 3 }]);
+    const standards = async (query: string) => (await api.call('GET', `/v1/gold-standards?${query}`)).body;
+    await api.call('PUT', '/v1/gold-standards/second', { body: { endpointId: other } });
+    const page = await standards('limit=1');
+    expect([page.items, page.next]).toMatchObject([[{ name: 'first', checklists: 1 }], expect.any(String)]);
+    expect(await standards(`limit=1&cursor=${page.next}`)).toMatchObject({ items: [{ name: 'second' }], next: null });
     const one = await api.call('GET', `/v1/gold-standards/first/endpoints/${other}/drift`);
     expect(one.body.rules).toEqual([
       { rule: testRuleId('one'), gold: 'pass', now: 'fail' },
       { rule: testRuleId('two'), gold: 'pass', now: 'fail' },
       { rule: testRuleId('four'), gold: 'fail', now: 'pass' },
     ]);
+  });
+
+  describe('full results', () => {
+    const path = () => `/v1/endpoints/${endpointId}/assessments/${checklist}/arf`;
+    const packed = gzipSync('<arf/>');
+    const recorded = (sha256: string, size: number) =>
+      db.pool.query('UPDATE assessment SET arf_sha256 = $2, arf_size = $3 WHERE endpoint_id = $1', [
+        endpointId,
+        sha256,
+        size,
+      ]);
+    const sha256 = createHash('sha256').update(packed).digest('hex');
+    const ask = () => api.call('POST', path());
+    /** Asked for, and the order that fetches them. */
+    const asked = async (): Promise<OrderDocument> => {
+      expect((await ask()).status).toBe(202);
+      await inTransaction(db.pool, (client) => orderHandOvers(client, { signer, now: Date.now() }));
+      return (await offered()).find(({ baseline }) => baseline?.handOver) as OrderDocument;
+    };
+    const handOver = (order: OrderDocument) => agent.send({ path: `/agent/v1/arf/${order.orderId}`, body: packed });
+    const answer = async () => {
+      const { status, body } = await api.call('GET', path());
+      return [status, body?.detail];
+    };
+    const end = (order: OrderDocument, state: string, detail: object | null) =>
+      db.pool.query(
+        `WITH o AS (UPDATE order_state SET state = $2, phase = 'done', settled_at = now() WHERE id = $1 RETURNING id)
+         INSERT INTO order_event (order_id, at, actor, event, from_state, to_state, detail) SELECT id, now(), 'agent', 'scanned', 'released', $2, $3 FROM o`,
+        [order.orderId, state, JSON.stringify(detail ?? {})],
+      );
+
+    test('come when they are what was recorded at the scan', async () => {
+      expect(await answer()).toEqual([404, expect.stringContaining('ask for one by POST')]);
+      await recorded(sha256, packed.length);
+      const order = await asked();
+      expect(await answer()).toEqual([503, expect.stringContaining('not handed them over yet')]);
+      expect((await handOver(order)).status).toBe(200);
+      const reply = await fetch(new URL(path(), api.url), { headers: { authorization: `Bearer ${ADMIN_TOKEN}` } });
+      expect([reply.status, Buffer.from(await reply.arrayBuffer())]).toEqual([200, packed]);
+      await end(order, 'succeeded', { bytes: packed.length });
+    });
+
+    test('that are something else are not kept, and both digests are told', async () => {
+      await recorded('9'.repeat(64), packed.length);
+      const order = await asked();
+      expect((await handOver(order)).status).toBe(200);
+      expect(await answer()).toEqual([409, expect.stringMatching(new RegExp(`${sha256}.*${'9'.repeat(64)}.*assess`))]);
+      expect((await db.pool.query('SELECT bytes FROM arf_copy')).rows).toEqual([{ bytes: null }]);
+      await end(order, 'succeeded', null);
+    });
+
+    test.each([
+      [
+        'that the endpoint has no more',
+        'succeeded',
+        { problem: 'the full results are not here any more' },
+        /not here any more: measure/,
+      ],
+      ['whose order failed', 'failed', { reason: 'no space' }, /no space: measure/],
+      ['that it never was heard about', 'expired', null, /never fetched the order in time: measure/],
+    ])('%s are a final answer with what to do, until they are asked for again', async (_, state, detail, words) => {
+      await recorded(sha256, packed.length);
+      await end(await asked(), state, detail);
+      expect(await answer()).toEqual([404, expect.stringMatching(words)]);
+      const again = await asked();
+      expect(await answer()).toEqual([503, expect.any(String)]);
+      await handOver(again);
+      expect((await answer())[0]).toBe(200);
+      await end(again, 'succeeded', null);
+    });
+
+    test('that are too large are not even asked for', async () => {
+      await recorded(sha256, 16 * 1024 * 1024);
+      const { status, body } = await ask();
+      expect([status, body.detail]).toEqual([413, expect.stringMatching(/16777216 bytes.*15728640.*on the endpoint/)]);
+      await recorded(sha256, packed.length);
+    });
   });
 
   test('a proof of single rules answers the change that asked for it, and nothing else', async () => {

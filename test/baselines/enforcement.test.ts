@@ -168,6 +168,28 @@ it.each<[string, object, string]>([
   expect([reply.status, reply.body.errors?.[0]?.field]).toEqual([400, field]);
 });
 
+describe('two people who edit one assignment', () => {
+  const path = () => `/v1/baseline-assignments/${name}`;
+  const put = async (precedence: number, tag: string) =>
+    (
+      await rig.tickets.api.call('PUT', path(), {
+        body: testAssignment({ mode: 'observe', appliesTo: { labels }, precedence }),
+        headers: { 'if-match': tag },
+      })
+    ).status;
+
+  it('do not undo each other’s work: the one who looked before the other wrote is refused', async () => {
+    await assign({ mode: 'observe' });
+    const tag = (await rig.tickets.api.call('GET', path())).headers.get('etag') as string;
+    const statuses = await Promise.all([put(2, tag), put(3, tag), put(4, tag)]);
+    expect(statuses.toSorted()).toEqual([200, 412, 412]);
+    const now = await rig.tickets.api.call('GET', path());
+    expect(now.body.precedence).toBe([2, 3, 4][statuses.indexOf(200)]);
+    expect(await put(5, now.headers.get('etag') as string)).toBe(200);
+    expect((await rig.tickets.api.call('DELETE', path(), { headers: { 'if-match': tag } })).status).toBe(412);
+  });
+});
+
 describe('before a trial is widened', () => {
   const trial = async () => (await rig.tickets.api.call('GET', `/v1/baseline-assignments/${name}/trial`)).body;
 
@@ -177,20 +199,98 @@ describe('before a trial is widened', () => {
     for (const results of [GOOD, GOOD, BAD, BAD]) canaries.push(await measured(results, { canary: 'yes' }));
     await measured(GOOD);
     await measured({ ...BAD, three: 'fail' });
-    const none = { succeeded: 0, reverted: 0, failed: 0, falsePositives: 0 };
+    const none = { succeeded: 0, reverted: 0, failed: 0, falsePositives: 0, waiting: 0, atWork: 0, fixable: true };
+    const rest = { endpoints: 2, measured: 2, compliant: 1, failing: 3, ...none };
     expect(await trial()).toEqual({
-      trial: { endpoints: 4, compliant: 2, failing: 4, ...none },
-      rest: { endpoints: 2, compliant: 1, failing: 3, ...none },
+      trial: { endpoints: 4, measured: 4, compliant: 2, failing: 4, ...none },
+      rest,
+      since: expect.any(String),
+      unfinished: expect.stringContaining('no remediation has ended on the trial yet'),
     });
     const change = { endpoints: canaries, checklist, rules: ['one', 'two'], requestedBy };
     const changeId = await rig.remediation(change);
     for (const [n, state] of ['succeeded', 'succeeded', 'reverted', 'failed'].entries())
       await rig.carryOut(changeId, canaries[n] as string, state);
     await mark(canaries[2] as string, 'one');
-    expect(await trial()).toEqual({
+    expect(await trial()).toMatchObject({
       trial: { endpoints: 4, compliant: 2, failing: 3, succeeded: 2, reverted: 1, failed: 1, falsePositives: 1 },
-      rest: { endpoints: 2, compliant: 1, failing: 3, ...none },
+      rest,
+      unfinished: null,
     });
+  });
+
+  const put = async (over: object, token?: string) => {
+    const body = testAssignment({ appliesTo: { labels }, override: undefined, ...over });
+    const reply = await rig.tickets.api.call('PUT', `/v1/baseline-assignments/${name}`, {
+      body,
+      ...(token === undefined ? {} : { token }),
+    });
+    await rig.duty('assessments');
+    return [reply.status, reply.body.detail ?? reply.body.mode];
+  };
+  const audited = async (action: string) =>
+    (await rig.tickets.api.call('GET', `/v1/audit?action=${action}`)).body.items
+      .filter((one: Json) => one.subject === `baseline-assignment/${name}`)
+      .map((one: Json) => one.detail);
+  const canaries = { mode: 'propose', appliesTo: { labels: { canary: 'yes' } } };
+
+  it('it has to be over: until then 409 says what to do, and nothing has changed', async () => {
+    expect(await put({ mode: 'propose' })).toEqual([
+      409,
+      expect.stringMatching(/^mode propose for all has not been tried on a subset: .*An administrator may/),
+    ]);
+    checklist = await rig.assign(name, { appliesTo: { labels }, mode: 'observe', trial: canaries });
+    const widen = () => put({ mode: 'propose' });
+    expect(await widen()).toEqual([409, expect.stringContaining('nobody is on trial')]);
+    const [canary, other] = [await measured(BAD, { canary: 'yes' }), await measured(BAD)];
+    expect(await widen()).toEqual([409, expect.stringContaining('no remediation has ended on the trial yet')]);
+    const change = { endpoints: [canary, other], checklist, rules: ['one', 'two'], requestedBy };
+    const changeId = await rig.remediation(change);
+    // What the rest did is no trial.
+    await rig.carryOut(changeId, other, 'succeeded');
+    expect(await widen()).toEqual([409, expect.stringContaining('no remediation has ended on the trial yet')]);
+    await rig.carryOut(changeId, canary, 'succeeded');
+    expect(await put({ mode: 'enforce', enforcement })).toEqual([409, expect.stringContaining('mode enforce has not')]);
+    expect(await widen()).toEqual([200, 'propose']);
+    expect(await audited('baseline.widened')).toMatchObject([
+      { from: 'observe', to: 'propose', trial: { succeeded: 1, reverted: 0 }, rest: { succeeded: 1 } },
+    ]);
+    expect(await audited('baseline.trialOverridden')).toEqual([]);
+  });
+
+  it('what ended before it began says nothing of it', async () => {
+    await assign({ mode: 'observe' });
+    const canary = await measured(BAD, { canary: 'yes' });
+    const changeId = await rig.remediation({ endpoints: [canary], checklist, rules: ['one'], requestedBy });
+    await rig.carryOut(changeId, canary, 'succeeded');
+    rig.tickets.skip(MINUTE);
+    await measured(BAD);
+    await put({ mode: 'observe', trial: canaries });
+    expect(await trial()).toMatchObject({
+      trial: { succeeded: 0 },
+      unfinished: expect.stringContaining('no remediation'),
+    });
+  });
+
+  it('an administrator with a name may override it, with a reason that is on record; nobody else may', async () => {
+    const manager = await seedAccount(rig.tickets.db.pool, { name: `Manager ${name}`, roles: ['Manager'] });
+    const made = await rig.tickets.api.call('POST', `/v1/accounts/${manager.id}/tokens`, {
+      body: { name: 'of a manager', role: 'Manager', expiresInSeconds: null },
+    });
+    const override = { reason: 'the auditor comes tomorrow' };
+    const raise = { mode: 'enforce', enforcement, override };
+    expect(await put(raise, made.body.token)).toEqual([403, expect.stringContaining('role Administrator')]);
+    expect(await put({ ...raise, override: { reason: ' ' } })).toEqual([
+      400,
+      expect.stringContaining('override.reason'),
+    ]);
+    expect(await put(raise)).toEqual([200, 'enforce']);
+    expect(await audited('baseline.trialOverridden')).toMatchObject([
+      { to: 'enforce', reason: override.reason, insteadOf: expect.stringContaining('not been tried on a subset') },
+    ]);
+    // Where nothing is overridden nothing is recorded as if.
+    expect(await put({ mode: 'propose', override })).toEqual([200, 'propose']);
+    expect(await audited('baseline.trialOverridden')).toHaveLength(1);
   });
 
   it('widened, both sides are one', async () => {

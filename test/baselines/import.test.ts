@@ -69,6 +69,35 @@ describe('importing a baseline', () => {
     expect(audited.rows[0].n).toBe(2);
   });
 
+  test('tells when nothing but what a rule tests is another thing, and not when it is only numbered anew', async () => {
+    const versions = [
+      { rules: three, version: '1' },
+      { rules: three, version: '2', ovalVersion: 7 },
+      {
+        rules: [
+          rule('two', { line: 'two no', reboot: true, severity: 'high' }),
+          three[0] as TestRule,
+          three[2] as TestRule,
+        ],
+      },
+    ];
+    for (const one of versions) expect((await upload('tested', testDataStream(one))).status).toBe(201);
+    const diff = async (from: number, to: number) =>
+      (await api.call('GET', `/v1/baselines/tested/diff?from=${from}&to=${to}`)).body;
+    expect(await diff(1, 2)).toMatchObject({ rules: { added: [], removed: [], changed: [] }, checksCompared: true });
+    // Its title says the line as well; the rules beside it only moved.
+    expect((await diff(2, 3)).rules).toEqual({
+      added: [],
+      removed: [],
+      changed: [{ id: testRuleId('two'), fields: expect.arrayContaining(['check', 'title']) }],
+    });
+    await db.pool.query(
+      `UPDATE baseline_rule SET detail = detail - 'check' - 'checkValues' WHERE version_id = (SELECT v.id FROM baseline_version v
+         JOIN baseline b ON b.id = v.baseline_id WHERE b.name = 'tested' AND v.number = 1)`,
+    );
+    expect(await diff(1, 2)).toMatchObject({ rules: { changed: [] }, checksCompared: false });
+  });
+
   test('lists rules with the fix they would get, or why they get none', async () => {
     await upload('listed', testDataStream({ rules: three }));
     const { body } = await api.call('GET', `/v1/baselines/listed/versions/1/rules?profile=${TEST_PROFILE}`);

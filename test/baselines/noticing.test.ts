@@ -270,6 +270,16 @@ it('rules that no imported baseline has are refused, by field', async () => {
     (reply.body.errors ?? []).map(({ field }: Json) => field).filter((field: string) => field.startsWith('parameters'));
   expect(fields(wrong)).toEqual(['parameters.rules[3]', 'parameters.exclude[1]']);
   expect(fields(await change(known))).toEqual([]);
+  // `house` has no rule that only `other` has; `lower` is an assignment of `house`.
+  expect(fields(await change({ assignments: ['lower', 'typo', 'higher', 'no'], rules: ['one'] }))).toEqual([
+    'parameters.assignments[1]',
+    'parameters.assignments[3]',
+  ]);
+  await rig.import('elsewhere', ['only-there']);
+  expect(fields(await change({ rules: ['only-there'] }))).toEqual([]);
+  expect(
+    fields(await change({ assignments: ['lower'], rules: ['one', 'only-there'], exclude: ['only-there'] })),
+  ).toEqual(['parameters.rules[1]']);
   const except = (rule: string) =>
     rig.tickets.api.call('POST', '/v1/exceptions', {
       body: {

@@ -40,6 +40,12 @@ test('says who is measured by what, and how a trial compares', async () => {
   expect((await cli('trial', 'servers')).stdout).toMatch(/^endpoints +12 +113$/m);
 });
 
+test('says which rules another assignment decides', async () => {
+  expect(await json('conflicts', 'servers')).toEqual({ items: [], more: false });
+  expect((await cli('conflicts', 'servers')).stderr).toContain('no other assignment wants anything else');
+  expect((await cli('conflicts', 'nothing')).code).toBe(5);
+});
+
 test('lists rules by the endpoints they fail on, with what their fix does', async () => {
   const { stdout } = await cli('failing', fleet.checklist);
   const [, ...lines] = stdout.trim().split('\n');
@@ -95,6 +101,37 @@ describe('findings of an endpoint', () => {
 
   test('are measured again by name', async () => {
     expect(await json('assess', 'web-001')).toEqual({ checklists: 1 });
+  });
+});
+
+describe('gold standards', () => {
+  test('are captured, listed, compared with and forgotten', async () => {
+    expect((await cli('gold-standards')).stderr).toContain('None yet: ringmaster baseline capture');
+    expect(await json('capture', 'good', 'web-120')).toMatchObject({
+      name: 'good',
+      endpoint: 'web-120',
+      checklists: 1,
+    });
+    expect((await cli('capture', 'bad', 'web-001')).stdout).toMatch(/^web-001 is captured as bad: 1 checklists, /);
+    expect((await json('gold-standards', '--limit', '1')).items).toMatchObject([{ name: 'bad' }]);
+    expect((await json('gold-standards')).items).toMatchObject([{ name: 'bad' }, { name: 'good', services: 0 }]);
+    const far = await json('drift', 'good', '--limit', '6');
+    expect(far).toMatchObject({ more: true });
+    expect(far.items.map((one: { endpoint: string; rules: number }) => `${one.endpoint} ${one.rules}`)).toEqual([
+      ...['web-001 4', 'web-002 4', 'web-003 4', 'web-004 4', 'web-005 4', 'web-006 3'],
+    ]);
+    expect((await json('drift', 'good', '--limit', '0')).items).toHaveLength(119);
+    expect((await json('drift', 'good', 'web-006')).rules).toEqual(
+      ['sshd_no_root', 'sudo_installed', 'telnet_removed'].map((name) => ({
+        rule: testRuleId(name),
+        gold: 'pass',
+        now: 'fail',
+      })),
+    );
+    expect((await cli('drift', 'good', 'web-006')).stdout).toMatch(/^rule +\S*sudo_installed +pass +fail$/m);
+    expect((await cli('drift', 'good', 'web-120')).stderr).toContain('Nothing differs.');
+    expect(await json('forget', 'bad')).toEqual({ name: 'bad', forgotten: true });
+    expect((await cli('drift', 'bad')).code).toBe(5);
   });
 });
 

@@ -10,7 +10,7 @@ import { type Chromium, chromiumPath, startChromium } from '../helpers/chromium.
 import { testRuleId } from '../helpers/data-stream.js';
 import { visibleText } from '../helpers/html.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
-import type { SeededAccount } from '../helpers/seed-change.js';
+import { type SeededAccount, seedChange } from '../helpers/seed-change.js';
 import { type MeasuredFleet, PASSWORD, seedMeasured, seedPeople } from './baselines.js';
 
 jest.setTimeout(120_000);
@@ -24,6 +24,7 @@ let fleet: MeasuredFleet;
 let manager: Browser;
 let operator: Browser;
 let empty: string;
+let noGold: string;
 
 const signedIn = async (who: SeededAccount): Promise<Browser> => {
   const browser = new Browser(api.url);
@@ -54,13 +55,39 @@ const own = () => `/endpoints/${fleet.endpointId}/baselines/${fleet.checklist}`;
 const MODE = '/compliance/assignments/servers';
 const audit = async (action: string) => (await api.call('GET', `/v1/audit?action=${action}`)).body.items;
 
+/** One endpoint of the trial has a rule put right, and it stays. */
+async function remediateCanary(): Promise<void> {
+  const updates = [{ name: 'sshd-no-root', source: fleet.checklist, from: '0-fail', to: '1-pass' }];
+  const endpoints = [fleet.endpointId];
+  const { changeId } = await seedChange(db.pool, {
+    requestedBy: fleet.ada.id,
+    rings: [{ name: 'all', endpoints, updates }],
+  });
+  await db.pool.query(`UPDATE change SET kind = 'remediation', closed_at = now() WHERE id = $1`, [changeId]);
+  await db.pool.query(
+    `INSERT INTO order_state (id, change_id, ring, home_ring, endpoint_id, kind, phase, state, content_digest, started_at, settled_at)
+     SELECT gen_random_uuid(), change_id, 0, 0, endpoint_id, 'change', 'done', 'succeeded', update_set_digest, now(), now() + interval '1 minute'
+       FROM plan_endpoint WHERE change_id = $1`,
+    [changeId],
+  );
+}
+
 beforeAll(async () => {
   db = await createDatabase();
   api = await startApi({ apiUrl: db.apiUrl, pool: db.pool });
   const people = await seedPeople(db.pool);
   [manager, operator] = await Promise.all([signedIn(people.ada), signedIn(people.olga)]);
   empty = await words(manager, '/compliance');
+  noGold = await words(operator, '/gold-standards');
   fleet = await seedMeasured(db.pool, { api, people });
+  const { rows } = await db.pool.query(`SELECT id FROM endpoint WHERE name = 'web-120'`);
+  await db.pool.query(
+    `INSERT INTO installed_package (endpoint_id, name, arch, version, source, source_version, scan_id)
+     SELECT p.id, p.name, 'amd64', p.version, p.name, p.version, gen_random_uuid()
+       FROM (VALUES ($1::uuid, 'sudo', '1.9'), ($2::uuid, 'sudo', '1.8'), ($2::uuid, 'telnet', '0.17')) AS p (id, name, version)`,
+    [rows[0].id, fleet.endpointId],
+  );
+  await api.call('PUT', '/v1/gold-standards/good', { body: { endpointId: rows[0].id } });
 });
 afterAll(async () => {
   await api?.close();
@@ -77,6 +104,9 @@ const pages = (): Record<string, string> => ({
   incidents: '/incidents',
   'endpoint measured': `/endpoints/${fleet.endpointId}`,
   findings: own(),
+  'gold standards': '/gold-standards',
+  'gold standard': '/gold-standards/good',
+  'gold drift': `/gold-standards/good/endpoints/${fleet.endpointId}`,
 });
 const alike = (): Record<string, string> => ({
   'all rules': on('?show=all'),
@@ -236,11 +266,18 @@ it('requests a remediation of a rule in rings, or says what is wrong with them',
 it('compares a trial with the rest, widens it and keeps what else the assignment says', async () => {
   const seen = await words(operator, MODE);
   expect(seen).toContain('Endpoints 12 113');
-  expect(seen).toContain('No remediation has run on the trial yet');
+  expect(seen).toContain('It can’t be widened yet: no remediation has ended on the trial yet');
   expect(seen).not.toContain('Mode of all');
-  expect(await submit(manager, MODE, MODE, { step: 'widen', seen: '2020-01-01T00:00:00.000Z' })).toContain(
+  expect(await submit(manager, MODE, MODE, { step: 'widen', seen: 'A'.repeat(22) })).toContain(
     'somebody has changed it since you looked',
   );
+  expect(await submit(manager, MODE, MODE, { step: 'widen' })).toContain(
+    'the trial is not over: no remediation has ended',
+  );
+  expect(await submit(manager, MODE, MODE, { step: 'widen', override: 'in a hurry' })).toContain(
+    'an override needs a person with the role Administrator',
+  );
+  await remediateCanary();
   expect(await submit(manager, MODE, MODE, { step: 'widen' })).toContain('Mode propose for all of them now.');
   const widened = (await api.call('GET', '/v1/baseline-assignments/servers')).body;
   expect(widened).toMatchObject({
@@ -280,6 +317,41 @@ it('has endpoints measured by a baseline, in mode observe, under a name that is 
   expect(await submit(manager, '/compliance', '/compliance/assign', { ...form, group: '' })).toContain(
     'there is an assignment shops already',
   );
+});
+
+describe('gold standards', () => {
+  it('tell when there is none, and who may make one', () => {
+    expect(noGold).toContain('None is captured yet. You need the role Manager for that.');
+  });
+
+  it('are listed; endpoints are, the farthest first, and what differs on one', async () => {
+    expect(await words(operator, '/gold-standards')).toMatch(/good .* by .* web-120 1 1 0/);
+    const first = await operator.get('/gold-standards/good');
+    expect(visibleText(first.text)).toMatch(/Endpoint Rules that differ web-001 4 web-002 4/);
+    const next = /rel="next" href="([^"]+)"/.exec(first.text)?.[1] as string;
+    const second = await operator.get(next);
+    expect(second.text).not.toContain('>web-001<');
+    expect(second.text.match(/<th scope="row"/g)).toHaveLength(50);
+    const seen = await words(operator, `/gold-standards/good/endpoints/${fleet.endpointId}`);
+    expect(seen).toMatch(/sshd_no_root pass fail sudo_installed pass fail/);
+    expect(seen).toMatch(/sudo:amd64 1\.9 1\.8 telnet:amd64 – there/);
+    expect(seen).toMatch(/Services and listeners None differs\./);
+  });
+
+  it('are captured by the name of an endpoint, and forgotten, by whoever may', async () => {
+    const capture = (fields: Record<string, string>) => submit(manager, '/gold-standards', '/gold-standards', fields);
+    expect(await capture({ name: 'mine', endpoint: 'nobody' })).toContain('Not captured: no endpoint is called nobody');
+    expect(await capture({ name: 'mine', endpoint: 'web-001' })).toContain('web-001 is captured as it is now.');
+    expect(await words(operator, '/gold-standards')).toMatch(/mine .* by Ada Lovelace web-001/);
+    expect((await operator.post('/gold-standards', { name: 'x', endpoint: 'web-001' })).status).toBe(403);
+    expect((await manager.post('/gold-standards/mine/forget', {})).status).toBe(403);
+    expect(await submit(manager, '/gold-standards/mine', '/gold-standards/mine/forget', {})).toContain(
+      'mine is forgotten.',
+    );
+    for (const path of ['/gold-standards/mine', '/gold-standards/%00', '/gold-standards/good/endpoints/x'])
+      expect([path, (await operator.get(path)).status]).toEqual([path, 404]);
+    expect(await audit('goldStandard.forgotten')).toHaveLength(1);
+  });
 });
 
 it('has an incident acknowledged and closed, once', async () => {

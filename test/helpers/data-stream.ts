@@ -16,13 +16,14 @@ export interface TestRule {
 
 export const testRuleId = (name: string) => `xccdf_org.example_rule_${name}`;
 export const TEST_PROFILE = 'xccdf_org.example_profile_all';
-/** An assignment of baseline `house` to every endpoint. */
+/** An assignment of baseline `house` to every endpoint; nobody here has waited for a trial. */
 export const testAssignment = (over: object = {}) => ({
   baseline: 'house',
   profile: TEST_PROFILE,
   appliesTo: { all: true },
   precedence: 1,
   mode: 'propose',
+  override: { reason: 'a test without a trial' },
   ...over,
 });
 export const TEST_VALUE = 'xccdf_org.example_value_limit';
@@ -36,6 +37,8 @@ export function testDataStream(args: {
   readonly prolog?: string;
   /** Put into the profile. */
   readonly inProfile?: string;
+  /** Of every OVAL item; what is tested stays. */
+  readonly ovalVersion?: number;
 }): string {
   const { rules } = args;
   const ruleXml = (rule: TestRule) => `
@@ -104,14 +107,14 @@ ${args.prolog ?? ''}<ds:data-stream-collection xmlns:ds="http://scap.nist.gov/sc
     </definitions>
     <tests>${each(
       (_, n) => `
-      <ind:textfilecontent54_test id="oval:org.example:tst:${n}" version="1" check="all" check_existence="at_least_one_exists" comment="the line">
+      <ind:textfilecontent54_test id="oval:org.example:tst:${n}" version="${args.ovalVersion ?? 1}" check="all" check_existence="at_least_one_exists" comment="the line">
         <ind:object object_ref="oval:org.example:obj:${n}"/>
       </ind:textfilecontent54_test>`,
     )}
     </tests>
     <objects>${each(
       (rule, n) => `
-      <ind:textfilecontent54_object id="oval:org.example:obj:${n}" version="1">
+      <ind:textfilecontent54_object id="oval:org.example:obj:${n}" version="${args.ovalVersion ?? 1}">
         <ind:filepath>${escapeXml(rule.file)}</ind:filepath>
         <ind:pattern operation="pattern match">^${escapeXml(rule.line)}$</ind:pattern>
         <ind:instance datatype="int">1</ind:instance>

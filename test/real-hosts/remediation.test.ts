@@ -146,6 +146,7 @@ describeRealHosts('remediation on three real hosts', () => {
       appliesTo: { all: true },
       precedence: 10,
       mode: 'propose',
+      override: { reason: 'a lab' },
       critical: [idOf(CRITICAL)],
     });
     await fleet.api('PUT', '/v1/baseline-assignments/house', {
@@ -154,6 +155,7 @@ describeRealHosts('remediation on three real hosts', () => {
       appliesTo: { all: true },
       precedence: 1,
       mode: 'propose',
+      override: { reason: 'a lab' },
     });
     await fleet.waitFor('every host measured by both', async () => {
       return (await answers('debian12')).length === 3 && (await answers('house')).length === 3;

@@ -51,7 +51,8 @@ async function readAndPlan(
     assignments: parameters.assignments,
     now,
   });
-  const rules = await db.loadRemediableRules(client, [...new Set(groups.map((group) => group.checklist))]);
+  const checklists = groups.flatMap(({ checklist, above = [] }) => [checklist, ...above.map((one) => one.checklist)]);
+  const rules = await db.loadRemediableRules(client, [...new Set(checklists)]);
   const assigned = new Set(groups.flatMap((group) => group.endpointIds));
   const unassigned = endpointIds.filter((id) => !assigned.has(id));
   const offers = await db.loadOffers(client, packagesToCome(groups, rules));

@@ -1,5 +1,4 @@
-/** Rules that are watched between scans: tested again as soon as anything in the configuration has changed. */
-import { lstatSync, readdirSync } from 'node:fs';
+/** Rules that are watched between scans: tested again as soon as anything they may look at has changed. */
 import { join } from 'node:path';
 import type { BaselineScope } from '../../../protocol/messages.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
@@ -50,7 +49,7 @@ export function keepCritical(dir: string, watched: Readonly<Record<string, reado
 }
 
 /**
- * Results of the critical rules, tested anew when a file below `roots` has changed since the last call (and once at first).
+ * Results of the critical rules, tested anew when the host's stamp has changed since the last call (and once at first).
  * Null: there is no news. A scanner that gives no answer is no news; the next scan will say. Of a rule of several checklists the worst counts,
  * which may each want another value of it.
  * @throws when content is not to be had and no other checklist has news; that one is tried again next time
@@ -59,7 +58,8 @@ export function createCriticalRules(deps: {
   readonly run: Run;
   readonly content: Pick<ContentCache, 'ensure'>;
   readonly dir: string;
-  readonly roots: readonly string[];
+  /** Differs when something has changed that rules look at (agent/watch/host-state.ts). */
+  readonly stamp: () => string;
   /** Something else is at work: an order tests for itself. */
   readonly busy: () => boolean;
 }): () => Promise<RuleResults | null> {
@@ -69,7 +69,7 @@ export function createCriticalRules(deps: {
     const all = Object.entries(read(deps.dir));
     for (const checklist of tested.keys()) if (!all.some(([known]) => known === checklist)) tested.delete(checklist);
     if (all.length === 0) return null;
-    const stamp = stampOf(deps.roots);
+    const stamp = deps.stamp();
     const ofNow = (watched: Watched) => JSON.stringify([stamp, watched]);
     const due = all.filter(([checklist, watched]) => tested.get(checklist)?.of !== ofNow(watched));
     if (due.length === 0 || deps.busy()) return null;
@@ -117,22 +117,4 @@ function worstOf(all: readonly RuleResults[]): RuleResults {
       if (other === undefined || badness(result) > badness(other)) worst[rule] = result;
     }
   return worst;
-}
-
-/** Changes when a file is written, made, removed, or gets another mode: no content is read. */
-function stampOf(roots: readonly string[]): string {
-  let newest = 0;
-  let count = 0;
-  const visit = (path: string): void => {
-    try {
-      const entry = lstatSync(path);
-      count += 1;
-      newest = Math.max(newest, entry.ctimeMs);
-      if (entry.isDirectory()) for (const name of readdirSync(path)) visit(join(path, name));
-    } catch {
-      // Gone while we looked.
-    }
-  };
-  for (const root of roots) visit(root);
-  return `${newest} ${count}`;
 }

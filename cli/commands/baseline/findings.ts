@@ -1,11 +1,13 @@
 /** What fails where: by rule over the fleet, on one endpoint, and findings that people say are wrong. */
 import type { Command } from 'commander';
+import { conflictInWords } from '../../../domain/baseline/conflicts.js';
 import { fixInWords } from '../../../domain/baseline/fix-words.js';
 import { isFinding } from '../../../domain/baseline/results.js';
 import { selectorInWords } from '../../../domain/fleet/selector-words.js';
 import type {
   AssessmentEntry,
   AssignmentEntry,
+  ConflictEntry,
   EndpointRuleEntry,
   FalsePositiveEntry,
   RuleTallyEntry,
@@ -25,6 +27,10 @@ export function registerFindings(baseline: Command): void {
   apiCommand(baseline.command('trial <assignment>'))
     .description('The trial of an assignment compared with the rest, before it is widened')
     .action(trial);
+  apiCommand(baseline.command('conflicts <assignment>'))
+    .description('Rules of which an assignment with a higher precedence wants something else, and decides')
+    .option(...LIMIT_OPTION)
+    .action(conflicts);
   apiCommand(baseline.command('failing <checklist>'))
     .description('Rules of a checklist by the number of endpoints they fail on (baseline status names checklists)')
     .option('--all', 'rules that fail nowhere as well')
@@ -102,6 +108,25 @@ async function trial(name: string, options: ApiOptions): Promise<void> {
     columns: [{ title: 'OF' }, { title: 'TRIAL', right: true }, { title: 'REST', right: true }],
     rows: lines.map(([key, words]) => [words, String(found.trial[key]), String(found.rest[key])]),
   });
+  if (found.unfinished !== null) screen.note(plain(`It can't be widened yet: ${found.unfinished}.`));
+}
+
+async function conflicts(name: string, options: ApiOptions & { limit?: string }): Promise<void> {
+  const { client, screen } = await openApi(options);
+  const path = `/v1/baseline-assignments/${encodeURIComponent(name)}/conflicts`;
+  const found = await firstOf(client.pages<ConflictEntry>(path), options.limit);
+  if (screen.json) return screen.value(found);
+  screen.table({
+    columns: [
+      { title: 'RULE', shrinkTo: 20 },
+      { title: 'DECIDED BY', shrinkTo: 10 },
+      { title: 'ENDPOINTS', right: true },
+      { title: 'WHY', shrinkTo: 20 },
+    ],
+    rows: found.items.map((one) => [one.name, one.decidedBy, String(one.endpoints), conflictInWords(one)]),
+  });
+  if (found.items.length === 0) screen.note('None: no other assignment wants anything else of its rules.');
+  noteMore(screen, found.more);
 }
 
 async function failing(checklist: string, options: ApiOptions & { all?: boolean; limit?: string }): Promise<void> {
@@ -170,7 +195,7 @@ async function findings(wanted: string, options: ApiOptions & { checklist?: stri
       rule.severity,
       rule.result,
       screen.zone.show(rule.since),
-      fixInWords(rule),
+      rule.conflict === null ? fixInWords(rule) : conflictInWords(rule.conflict),
       rule.falsePositive?.reason ?? '-',
     ]),
   });

@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { explainingChange, type OrderAtWork, type RuleMove } from './explained.js';
+import { explainingChange, type OrderAtWork, type RuleMove } from './rule-change-explained.js';
 
 const order = (over: Partial<OrderAtWork> = {}): OrderAtWork => ({
   changeId: 'mine',
