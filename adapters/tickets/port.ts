@@ -65,6 +65,8 @@ export interface TicketSystem {
     readonly url: string;
     readonly title: string;
   }): Promise<void>;
+  /** How often it is to be asked what people did; left out: see `hear`. */
+  readonly hearEveryMs?: number;
   /** Left out: the system tells by itself (a webhook). */
   hear?(args: {
     readonly since: EpochMs | null;

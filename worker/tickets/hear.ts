@@ -2,11 +2,25 @@
 import { TrackerAway } from '../../adapters/tickets/port.js';
 import { inTransaction } from '../../db/pool.js';
 import { knownEvents, noteMoved, refsOf, storeEvents } from '../../db/tickets/events.js';
-import { noteHeard } from '../../db/tickets/systems.js';
+import { claimHearing, noteHeard } from '../../db/tickets/systems.js';
 import { pauseSystem, type ReadySystem, readySystems, systemIsBack, type TicketDeps } from './systems.js';
 
+/** Asks each system now. */
 export async function hearTickets(deps: TicketDeps): Promise<void> {
   await Promise.all((await readySystems(deps)).map((system) => hearOne(deps, system)));
+}
+
+/** Asks each system whose turn it is: one worker at a time, as often as its settings say. */
+export async function hearDueTickets(deps: TicketDeps): Promise<void> {
+  await Promise.all(
+    (await readySystems(deps)).map(async (system) => {
+      const { hearEveryMs } = system.port;
+      if (hearEveryMs === undefined) return;
+      const now = deps.clock();
+      const claim = { systemId: system.row.id, now, nextAt: now + hearEveryMs };
+      if (await claimHearing(deps.pool, claim)) await hearOne(deps, system);
+    }),
+  );
 }
 
 async function hearOne(deps: TicketDeps, { row, port }: ReadySystem): Promise<void> {

@@ -6,6 +6,7 @@ import {
   TICKET_STATES,
   type TicketState,
 } from '../../../domain/ticket/ticket.js';
+import { SECOND } from '../../../domain/time.js';
 import {
   type ProviderContext,
   type TicketProvider,
@@ -141,6 +142,7 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
       await client.update({ ref, etag: null, fields: { AddRefersTo: url } });
     },
 
+    hearEveryMs: settings.hearSeconds * SECOND,
     hear: (args) => hearTickets({ client, settings, stateOf, keyOf, fold: find, ...args }),
   };
 
