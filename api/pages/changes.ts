@@ -1,5 +1,6 @@
 /** Changes, and one of them live. */
 import { type Request, Router } from 'express';
+import { listLeftOut } from '../../db/baseline/declined-rules.js';
 import { listAbout, listChangeApprovals, listFailed, readChangeAbout } from '../../db/read/change-view.js';
 import { listChanges } from '../../db/read/changes.js';
 import { actorNames } from '../../db/read/people.js';
@@ -17,6 +18,7 @@ const PAGE = 50;
 const FAILURES = 20;
 const TRAIL = 30;
 const TICKETS = 20;
+const LEFT_OUT = 50;
 
 export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Router {
   const router = Router();
@@ -58,6 +60,7 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
       mayAudit ? listAbout(pool, { subject: `change/${id}`, limit: TRAIL }) : [],
     ]);
     if (about === null) throw notFound('change');
+    const leftOut = about.kind === 'remediation' ? await listLeftOut(pool, { changeId: id, limit: LEFT_OUT }) : null;
     const names = await actorNames(pool, [about.requestedBy, ...trail.map((t) => t.actor)]);
     const rings = progress.rings.map(ringView);
     await shell.show(req, res, {
@@ -74,6 +77,7 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
         stragglers: STRAGGLERS,
         failed,
         failedInAll: rings.reduce((n, ring) => n + ring.numbers.failed, 0),
+        leftOut,
         approvals,
         tickets: tickets.items,
         moreTickets: tickets.next !== null,
