@@ -7,6 +7,7 @@ import { actorNames } from '../../db/read/people.js';
 import { readProgress } from '../../db/read/progress.js';
 import { listTickets } from '../../db/read/tickets.js';
 import { STRAGGLERS } from '../../domain/change/spec.js';
+import { attentionInWords } from '../../domain/ticket/ticket.js';
 import { changeWorkflowId } from '../../workflows/ids.js';
 import { cursorParts, idParams } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
@@ -80,6 +81,7 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
         leftOut,
         approvals,
         tickets: tickets.items,
+        attentionInWords,
         moreTickets: tickets.next !== null,
         trail: trail.map((t) => ({ ...t, actor: names.get(t.actor), says: detailInWords(t.detail) })),
         mayAudit,

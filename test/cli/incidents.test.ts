@@ -85,7 +85,9 @@ test('one that is there already is put right at once, by the expedite policy, on
   ]);
   const policy = (await rig.tickets.api.call('GET', '/v1/expedite-policy')).body;
   expect(made[0]?.spec.rings).toEqual(policy.document.rings);
-  const started = await rig.tickets.rows("SELECT topic FROM outbox WHERE workflow_id = 'change/' || $1", [incident.changeId]);
+  const started = await rig.tickets.rows("SELECT topic FROM outbox WHERE workflow_id = 'change/' || $1", [
+    incident.changeId,
+  ]);
   expect(started).toHaveLength(1);
   expect(await rig.tickets.rows('SELECT detail FROM audit_entry WHERE action = $1', ['incident.expedited'])).toEqual([
     { detail: { reason: 'it is exploited', changeId: incident.changeId, rule: testRuleId('one') } },

@@ -4,6 +4,7 @@ import { inTransaction } from '../../db/pool.js';
 import { knownEvents, noteMoved, refsOf, storeEvents } from '../../db/tickets/events.js';
 import { claimHearing, noteHeard } from '../../db/tickets/systems.js';
 import { pauseSystem, type ReadySystem, readySystems, systemIsBack, type TicketDeps } from './systems.js';
+import { locateTickets } from './whereabouts.js';
 
 /** Asks each system now. */
 export async function hearTickets(deps: TicketDeps): Promise<void> {
@@ -23,7 +24,8 @@ export async function hearDueTickets(deps: TicketDeps): Promise<void> {
   );
 }
 
-async function hearOne(deps: TicketDeps, { row, port }: ReadySystem): Promise<void> {
+async function hearOne(deps: TicketDeps, system: ReadySystem): Promise<void> {
+  const { row, port } = system;
   if (port.hear === undefined) return;
   const systemId = row.id;
   try {
@@ -39,6 +41,7 @@ async function hearOne(deps: TicketDeps, { row, port }: ReadySystem): Promise<vo
       await noteMoved(client, { systemId, moved: heard.moved });
       await noteHeard(client, { systemId, until: heard.until });
     });
+    await locateTickets(deps, system);
     await systemIsBack(deps, row);
   } catch (error) {
     if (error instanceof TrackerAway) await pauseSystem(deps, row, error);
