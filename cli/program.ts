@@ -7,6 +7,7 @@ import { registerBaseline } from './commands/baseline.js';
 import { registerCompletion } from './commands/completion.js';
 import { registerCycle } from './commands/cycle.js';
 import { registerEndpoints } from './commands/endpoints.js';
+import { registerIncidents } from './commands/incidents.js';
 import { registerKeys } from './commands/keys.js';
 import { registerMigrate } from './commands/migrate.js';
 import { registerTickets } from './commands/tickets.js';
@@ -26,6 +27,7 @@ export function createProgram(): Command {
   registerApprove(program);
   registerApply(program);
   registerTickets(program);
+  registerIncidents(program);
   registerAudit(program);
   registerBackup(program);
   registerKeys(program);

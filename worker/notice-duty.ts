@@ -1,7 +1,8 @@
 /** Judges what agents noticed: opens incidents, notes work, tells people, tells others when nobody answers, asks for an expedited change. */
 import type { Pool, PoolClient } from 'pg';
 import { appendAudit } from '../db/audit/append.js';
-import { askForRecovered, criticalBy, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
+import { askForRecovered, loadQuietRules, type RuleOn } from '../db/baseline/drift.js';
+import { expediteRule } from '../db/baseline/expedite.js';
 import {
   type IncidentRow,
   loadNoticeRules,
@@ -12,13 +13,11 @@ import {
   takeUnjudged,
   type UnjudgedRow,
 } from '../db/baseline/notices.js';
-import { createChange } from '../db/change/create.js';
 import { loadSelectables } from '../db/endpoints/selectable.js';
 import { queueMail } from '../db/mail/outbox.js';
 import { loadGroups } from '../db/policy/load.js';
 import { inTransaction } from '../db/pool.js';
 import { noteWork, type Work } from '../db/tickets/work.js';
-import { loadExpeditePolicy } from '../db/zero-day/policy.js';
 import { type NamedNoticeRule, noticeRuleFor } from '../domain/baseline/notice-rule.js';
 import { isDrift } from '../domain/baseline/results.js';
 import { shortRuleId } from '../domain/baseline/rule-name.js';
@@ -137,7 +136,16 @@ async function respond(client: PoolClient, args: RuleHit & { readonly publicUrl:
   const { id, fresh } = await openIncident(client, { notice, rule, summary, escalateAt, now });
   if (!fresh) return id;
   if (rule.expedite && notice.action !== 'removed') {
-    await noteExpedited(client, { id, changeId: await expedite(client, args) });
+    const changeId = await expediteRule(client, {
+      endpointId: notice.endpointId,
+      endpoint: args.endpoint,
+      ruleId: notice.name,
+      reason: `critical drift, by notice rule ${rule.ruleName}`,
+      requestedBy: `notice-rule/${rule.ruleName}`,
+      now,
+      workflowId: changeWorkflowId,
+    });
+    if (changeId !== null) await noteExpedited(client, { id, changeId });
   }
   if (rule.recipients !== undefined) {
     const incident = { id, severity: rule.severity, summary };
@@ -154,29 +162,6 @@ async function respond(client: PoolClient, args: RuleHit & { readonly publicUrl:
 
 const detailOf = ({ detail }: UnjudgedRow): string =>
   typeof detail.after === 'string' ? `: ${String(detail.before ?? '?')} → ${detail.after}` : '';
-
-/** A remediation of the one rule on the one endpoint, as hurried as the expedite policy says and with its approvals. */
-async function expedite(client: PoolClient, args: RuleHit): Promise<string> {
-  const { notice } = args;
-  const { document } = await loadExpeditePolicy(client);
-  const assignments = await criticalBy(client, { endpointId: notice.endpointId, ruleId: notice.name });
-  return createChange(client, {
-    spec: {
-      kind: 'remediation',
-      name: `${shortRuleId(notice.name)} on ${args.endpoint}`.slice(0, 200),
-      reason: `critical drift, by notice rule ${args.rule.ruleName}`,
-      scope: { ids: [notice.endpointId] },
-      rings: document.rings,
-      priority: EXPEDITED_PRIORITY,
-      deadlineMinutes: document.deadlineMinutes,
-      offlineAfterMinutes: document.offlineAfterMinutes,
-      parameters: { assignments, rules: [notice.name], scanMaxAgeHours: 0.01 },
-    },
-    requestedBy: `notice-rule/${args.rule.ruleName}`,
-    now: args.now,
-    workflowId: changeWorkflowId,
-  });
-}
 
 /** Tells those whom the notice rule names now. One that is gone, or escalates to nobody any more, keeps no incident from being heard of. */
 async function escalate(

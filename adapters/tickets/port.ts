@@ -3,7 +3,7 @@
  * has been done already, because an answer that was lost says nothing. docs/tickets.md shows how other systems fit.
  */
 import type { z } from 'zod';
-import type { NewTicket, TicketEvent, TicketState } from '../../domain/ticket/ticket.js';
+import type { Astray, NewTicket, TicketEvent, TicketState } from '../../domain/ticket/ticket.js';
 import type { EpochMs } from '../../domain/time.js';
 
 export interface TicketRef {
@@ -29,6 +29,17 @@ export interface Heard {
   readonly moved: ReadonlyMap<string, string>;
   readonly until: EpochMs;
 }
+
+/** A ticket that is where it was, or is not. */
+export type Whereabouts =
+  | { readonly kind: 'there'; readonly state: TicketState }
+  | {
+      readonly kind: Astray;
+      /** Where it is, in words; null: that says it all. */
+      readonly about: string | null;
+      /** Who changed it last, as named there; null: unknown. */
+      readonly by: string | null;
+    };
 
 export interface TicketSystem {
   /** What is wrong with how it is set up, in words for an administrator; null when it can be worked with. */
@@ -65,6 +76,15 @@ export interface TicketSystem {
     readonly url: string;
     readonly title: string;
   }): Promise<void>;
+  /**
+   * Where these tickets are, by `ref`; left out of the answer: can't be told now. Left out as a whole: the system can't be asked.
+   * @throws TrackerRefused when none can be seen: that is no matter of tickets
+   */
+  locate?(
+    tickets: readonly { readonly ref: string; readonly ticketKey: string }[],
+  ): Promise<ReadonlyMap<string, Whereabouts>>;
+  /** How often it is to be asked what people did; left out: see `hear`. */
+  readonly hearEveryMs?: number;
   /** Left out: the system tells by itself (a webhook). */
   hear?(args: {
     readonly since: EpochMs | null;

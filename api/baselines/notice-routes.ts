@@ -1,8 +1,10 @@
 import { z } from 'zod';
 import { appendAudit } from '../../db/audit/append.js';
-import { endIncident, listIncidents, readIncident } from '../../db/baseline/notices.js';
+import { expediteRule } from '../../db/baseline/expedite.js';
+import { endIncident, listIncidents, lockIncident, noteExpedited, readIncident } from '../../db/baseline/notices.js';
 import { inTransaction } from '../../db/pool.js';
 import { noticeRuleSchema } from '../../domain/baseline/notice-rule.js';
+import { changeWorkflowId } from '../../workflows/ids.js';
 import type { ApiDeps } from '../deps.js';
 import { requireGroups } from '../groups/check-selector.js';
 import { cursorParts, idParams, nameParams, pageSchema, paging } from '../http/paging.js';
@@ -16,7 +18,7 @@ const ruleReply = z.object({
   editedAt: z.iso.datetime(),
 });
 const time = z.iso.datetime().nullable();
-const incidentReply = z.object({
+export const incidentReply = z.object({
   id: z.uuid(),
   endpointId: z.uuid(),
   endpoint: z.string(),
@@ -32,6 +34,8 @@ const incidentReply = z.object({
   escalateAt: time,
   escalatedAt: time,
   changeId: z.uuid().nullable(),
+  changeUnderWay: z.boolean(),
+  ofRule: z.boolean(),
   closedAt: time,
 });
 const incidentQuery = z.strictObject({ ...paging, open: z.enum(['true', 'false']).optional() });
@@ -146,5 +150,51 @@ export function noticeRoutes({ pool }: ApiDeps): Route[] {
     }),
     ending('acknowledge', 'acknowledged'),
     ending('close', 'closed'),
+    route({
+      method: 'post',
+      path: '/v1/incidents/:id/expedite',
+      summary: 'Ask for a remediation of an incident’s rule at once, with the expedite policy’s rings and approvals',
+      permission: 'change.create',
+      params: idParams,
+      body: z.strictObject({ reason: z.string().trim().min(1).max(1_000) }),
+      responses: {
+        200: { description: 'The incident as it is now, with the change it asked for', schema: incidentReply },
+      },
+      handler: async ({ params: { id }, body: { reason }, person, now }) => {
+        await inTransaction(pool, async (client) => {
+          const incident = await lockIncident(client, id);
+          if (incident === null) throw notFound('incident');
+          const why = whyNotExpedited(incident);
+          if (why !== null) throw conflict(why);
+          const { endpointId, endpoint, name: ruleId } = incident;
+          const changeId = await expediteRule(client, {
+            ...{ endpointId, endpoint, ruleId, reason, now },
+            requestedBy: person.actor,
+            workflowId: changeWorkflowId,
+          });
+          if (changeId === null)
+            throw conflict('no baseline assignment that holds there says that the rule is critical');
+          await noteExpedited(client, { id, changeId });
+          const detail = { reason, changeId, rule: ruleId };
+          await appendAudit(client, [
+            { actor: person.actor, action: 'incident.expedited', subject: `incident/${id}`, detail },
+          ]);
+        });
+        return { status: 200, body: await one(id) };
+      },
+    }),
   ];
+}
+
+/** In words; null: it may be. */
+function whyNotExpedited(incident: {
+  readonly open: boolean;
+  readonly kind: string;
+  readonly action: string;
+  readonly underWay: string | null;
+}): string | null {
+  if (!incident.open) return 'the incident is closed';
+  if (incident.kind !== 'rule' || incident.action === 'removed')
+    return 'it is not about a rule of a baseline that fails: only those have a fix';
+  return incident.underWay === null ? null : `change ${incident.underWay} is under way for it already`;
 }

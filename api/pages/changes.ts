@@ -1,11 +1,13 @@
 /** Changes, and one of them live. */
 import { type Request, Router } from 'express';
+import { listLeftOut } from '../../db/baseline/declined-rules.js';
 import { listAbout, listChangeApprovals, listFailed, readChangeAbout } from '../../db/read/change-view.js';
 import { listChanges } from '../../db/read/changes.js';
 import { actorNames } from '../../db/read/people.js';
 import { readProgress } from '../../db/read/progress.js';
 import { listTickets } from '../../db/read/tickets.js';
 import { STRAGGLERS } from '../../domain/change/spec.js';
+import { attentionInWords } from '../../domain/ticket/ticket.js';
 import { changeWorkflowId } from '../../workflows/ids.js';
 import { cursorParts, idParams } from '../http/paging.js';
 import { notFound } from '../http/problem.js';
@@ -17,6 +19,7 @@ const PAGE = 50;
 const FAILURES = 20;
 const TRAIL = 30;
 const TICKETS = 20;
+const LEFT_OUT = 50;
 
 export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Router {
   const router = Router();
@@ -58,6 +61,7 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
       mayAudit ? listAbout(pool, { subject: `change/${id}`, limit: TRAIL }) : [],
     ]);
     if (about === null) throw notFound('change');
+    const leftOut = about.kind === 'remediation' ? await listLeftOut(pool, { changeId: id, limit: LEFT_OUT }) : null;
     const names = await actorNames(pool, [about.requestedBy, ...trail.map((t) => t.actor)]);
     const rings = progress.rings.map(ringView);
     await shell.show(req, res, {
@@ -74,8 +78,10 @@ export function changePages({ pool, temporalUi }: ConsoleDeps, shell: Shell): Ro
         stragglers: STRAGGLERS,
         failed,
         failedInAll: rings.reduce((n, ring) => n + ring.numbers.failed, 0),
+        leftOut,
         approvals,
         tickets: tickets.items,
+        attentionInWords,
         moreTickets: tickets.next !== null,
         trail: trail.map((t) => ({ ...t, actor: names.get(t.actor), says: detailInWords(t.detail) })),
         mayAudit,

@@ -3,6 +3,7 @@ import { Router } from 'express';
 import { listUnexplainedRuleChanges } from '../../db/baseline/unexplained.js';
 import { listLoop, listUnexplained } from '../../db/read/closed-loop.js';
 import { listTickets } from '../../db/read/tickets.js';
+import { attentionInWords } from '../../domain/ticket/ticket.js';
 import { loopView } from '../closed-loop/view.js';
 import { cursorParts } from '../http/paging.js';
 import { cursorOf } from './changes.js';
@@ -36,6 +37,7 @@ export function closedLoopPages({ pool }: ConsoleDeps, shell: Shell): Router {
         rules: rules.items,
         moreRules: rules.next !== null,
         byHand: byHand.items,
+        attentionInWords,
       },
     });
   });

@@ -1,5 +1,5 @@
 /** Incidents from what endpoints notice, and who looks after them. */
-import { Router } from 'express';
+import { type Request, type Response, Router } from 'express';
 import { listIncidents } from '../../db/baseline/notices.js';
 import { actorNames } from '../../db/read/people.js';
 import { cursorParts, idParams } from '../http/paging.js';
@@ -36,21 +36,34 @@ export function incidentPages({ pool, forms }: ConsoleDeps, shell: Shell): Route
         first: after === null,
         next: page.next === null ? null : `/incidents?show=${only}&cursor=${page.next}`,
         mayAnswer: shell.may(req, 'incident.answer'),
+        mayExpedite: shell.may(req, 'change.create'),
       },
     });
   });
 
+  /** What a form asks of the API; a refusal is told on the page. */
+  const answered = async (req: Request, res: Response, args: { answer: string; said: string; body?: object }) => {
+    const { success, data } = idParams.safeParse({ id: req.params.id });
+    if (!success) throw notFound('incident');
+    const { answer, said, ...rest } = args;
+    try {
+      await shell.invoke(req, { method: 'post', path: `/v1/incidents/:id/${answer}`, params: data, ...rest });
+      await shell.done(req, res, { path: '/incidents', said });
+    } catch (error) {
+      if (!(error instanceof Problem) || error.status !== 409) throw error;
+      await shell.done(req, res, { path: '/incidents', said: `Nothing to do: ${inWords(error)}.` });
+    }
+  };
   for (const [answer, said] of Object.entries(ANSWERS))
-    router.post(`/incidents/:id/${answer}`, shell.needs('incident.answer'), ...guardedForm(forms), async (req, res) => {
-      const { success, data } = idParams.safeParse({ id: req.params.id });
-      if (!success) throw notFound('incident');
-      try {
-        await shell.invoke(req, { method: 'post', path: `/v1/incidents/:id/${answer}`, params: data });
-        await shell.done(req, res, { path: '/incidents', said });
-      } catch (error) {
-        if (!(error instanceof Problem) || error.status !== 409) throw error;
-        await shell.done(req, res, { path: '/incidents', said: `Nothing to do: ${inWords(error)}.` });
-      }
-    });
+    router.post(`/incidents/:id/${answer}`, shell.needs('incident.answer'), ...guardedForm(forms), (req, res) =>
+      answered(req, res, { answer, said }),
+    );
+  router.post('/incidents/:id/expedite', shell.needs('change.create'), ...guardedForm(forms), (req, res) =>
+    answered(req, res, {
+      answer: 'expedite',
+      said: 'A remediation is asked for, as hurried as the expedite policy says.',
+      body: { reason: 'critical drift, expedited on the incidents page' },
+    }),
+  );
   return router;
 }

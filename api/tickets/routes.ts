@@ -13,7 +13,8 @@ export function ticketRoutes({ pool }: ApiDeps): Route[] {
     route({
       method: 'get',
       path: '/v1/tickets',
-      summary: 'Tickets of changes and of work, newest first; `attention=true`: closed or opened again by hand',
+      summary:
+        'Tickets of changes and of work, newest first; `attention=true`: not as they were set, such as closed, opened again or moved by hand',
       permission: 'ticket.read',
       query: z.strictObject({
         ...paging,

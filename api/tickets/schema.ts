@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { TICKET_STATES } from '../../domain/ticket/ticket.js';
+import { ATTENTIONS, TICKET_STATES } from '../../domain/ticket/ticket.js';
 
 const time = z.iso.datetime().nullable();
 export const states = ['queued', ...TICKET_STATES] as const;
@@ -18,7 +18,8 @@ export const ticketReply = z.object({
   url: z.string().nullable(),
   state: z.enum(states),
   wanted: z.enum(['open', 'done', 'cancelled']),
-  attention: z.enum(['closedByHand', 'reopenedByHand']).nullable(),
+  attention: z.enum(ATTENTIONS).nullable(),
+  attentionAbout: z.string().nullable(),
   attentionBy: z.string().nullable(),
   attentionAt: time,
   createdAt: z.iso.datetime(),

@@ -1,6 +1,7 @@
 /** What the API answers, by the very schemas it is documented and checked with: types only, nothing of it is loaded. */
 import type { z } from 'zod';
 import type { auditEntry } from '../../api/audit/schema.js';
+import type { incidentReply } from '../../api/baselines/notice-routes.js';
 import type { changeDetail, changeSummary, commandReply, stopAllReply } from '../../api/changes/schema.js';
 import type { patchReply } from '../../api/endpoints/patch-routes.js';
 import type { endpointDetail, endpointSummary } from '../../api/endpoints/schema.js';
@@ -22,4 +23,5 @@ export type StopAllReply = z.output<typeof stopAllReply>;
 export type AuditEntry = z.output<typeof auditEntry>;
 export type TicketEntry = z.output<typeof ticketReply>;
 export type WorkEntry = z.output<typeof workReply>;
+export type IncidentEntry = z.output<typeof incidentReply>;
 export type TicketSystemEntry = z.output<typeof systemReply>;

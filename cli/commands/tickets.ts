@@ -8,7 +8,7 @@ export function registerTickets(program: Command): void {
   apiCommand(tickets.command('list', { isDefault: true }))
     .description('Tickets, newest first')
     .option('--change <id>', 'of this change, and of work that came out of it')
-    .option('--attention', 'only those closed or opened again by hand')
+    .option('--attention', 'only those that are not as they were set: closed, opened again or moved by hand')
     .option(...LIMIT_OPTION)
     .action(list);
   apiCommand(tickets.command('work'))

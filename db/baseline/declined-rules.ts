@@ -33,3 +33,32 @@ export async function loadDeclinedRules(db: Queryable, changeId: string): Promis
   );
   return rows.map((row) => ({ ...row, installed: null }));
 }
+
+export interface LeftOutRule {
+  readonly name: string;
+  readonly reason: string;
+  readonly endpoints: number;
+  /** The first of them, by name. */
+  readonly shown: readonly { readonly id: string; readonly name: string }[];
+}
+
+const SHOWN = 5;
+
+/** For people: rules that endpoints left out of the newest order they have, each reason by itself, those on most endpoints first; also while it is under way. */
+export async function listLeftOut(
+  db: Queryable,
+  args: { readonly changeId: string; readonly limit: number },
+): Promise<{ readonly items: readonly LeftOutRule[]; readonly more: boolean }> {
+  const { rows } = await db.query<LeftOutRule>(
+    `SELECT d.name, d.reason, count(*)::int AS endpoints,
+            to_jsonb((array_agg(jsonb_build_object('id', e.id, 'name', e.name) ORDER BY e.name))[1:${SHOWN}]) AS shown
+       FROM (SELECT DISTINCT ON (endpoint_id) * FROM order_state WHERE change_id = $1 AND kind = 'change' ORDER BY endpoint_id, attempt DESC) o
+       JOIN endpoint e ON e.id = o.endpoint_id
+       JOIN update_set us ON us.digest = o.content_digest
+      CROSS JOIN LATERAL ${declinedRules('o')} d
+      WHERE EXISTS (SELECT FROM jsonb_to_recordset(us.items) AS i (name text) WHERE i.name = d.name)
+      GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT $2`,
+    [args.changeId, args.limit + 1],
+  );
+  return { items: rows.slice(0, args.limit), more: rows.length > args.limit };
+}

@@ -126,12 +126,18 @@ export interface IncidentRow {
   readonly escalateAt: Date | null;
   readonly escalatedAt: Date | null;
   readonly changeId: string | null;
+  /** That change is not over. */
+  readonly changeUnderWay: boolean;
+  /** About a rule of a baseline that fails: it can be put right by a remediation. */
+  readonly ofRule: boolean;
   readonly closedAt: Date | null;
 }
 
 const COLUMNS = `x.id, x.endpoint_id AS "endpointId", e.name AS endpoint, x.rule, x.respond, x.severity, x.subject, x.summary, x.times,
   x.opened_at AS "openedAt", x.acknowledged_by AS "acknowledgedBy", x.acknowledged_at AS "acknowledgedAt", x.escalate_at AS "escalateAt",
-  x.escalated_at AS "escalatedAt", x.change_id AS "changeId", x.closed_at AS "closedAt"`;
+  x.escalated_at AS "escalatedAt", x.change_id AS "changeId", x.closed_at AS "closedAt",
+  EXISTS (SELECT FROM change c WHERE c.id = x.change_id AND c.closed_at IS NULL) AS "changeUnderWay",
+  EXISTS (SELECT FROM noticed n WHERE n.id = x.noticed_id AND n.kind = 'rule' AND n.action <> 'removed') AS "ofRule"`;
 
 /** Newest first. */
 export async function listIncidents(
@@ -152,6 +158,29 @@ export async function listIncidents(
 export async function readIncident(db: Queryable, id: string): Promise<IncidentRow | null> {
   const { rows } = await db.query<IncidentRow>(
     `SELECT ${COLUMNS} FROM incident x JOIN endpoint e ON e.id = x.endpoint_id WHERE x.id = $1`,
+    [id],
+  );
+  return rows[0] ?? null;
+}
+
+/** What an incident is about, locked until the transaction ends; null: there is none. */
+export async function lockIncident(
+  client: PoolClient,
+  id: string,
+): Promise<{
+  readonly endpointId: string;
+  readonly endpoint: string;
+  readonly open: boolean;
+  readonly kind: NoticeKind;
+  readonly name: string;
+  readonly action: string;
+  /** The change that it has asked for, while that is under way. */
+  readonly underWay: string | null;
+} | null> {
+  const { rows } = await client.query(
+    `SELECT x.endpoint_id AS "endpointId", e.name AS endpoint, x.closed_at IS NULL AS open, n.kind, n.name, n.action,
+            (SELECT c.id FROM change c WHERE c.id = x.change_id AND c.closed_at IS NULL) AS "underWay"
+       FROM incident x JOIN endpoint e ON e.id = x.endpoint_id JOIN noticed n ON n.id = x.noticed_id WHERE x.id = $1 FOR UPDATE OF x`,
     [id],
   );
   return rows[0] ?? null;

@@ -1,4 +1,5 @@
 /** Ticket systems, tickets and work as people see them. Secrets are in none of these. */
+import type { Attention } from '../../domain/ticket/ticket.js';
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from './cursor.js';
 
@@ -83,7 +84,9 @@ export interface TicketRow {
   readonly url: string | null;
   readonly state: string;
   readonly wanted: string;
-  readonly attention: string | null;
+  readonly attention: Attention | null;
+  /** Where it is now, as far as is known. */
+  readonly attentionAbout: string | null;
   readonly attentionBy: string | null;
   readonly attentionAt: Date | null;
   readonly createdAt: Date;
@@ -111,7 +114,7 @@ export async function listTickets(
   const { rows } = await db.query<TicketRow & { micros: number }>(
     `SELECT t.id, t.system_id AS "systemId", s.name AS system, t.key, coalesce(t.change_id, w.change_id) AS "changeId", t.work_item_id AS "workItemId",
             w.endpoint_id AS "endpointId", e.name AS endpoint, coalesce(w.reason, c.name) AS about, t.ref, t.url, t.state, t.wanted, t.attention,
-            t.attention_by AS "attentionBy", t.attention_at AS "attentionAt", t.created_at AS "createdAt", t.opened_at AS "openedAt",
+            t.attention_about AS "attentionAbout", t.attention_by AS "attentionBy", t.attention_at AS "attentionAt", t.created_at AS "createdAt", t.opened_at AS "openedAt",
             a.waiting, a.last_error AS "lastError", ${MICROS} AS micros
        FROM ticket t JOIN ticket_system s ON s.id = t.system_id LEFT JOIN change c ON c.id = t.change_id
        LEFT JOIN work_item w ON w.id = t.work_item_id LEFT JOIN endpoint e ON e.id = w.endpoint_id

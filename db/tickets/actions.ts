@@ -119,6 +119,7 @@ export async function noteState(
 ): Promise<void> {
   await client.query(
     `UPDATE ticket SET state = $2, attention = CASE WHEN $3 THEN NULL ELSE attention END,
+            attention_about = CASE WHEN $3 THEN NULL ELSE attention_about END,
             attention_by = CASE WHEN $3 THEN NULL ELSE attention_by END, attention_at = CASE WHEN $3 THEN NULL ELSE attention_at END
       WHERE id = $1`,
     [args.ticketId, args.state, args.ours],

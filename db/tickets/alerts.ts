@@ -1,14 +1,21 @@
 /** Mails about tickets that are not as Ringmaster set them. */
 
+import { type Attention, attentionInWords } from '../../domain/ticket/ticket.js';
 import { REQUESTER } from '../approvals/people.js';
 import type { Mail } from '../mail/outbox.js';
 import type { Queryable } from '../pool.js';
 
-const WORDS = {
-  closedByHand:
-    'was closed by hand, though the change is not confirmed. The change goes on: stop it in Ringmaster if it must not.',
-  reopenedByHand: 'was opened again by hand, though the change is over. Somebody sees something that scans do not.',
-} as const;
+const ASTRAY =
+  'What people write there is not heard, decisions neither. The change goes on: have the ticket put back, or stop the change.';
+/** What follows from it. */
+const THEREFORE: Readonly<Record<Attention, string>> = {
+  closedByHand: 'The change is not confirmed, and goes on: stop it in Ringmaster if it must not.',
+  reopenedByHand: 'The change is over: somebody sees something that scans do not.',
+  movedByHand: ASTRAY,
+  mergedByHand: ASTRAY,
+  deletedByHand: ASTRAY,
+  unseen: ASTRAY,
+};
 
 /** To whoever requested the change and whoever was asked to approve it: one each. */
 export async function loadAlertMails(
@@ -16,12 +23,13 @@ export async function loadAlertMails(
   args: {
     readonly changeId: string;
     readonly event: {
-      readonly id: number;
+      /** Of what happened: a mail is sent once. */
+      readonly key: string;
       readonly systemName: string;
       readonly ref: string | null;
       readonly author: string | null;
     };
-    readonly what: keyof typeof WORDS;
+    readonly what: { readonly attention: Attention; readonly about: string | null };
     readonly publicUrl: string;
   },
 ): Promise<readonly Mail[]> {
@@ -33,17 +41,15 @@ export async function loadAlertMails(
       WHERE c.id = $1 AND a.disabled_at IS NULL`,
     [changeId],
   );
+  const words = attentionInWords(what.attention, what.about);
   return rows.map(({ id, email, name, priority }) => {
     const by = event.author === null ? '' : ` by ${event.author}`;
-    const said = `Ticket ${event.ref ?? ''} in ${event.systemName}, of the change “${name}”, ${WORDS[what]}`;
+    const said = `Ticket ${event.ref ?? ''} in ${event.systemName}, of the change “${name}”, is ${words}. ${THEREFORE[what.attention]}`;
     const text = `${said}\n\nDone${by}. Look at the change: ${args.publicUrl}/changes/${changeId}\n`;
     return {
-      key: `ticket/${event.id}/${id}`,
+      key: `ticket/${event.key}/${id}`,
       recipient: email,
-      subject: `Ticket ${what === 'closedByHand' ? 'closed' : 'opened again'} by hand: ${name}`.replace(
-        /[\r\n]+/g,
-        ' ',
-      ),
+      subject: `Ticket ${words}: ${name}`.replace(/[\r\n]+/g, ' '),
       text,
       html: `<p>${escapeHtml(text).replace(/\n\n/g, '</p><p>')}</p>`,
       priority,

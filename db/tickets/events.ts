@@ -1,7 +1,7 @@
 /** What people did in tickets: kept once, handled once. */
 import type { PoolClient } from 'pg';
 import type { TicketPolicy } from '../../domain/ticket/policy.js';
-import type { TicketEvent, TicketState } from '../../domain/ticket/ticket.js';
+import type { Attention, TicketEvent, TicketState } from '../../domain/ticket/ticket.js';
 import type { EpochMs } from '../../domain/time.js';
 import type { Queryable } from '../pool.js';
 
@@ -121,20 +121,28 @@ export async function markEventHandled(
   ]);
 }
 
-/** Notes that a ticket is not as we set it, or (null) is so again. @returns whether that is news */
+/**
+ * Notes that a ticket is not as we set it, or (null) is so again. What was told of a ticket that is not where it was stays until it is found
+ * (`located`). @returns whether that is news
+ */
 export async function noteAttention(
   client: Queryable,
   args: {
     readonly ticketId: string;
-    readonly attention: 'closedByHand' | 'reopenedByHand' | null;
+    readonly attention: Attention | null;
+    /** Where it is now, in words. */
+    readonly about?: string | null;
     readonly by: string | null;
     readonly now: EpochMs;
+    readonly located?: boolean;
   },
 ): Promise<boolean> {
   const { rowCount } = await client.query(
-    `UPDATE ticket SET attention = $2, attention_by = $3, attention_at = CASE WHEN $2::text IS NULL THEN NULL ELSE to_timestamp($4 / 1000.0) END
-      WHERE id = $1 AND attention IS DISTINCT FROM $2`,
-    [args.ticketId, args.attention, args.by, args.now],
+    `UPDATE ticket SET attention = $2, attention_by = $3, attention_about = $5,
+            attention_at = CASE WHEN $2::text IS NULL THEN NULL ELSE to_timestamp($4 / 1000.0) END
+      WHERE id = $1 AND (attention IS DISTINCT FROM $2 OR attention_about IS DISTINCT FROM $5)
+        AND ($6 OR attention IS NULL OR attention IN ('closedByHand', 'reopenedByHand'))`,
+    [args.ticketId, args.attention, args.by, args.now, args.about ?? null, args.located === true],
   );
   return rowCount === 1;
 }

@@ -69,6 +69,20 @@ export async function noteChecked(
   );
 }
 
+/** Whether it is time to ask a system what people did; who is told so does it, and nobody else until `nextAt`. */
+export async function claimHearing(
+  db: Queryable,
+  args: { readonly systemId: string; readonly now: EpochMs; readonly nextAt: EpochMs },
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `INSERT INTO ticket_system_state AS s (system_id, hear_after) VALUES ($1, to_timestamp($3 / 1000.0))
+     ON CONFLICT (system_id) DO UPDATE SET hear_after = excluded.hear_after
+       WHERE s.hear_after IS NULL OR s.hear_after <= to_timestamp($2 / 1000.0)`,
+    [args.systemId, args.now, args.nextAt],
+  );
+  return rowCount === 1;
+}
+
 export async function noteHeard(
   client: Queryable,
   args: { readonly systemId: string; readonly until: EpochMs },

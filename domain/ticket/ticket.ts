@@ -6,6 +6,36 @@ export type TicketState = (typeof TICKET_STATES)[number];
 
 export const isClosed = (state: TicketState): boolean => state === 'done' || state === 'cancelled';
 
+/** Ways in which a ticket is not as it was set. The latter four: it is not where it was, so what people write there may not be heard. */
+export const ATTENTIONS = [
+  'closedByHand',
+  'reopenedByHand',
+  'movedByHand',
+  'mergedByHand',
+  'deletedByHand',
+  'unseen',
+] as const;
+export type Attention = (typeof ATTENTIONS)[number];
+export type Astray = Exclude<Attention, 'closedByHand' | 'reopenedByHand'>;
+
+/** @param about the queue, or the other ticket */
+export function attentionInWords(attention: Attention, about: string | null): string {
+  switch (attention) {
+    case 'closedByHand':
+      return 'closed by hand';
+    case 'reopenedByHand':
+      return 'opened again by hand';
+    case 'movedByHand':
+      return `moved by hand to ${about ?? 'another queue'}`;
+    case 'mergedByHand':
+      return `merged by hand into ${about ?? 'another ticket'}`;
+    case 'deletedByHand':
+      return 'deleted by hand';
+    case 'unseen':
+      return 'not to be seen there any more';
+  }
+}
+
 export interface NewTicket {
   /** What it is found by: `change/<id>`, `work/<id>`. Lower-case letters, digits, dashes and slashes only. */
   readonly key: string;

@@ -4,6 +4,8 @@ import { loadDeclinedRules } from '../../db/baseline/declined-rules.js';
 import { askForRuleProof } from '../../db/baseline/remediation.js';
 import { countClosedLoops } from '../../db/read/closed-loop.js';
 import type { Json } from '../helpers/agent-client.js';
+import { Browser } from '../helpers/browser.js';
+import { visibleText } from '../helpers/html.js';
 import { seedAccount } from '../helpers/seed-change.js';
 import { BaselineRig } from './rig.js';
 
@@ -155,4 +157,37 @@ it('what endpoints left out is told by rule and reason, also where nothing was l
     [changeId, b],
   );
   expect((await found())[1]).toEqual(['two', 'no way back', [a]]);
+});
+
+it('what endpoints left out, and why, is on the page of the change, also while it is under way', async () => {
+  const password = 'correct horse battery';
+  const ada = await seedAccount(rig.tickets.db.pool, { name: 'Ada', roles: ['Manager'], password });
+  const browser = new Browser(rig.tickets.api.url);
+  const form = await browser.get('/sign-in');
+  await browser.post('/sign-in', { _csrf: form.field('_csrf'), next: '/', email: ada.email, password });
+  const { changeId, ids } = await carriedOut(7);
+  const shown = async () =>
+    visibleText((await browser.get(`/changes/${changeId}`)).text)
+      .replace(/\s+/g, ' ')
+      .match(/Rules that endpoints left out .*? Approvals/)?.[0];
+  expect(await shown()).toBe('Rules that endpoints left out None so far. Approvals');
+  const say = (id: string, declined: unknown) =>
+    rig.tickets.rows(
+      `INSERT INTO order_event (order_id, actor, event, from_state, to_state, detail)
+       SELECT id, 'agent', 'apply', 'staged', 'applying', $3 FROM order_state WHERE change_id = $1 AND endpoint_id = $2`,
+      [changeId, id, JSON.stringify({ declined })],
+    );
+  const [first, ...others] = ids as [string, ...string[]];
+  await say(first, [{ name: 'one', reason: 'no <b>way</b> back' }, { name: 'nobody ordered this' }, 7]);
+  for (const id of others) await say(id, [{ name: 'two', reason: 'aide is held' }]);
+  const names = await rig.tickets.rows('SELECT id, name FROM endpoint WHERE id = ANY ($1::uuid[]) ORDER BY name', [
+    ids,
+  ]);
+  const nameOf = (id: string) => names.find((one) => one.id === id)?.name;
+  const five = names.filter(({ id }) => id !== first).slice(0, 5);
+  expect(await shown()).toBe(
+    'Rules that endpoints left out Rule Why Endpoints ' +
+      `two aide is held 6: ${five.map(({ name }) => name).join(' , ')} and 1 more ` +
+      `one no <b>way</b> back 1: ${nameOf(first)} Approvals`,
+  );
 });

@@ -37,6 +37,8 @@ export class RuleEndpoint {
   readonly stubborn = new Set<string>();
   /** Rules that this endpoint leaves out of its orders, and why. */
   readonly unable = new Map<string, string>();
+  /** Scanning takes until this is false again. */
+  busyScanning = false;
   private readonly agent;
   private readonly host: Host;
   private stopped = false;
@@ -107,6 +109,7 @@ export class RuleEndpoint {
   private async work(context: (latest: number) => IntakeContext): Promise<void> {
     const { ledger, machine, clock } = this.host;
     const about = { agent: { version: '1.0.0', slot: 'installed', providers: ['apt', OPENSCAP] } };
+    const toAnswer: string[] = [];
     while (!this.stopped) {
       const sent = moment();
       const poll = buildPoll({ ledger, bootId: machine.bootId, now: Date.now });
@@ -114,7 +117,9 @@ export class RuleEndpoint {
       if (status === 200) {
         clock.heard({ sent, serverTime: body.serverTime });
         this.problems.push(...takeReply(ledger, body, context(clock.latest() ?? sent.wall)));
-        for (const orderId of advance(this.host, Date.now()).scans) await this.answer(orderId);
+        for (const orderId of advance(this.host, Date.now()).scans)
+          if (!toAnswer.includes(orderId)) toAnswer.push(orderId);
+        while (!this.busyScanning && toAnswer[0] !== undefined) await this.answer(toAnswer.shift() as string);
       } else this.problems.push(`poll: ${status} ${JSON.stringify(body)}`);
       await new Promise((resolve) => setTimeout(resolve, 100));
     }

@@ -1,6 +1,7 @@
 /** Tickets in a real Request Tracker 5. */
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { MINUTE } from '../../domain/time.js';
 import type { Json } from '../helpers/agent-client.js';
 import { type SeededAccount, seedAccount, seedChange, seedEndpoint, seedOutcome } from '../helpers/seed-change.js';
 import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.js';
@@ -144,6 +145,64 @@ describeRequestTracker('Request Tracker 5', () => {
     await rig.deliver();
     expect(await status(ref)).toBe('rejected');
     expect((await rig.tickets(changeId))[0]).toMatchObject({ state: 'cancelled', attention: 'closedByHand' });
+  });
+
+  it('a ticket moved to another queue, merged, deleted or hidden is noticed and told; put back, it is as before', async () => {
+    const lost = async () => (await opened()) as { readonly changeId: string; readonly ref: string };
+    const [moved, merged, deleted, hidden] = [await lost(), await lost(), await lost(), await lost()];
+    const root = async (method: string, path: string, body: object) => {
+      const reply = await rt.as('root', method, path, body);
+      expect([reply.status, JSON.stringify(reply.json)]).toEqual([
+        expect.any(Number),
+        expect.not.stringMatching(/denied/),
+      ]);
+      return reply.json;
+    };
+    await root('POST', '/queue', { Name: 'Secret' });
+    const { id: other } = await root('POST', '/ticket', { Queue: 'Patching', Subject: 'somebody else’s' });
+    await root('PUT', `/ticket/${moved.ref}`, { Queue: 'Bare' });
+    await root('PUT', `/ticket/${merged.ref}`, { MergeInto: Number(other) });
+    await root('PUT', `/ticket/${deleted.ref}`, { Status: 'deleted' });
+    await root('PUT', `/ticket/${hidden.ref}`, { Queue: 'Secret' });
+    const look = async () => {
+      rig.skip(2 * MINUTE);
+      await rig.hear();
+    };
+    await look();
+    await look();
+    const said = async ({ changeId }: { readonly changeId: string }) => {
+      const [{ attention, attentionAbout, attentionBy }] = (await rig.tickets(changeId)) as [Json];
+      return [attention, attentionAbout, attentionBy];
+    };
+    expect([await said(moved), await said(merged), await said(deleted), await said(hidden)]).toEqual([
+      ['movedByHand', 'queue Bare', 'root'],
+      ['mergedByHand', `ticket ${other}`, 'root'],
+      ['deletedByHand', null, 'root'],
+      ['unseen', null, null],
+    ]);
+    const told = (sql: string, { changeId }: { readonly changeId: string }) => rig.rows(sql, [changeId]);
+    for (const [one, action, actor] of [
+      [moved, 'movedByHand', 'root'],
+      [merged, 'mergedByHand', 'root'],
+      [deleted, 'deletedByHand', 'root'],
+      [hidden, 'unseen', 'unknown'],
+    ] as const) {
+      const audit = `SELECT action, actor FROM audit_entry WHERE subject = 'change/' || $1 AND action <> 'ticket.opened'`;
+      expect(await told(audit, one)).toEqual([{ action: `ticket.${action}`, actor: `ticket-system/RT/${actor}` }]);
+      const feed = `SELECT type FROM feed_event WHERE change_id = $1::uuid AND type LIKE 'ticket.%'`;
+      expect(await told(feed, one)).toEqual([{ type: `ticket.${action}` }]);
+      expect(
+        await told('SELECT recipient FROM mail WHERE text_body LIKE $1', { changeId: `%${one.changeId}%` }),
+      ).toEqual([{ recipient: requester.email }]);
+    }
+
+    await root('PUT', `/ticket/${moved.ref}`, { Queue: 'Patching' });
+    await look();
+    expect(await said(moved)).toEqual([null, null, null]);
+    // What they were merged into is not ours to close.
+    await rig.close(merged.changeId, 'completed', { confirmed: 1 });
+    await rig.deliver();
+    expect([await status(String(other)), (await said(merged))[0]]).toEqual(['new', 'mergedByHand']);
   });
 
   it('a change somebody made in between is not overwritten: 412, looked at again', async () => {

@@ -132,8 +132,10 @@ async function transition(
     const { ticketId } = action;
     if (came.kind === 'left') {
       await noteState(client, { ticketId, state: came.view.state, ours: false });
-      const attention = isClosed(came.view.state) ? 'closedByHand' : 'reopenedByHand';
-      await noteAttention(client, { ticketId, attention, by: came.view.lastBy, now });
+      const { ref, state, lastBy: by } = came.view;
+      const merged = ref !== about.ref;
+      const attention = merged ? 'mergedByHand' : isClosed(state) ? 'closedByHand' : 'reopenedByHand';
+      await noteAttention(client, { ticketId, attention, about: merged ? `ticket ${ref}` : null, by, now });
     } else await noteState(client, { ticketId, state: to, ours: true });
     await markActionDone(client, { id: action.id, result: { came: came.kind }, now });
     await appendAudit(client, [

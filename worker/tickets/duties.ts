@@ -4,7 +4,7 @@ import { SECOND } from '../../domain/time.js';
 import type { Duty } from '../loops.js';
 import { deliverTickets } from './deliver.js';
 import { handleTicketEvents } from './handle.js';
-import { hearTickets } from './hear.js';
+import { hearDueTickets } from './hear.js';
 import type { TicketDeps } from './systems.js';
 import { tendWork, type WorkDeps } from './work.js';
 
@@ -22,9 +22,9 @@ export function ticketDuties(deps: TicketDeps & WorkDeps): readonly Duty[] {
     { name: 'work', everyMs: 5 * SECOND, run: () => tendWork(deps) },
     {
       name: 'tickets-heard',
-      everyMs: 15 * SECOND,
+      everyMs: SECOND,
       run: async () => {
-        await hearTickets(deps);
+        await hearDueTickets(deps);
         return false;
       },
     },

@@ -72,7 +72,12 @@ async function notice(
   if (what !== 'asWanted' && event.changeId !== null) {
     await queueMail(
       client,
-      await loadAlertMails(client, { changeId: event.changeId, event, what, publicUrl: deps.publicUrl }),
+      await loadAlertMails(client, {
+        changeId: event.changeId,
+        event: { ...event, key: String(event.id) },
+        what: { attention: what, about: null },
+        publicUrl: deps.publicUrl,
+      }),
     );
   }
   return what;

@@ -2,14 +2,30 @@
 import { TrackerAway } from '../../adapters/tickets/port.js';
 import { inTransaction } from '../../db/pool.js';
 import { knownEvents, noteMoved, refsOf, storeEvents } from '../../db/tickets/events.js';
-import { noteHeard } from '../../db/tickets/systems.js';
+import { claimHearing, noteHeard } from '../../db/tickets/systems.js';
 import { pauseSystem, type ReadySystem, readySystems, systemIsBack, type TicketDeps } from './systems.js';
+import { locateTickets } from './whereabouts.js';
 
+/** Asks each system now. */
 export async function hearTickets(deps: TicketDeps): Promise<void> {
   await Promise.all((await readySystems(deps)).map((system) => hearOne(deps, system)));
 }
 
-async function hearOne(deps: TicketDeps, { row, port }: ReadySystem): Promise<void> {
+/** Asks each system whose turn it is: one worker at a time, as often as its settings say. */
+export async function hearDueTickets(deps: TicketDeps): Promise<void> {
+  await Promise.all(
+    (await readySystems(deps)).map(async (system) => {
+      const { hearEveryMs } = system.port;
+      if (hearEveryMs === undefined) return;
+      const now = deps.clock();
+      const claim = { systemId: system.row.id, now, nextAt: now + hearEveryMs };
+      if (await claimHearing(deps.pool, claim)) await hearOne(deps, system);
+    }),
+  );
+}
+
+async function hearOne(deps: TicketDeps, system: ReadySystem): Promise<void> {
+  const { row, port } = system;
   if (port.hear === undefined) return;
   const systemId = row.id;
   try {
@@ -25,6 +41,7 @@ async function hearOne(deps: TicketDeps, { row, port }: ReadySystem): Promise<vo
       await noteMoved(client, { systemId, moved: heard.moved });
       await noteHeard(client, { systemId, until: heard.until });
     });
+    await locateTickets(deps, system);
     await systemIsBack(deps, row);
   } catch (error) {
     if (error instanceof TrackerAway) await pauseSystem(deps, row, error);

@@ -13,6 +13,7 @@ export const rtTicket = z.looseObject({
   Status: z.string(),
   LastUpdated: z.string(),
   LastUpdatedBy: user.nullish(),
+  Queue: z.looseObject({ id }).nullish(),
   CustomFields: z.array(customField).nullish(),
 });
 export type RtTicket = z.output<typeof rtTicket>;
@@ -58,9 +59,11 @@ const MOST_PAGES = 200;
 
 export interface RtClient {
   readQueue(): Promise<z.output<typeof queue> | null>;
+  /** The name of a queue by its number; null: it may not be seen. */
+  queueName(queueId: string): Promise<string | null>;
   search(query: string): Promise<readonly RtFound[]>;
   create(ticket: Readonly<Record<string, unknown>>): Promise<string>;
-  /** With the tag to give back when changing it; null: no such ticket. */
+  /** With the tag to give back when changing it; null: no such ticket, or it may not be seen. One that was merged is the other one. */
   readTicket(ref: string): Promise<{ readonly ticket: RtTicket; readonly etag: string } | null>;
   /** @returns false when the ticket is not any more as the tag says */
   update(args: { readonly ref: string; readonly etag: string | null; readonly fields: object }): Promise<boolean>;
@@ -117,6 +120,10 @@ export function createRtClient(context: ProviderContext<RtSettings>): RtClient {
       const reply = await send('GET', `/queue/${encodeURIComponent(settings.queue)}`, { expected: [404] });
       return reply.status === 404 ? null : readAs(queue, reply);
     },
+    async queueName(queueId) {
+      const reply = await send('GET', `/queue/${encodeURIComponent(queueId)}`, { expected: [403, 404] });
+      return reply.status === 200 ? readAs(queue, reply).Name : null;
+    },
     search: (query) =>
       all(
         found,
@@ -127,8 +134,8 @@ export function createRtClient(context: ProviderContext<RtSettings>): RtClient {
       return readAs(z.looseObject({ id }), reply).id;
     },
     async readTicket(ref) {
-      const reply = await send('GET', `/ticket/${encodeURIComponent(ref)}`, { expected: [404] });
-      if (reply.status === 404) return null;
+      const reply = await send('GET', `/ticket/${encodeURIComponent(ref)}`, { expected: [403, 404] });
+      if (reply.status !== 200) return null;
       return { ticket: readAs(rtTicket, reply), etag: reply.headers.get('etag') ?? '' };
     },
     async update({ ref, etag, fields }) {

@@ -6,6 +6,7 @@ import {
   TICKET_STATES,
   type TicketState,
 } from '../../../domain/ticket/ticket.js';
+import { SECOND } from '../../../domain/time.js';
 import {
   type ProviderContext,
   type TicketProvider,
@@ -18,6 +19,7 @@ import {
 import { createRtClient, type RtFound, type RtTicket } from './client.js';
 import { hearTickets } from './events.js';
 import { type RtSettings, settingsSchema } from './settings.js';
+import { locateTickets } from './whereabouts.js';
 
 export const requestTracker: TicketProvider<RtSettings> = {
   name: 'request-tracker',
@@ -114,10 +116,12 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
       await client.comment({ ref, text: `${text}\n\n${mark}` });
     },
 
-    async transition({ ref, to, reopen }): Promise<Transitioned> {
+    async transition({ ref, ticketKey, to, reopen }): Promise<Transitioned> {
       for (let n = 0; n < STALE_TRIES; n += 1) {
         const { ticket, etag } = await need(ref);
         const view = viewOf(ticket);
+        // Merged by hand into somebody else's, which is not ours to open or close.
+        if (ticket.id !== ref && keyOf(ticket) !== ticketKey) return { kind: 'left', view };
         if (view.state === to) return { kind: 'already' };
         if (isClosed(view.state) && !reopen) return { kind: 'left', view };
         const status = settings.statuses[to];
@@ -141,6 +145,8 @@ function createRequestTracker(context: ProviderContext<RtSettings>): TicketSyste
       await client.update({ ref, etag: null, fields: { AddRefersTo: url } });
     },
 
+    locate: (tickets) => locateTickets({ client, settings, keyOf, stateOf, tickets }),
+    hearEveryMs: settings.hearSeconds * SECOND,
     hear: (args) => hearTickets({ client, settings, stateOf, keyOf, fold: find, ...args }),
   };
 

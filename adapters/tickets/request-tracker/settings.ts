@@ -18,6 +18,8 @@ export const settingsSchema = z
     keyField: rtName.default('RingmasterKey'),
     /** A custom field that shows the plan's digest; null: none. */
     digestField: rtName.nullable().default(null),
+    /** RT does not tell by itself: so often it is asked what people did. */
+    hearSeconds: z.number().int().min(1).max(300).default(15),
     statuses: z
       .strictObject({
         open: status.default('open'),

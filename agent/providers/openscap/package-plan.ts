@@ -108,28 +108,45 @@ async function due(deps: PackageDeps, fixes: readonly RuleFix[]) {
   return { installs: of('install', false), removals: of('remove', true), opposed: asked.filter(isOpposed) };
 }
 
-/** As many of the fixes as go together: all of them, or, one after the other, each that adds no objection to those before it. */
+/** Each look is a simulation of the package manager's: seconds, where the host is slow. What is left over by then is left out. */
+export const MOST_SIMULATIONS = 100;
+const TOO_MANY = `left out: after ${MOST_SIMULATIONS} simulations it is not known yet with which of the others it goes together; ask for fewer rules at once`;
+
+/**
+ * As many of the fixes as go together: all of them, or those that add no objection to what fits already, halved until the ones in the way are
+ * found. A few that can't be done among many cost a few simulations each, not one for each of the others.
+ */
 async function mostOf(
   fixes: readonly RuleFix[],
   objection: (some: readonly RuleFix[]) => Promise<string | null>,
 ): Promise<{ readonly fit: readonly RuleFix[]; readonly declined: readonly Declined[] }> {
-  const first = fixes.length === 0 ? null : await objection(fixes);
-  if (first === null) return { fit: fixes, declined: [] };
-  if (fixes.length === 1) return { fit: [], declined: allDeclined(fixes, first) };
-  const fit: RuleFix[] = [];
+  let fit: readonly RuleFix[] = [];
+  let left = MOST_SIMULATIONS;
   const reasons = new Map<RuleFix, string>();
-  // What one stands in the way of may come right with a later one: nobody depends on a package any more once that is gone as well.
-  for (let before = -1; before < fit.length; ) {
-    before = fit.length;
-    for (const one of fixes.filter((fix) => !fit.includes(fix))) {
-      const reason = await objection([...fit, one]);
-      if (reason === null) fit.push(one);
-      else reasons.set(one, reason);
+  const add = async (some: readonly RuleFix[]): Promise<void> => {
+    const reason = left > 0 ? await objection([...fit, ...some]) : TOO_MANY;
+    left -= 1;
+    if (reason === null) {
+      fit = [...fit, ...some];
+      return;
     }
+    if (some.length === 1 || reason === TOO_MANY) {
+      for (const one of some) reasons.set(one, reason);
+      return;
+    }
+    const half = Math.ceil(some.length / 2);
+    await add(some.slice(0, half));
+    await add(some.slice(half));
+  };
+  // What one stands in the way of may come right with a later one: nobody depends on a package any more once that is gone as well.
+  for (let before = -1, rest = fixes; rest.length > 0 && before < fit.length && left > 0; ) {
+    before = fit.length;
+    await add(rest);
+    rest = fixes.filter((one) => !fit.includes(one));
   }
   return {
-    fit,
-    declined: fixes.flatMap((one) => (fit.includes(one) ? [] : allDeclined([one], reasons.get(one) ?? first))),
+    fit: fixes.filter((one) => fit.includes(one)),
+    declined: fixes.flatMap((one) => (fit.includes(one) ? [] : allDeclined([one], reasons.get(one) ?? TOO_MANY))),
   };
 }
 
@@ -265,7 +282,8 @@ async function removalObjection(deps: PackageDeps, tx: Transaction, names: reado
   return left === undefined ? null : `apt would not remove ${left}`;
 }
 
-function touchObjection(limits: LocalLimits, names: readonly string[]): string | null {
+/** What the owner of the host has said is never to be touched; null: none of these. */
+export function touchObjection(limits: LocalLimits, names: readonly string[]): string | null {
   for (const name of names) {
     const pattern = neverTouchPattern(limits, name);
     if (pattern !== null) return `${name} is never to be touched (${pattern})`;

@@ -11,7 +11,7 @@ import { hasTouched, lockedOut } from '../apt/lock.js';
 import { parseSimulation } from '../apt/parse.js';
 import type { Declined, PackageChange, RunOutcome, Simulated, Transaction, Verdict } from '../provider.js';
 import type { PackageDeps, PlannedRemoval } from './package-files.js';
-import { type PackagePlan, planPackages, type RuleFix } from './package-plan.js';
+import { type PackagePlan, planPackages, type RuleFix, touchObjection } from './package-plan.js';
 
 /** Of one order. `home`: the folder of the order whose fixes they are; `tx`: of the one that is carried out, which may take them back. */
 export interface PackageWork {
@@ -61,7 +61,13 @@ export async function preparePackages(
   return verdict.ok ? { ok: true, declined } : verdict;
 }
 
+/** The owner may have said something since it was made, between staging and now. */
 async function holds(deps: PackageDeps, work: PackageWork, plan: PackagePlan): Promise<Simulated> {
+  const never = touchObjection(
+    deps.limits(),
+    [...plan.installs, ...plan.removals].map(({ name }) => name),
+  );
+  if (never !== null) return { ok: false, reason: never };
   if (plan.installs.length > 0) {
     const simulated = await deps.apt.simulate(there(work, plan), 'forward');
     if (!simulated.ok) return simulated;
