@@ -164,7 +164,11 @@ export async function startAgain(
   };
   const all = await findExposed(client, { targets: zeroDay.targets });
   const inScope = await ofScope(client, all, zeroDay.scope);
-  const taken = await loadTakenIds(client, zeroDay.id);
+  const taken = await loadTakenIds(
+    client,
+    zeroDay.id,
+    inScope.map((one) => one.endpointId),
+  );
   const left = inScope.filter((one) => !taken.has(one.endpointId));
   await rememberExposed(client, { zeroDayId: zeroDay.id, endpointIds: all.map((one) => one.endpointId), since: now });
   await appendAudit(client, [

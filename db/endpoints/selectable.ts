@@ -10,6 +10,11 @@ export const SELECTABLE_COLUMNS = `e.id, e.name, e.labels, e.state, e.scan_only,
   e.facts -> 'architecture' AS architecture, e.facts -> 'codename' AS codename, e.facts -> 'virtualization' AS virtualization,
   e.facts -> 'agentVersion' AS agent_version`;
 
+/** What selectors look at beside name, id and the time it was last heard of, of `endpoint e`: values without names. */
+export const SELECTABLE_TRAITS = `e.labels, e.state, e.scan_only, e.simulated, e.zone, e.function, e.sensitivity, e.attack_likelihood,
+  e.facts -> 'os', e.facts -> 'osId', e.facts -> 'osVersion', e.facts -> 'kernel', e.facts -> 'architecture', e.facts -> 'codename',
+  e.facts -> 'virtualization', e.facts -> 'agentVersion'`;
+
 export function toSelectable(row: Record<string, unknown>): Selectable & { readonly traits: EndpointTraits } {
   const osVersioned = texts(row.os_id).length > 0 ? `${row.os_id} ${texts(row.os_version)[0] ?? ''}`.trim() : null;
   return {

@@ -220,6 +220,10 @@ interface ChangeRow {
   readonly settled_at: Date | null;
 }
 
+/** Of several changes `c` with plans `pe` of an endpoint, the one at hand comes first. */
+export const AT_HAND_FIRST = `(c.closed_at IS NULL) DESC, (c.closed_at IS NULL AND pe.ring IS NOT NULL) DESC,
+  CASE WHEN c.closed_at IS NULL THEN c.priority END DESC, c.requested_at DESC, c.id`;
+
 /** The change at hand of each endpoint, with its ring and its last order in it. */
 async function loadChanges(
   db: Queryable,
@@ -230,8 +234,7 @@ async function loadChanges(
        SELECT DISTINCT ON (pe.endpoint_id) pe.endpoint_id, pe.change_id, pe.ring, pe.reason, pe.skipped_by, pe.triage
          FROM plan_endpoint pe JOIN change c ON c.id = pe.change_id
         WHERE pe.endpoint_id = ANY ($1) AND ($2::uuid IS NULL OR c.id = $2)
-        ORDER BY pe.endpoint_id, (c.closed_at IS NULL) DESC, (c.closed_at IS NULL AND pe.ring IS NOT NULL) DESC,
-                 CASE WHEN c.closed_at IS NULL THEN c.priority END DESC, c.requested_at DESC, c.id)
+        ORDER BY pe.endpoint_id, ${AT_HAND_FIRST})
      SELECT h.endpoint_id, h.reason AS plan_reason, h.triage,
             coalesce((SELECT a.name FROM account a WHERE a.id::text = h.skipped_by), h.skipped_by) AS skipped_by,
             c.id, c.name, c.priority, c.stage, c.outcome, c.waiting_for, c.halted, c.halt_verb,

@@ -99,12 +99,16 @@ export async function loadExposedIds(
   return rows.map((row) => row.endpoint_id);
 }
 
-/** Endpoints in a ring of one of its open changes: those take care of them. */
-export async function loadTakenIds(db: Queryable, zeroDayId: string): Promise<ReadonlySet<string>> {
+/** Of these endpoints, those in a ring of one of its open changes: those take care of them. */
+export async function loadTakenIds(
+  db: Queryable,
+  zeroDayId: string,
+  endpointIds: readonly string[],
+): Promise<ReadonlySet<string>> {
   const { rows } = await db.query<{ endpoint_id: string }>(
     `SELECT pe.endpoint_id FROM plan_endpoint pe JOIN change c ON c.id = pe.change_id
-      WHERE c.zero_day_id = $1 AND c.closed_at IS NULL AND pe.ring IS NOT NULL`,
-    [zeroDayId],
+      WHERE c.zero_day_id = $1 AND c.closed_at IS NULL AND pe.ring IS NOT NULL AND pe.endpoint_id = ANY ($2)`,
+    [zeroDayId, endpointIds],
   );
   return new Set(rows.map((row) => row.endpoint_id));
 }

@@ -5,6 +5,7 @@ import { type Exposure, exposureOf, proven } from '../../domain/zero-day/exposur
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from '../read/cursor.js';
 import { loadWhyFacts } from '../read/why.js';
+import { groupAlike } from './alike.js';
 import { findExposed, loadTakenIds, ofScope } from './endpoints.js';
 import type { ZeroDayRow } from './zero-day.js';
 
@@ -31,10 +32,12 @@ interface Member {
   readonly fixedAt: Date | null;
 }
 
-const MEMBERS = `
+const MEMBER = `
   SELECT e.id, e.name, e.simulated, z.exposed_since AS "exposedSince", z.fixed_at AS "fixedAt"
     FROM zero_day_endpoint z JOIN endpoint e ON e.id = z.endpoint_id
-   WHERE z.zero_day_id = $1 AND ($2 = 'all' OR (z.fixed_at IS NULL) = ($2 = 'exposed'))
+   WHERE z.zero_day_id = $1`;
+const SOME_MEMBERS = `${MEMBER} AND e.id = ANY ($2)`;
+const MEMBERS = `${MEMBER} AND ($2 = 'all' OR (z.fixed_at IS NULL) = ($2 = 'exposed'))
      AND (e.state <> 'retired' OR z.fixed_at IS NOT NULL)
      AND ($3::text IS NULL OR (e.name, e.id) > ($3, $4::uuid))
    ORDER BY e.name, e.id LIMIT $5`;
@@ -54,33 +57,38 @@ export async function listExposure(
 ): Promise<Page<ExposedEndpoint>> {
   const { rows } = await db.query<Member>(MEMBERS, [args.zeroDay.id, args.show, ...place(args.after), args.limit + 1]);
   const page = pageOf(rows, args.limit, (row) => [row.name, row.id]);
-  const taken = await loadTakenIds(db, args.zeroDay.id);
+  const taken = await loadTakenIds(
+    db,
+    args.zeroDay.id,
+    page.items.map((one) => one.id),
+  );
   return { next: page.next, items: await judge(db, { ...args, taken, members: page.items }) };
 }
 
 /** So many are judged at once: what is held of each is a few kilobytes. */
 const JUDGED_AT_ONCE = 2_000;
 
-/** Every exposed endpoint with what its count needs, in no order; a fixed number of statements for every two thousand. */
+export interface JudgedAlike extends Pick<ExposedEndpoint, 'state' | 'code' | 'offered' | 'taken'> {
+  /** How many are like that. */
+  readonly endpoints: number;
+}
+
+/** Every exposed endpoint, in groups of which one was judged for all ({@link groupAlike}), in no order. */
 export async function judgeAllExposed(
   db: Queryable,
   args: { readonly zeroDay: ZeroDayRow; readonly now: EpochMs },
-): Promise<readonly Pick<ExposedEndpoint, 'state' | 'code' | 'offered' | 'taken'>[]> {
-  const judged: Pick<ExposedEndpoint, 'state' | 'code' | 'offered' | 'taken'>[] = [];
-  const taken = await loadTakenIds(db, args.zeroDay.id);
-  for (let after: readonly [string, string] | null = null; ; ) {
-    const { rows }: { rows: Member[] } = await db.query<Member>(MEMBERS, [
-      args.zeroDay.id,
-      'exposed',
-      ...place(after),
-      JUDGED_AT_ONCE,
-    ]);
-    const found = await judge(db, { ...args, taken, members: rows });
-    for (const { state, code, offered, taken: cared } of found) judged.push({ state, code, offered, taken: cared });
-    const last = rows.at(-1);
-    if (last === undefined || rows.length < JUDGED_AT_ONCE) return judged;
-    after = [last.name, last.id];
+): Promise<readonly JudgedAlike[]> {
+  const alike = await groupAlike(db, args);
+  const sizes = new Map(alike.map((group) => [group.endpointId, group.endpoints]));
+  const ids = [...sizes.keys()];
+  const taken = await loadTakenIds(db, args.zeroDay.id, ids);
+  const judged: JudgedAlike[] = [];
+  for (let from = 0; from < ids.length; from += JUDGED_AT_ONCE) {
+    const { rows } = await db.query<Member>(SOME_MEMBERS, [args.zeroDay.id, ids.slice(from, from + JUDGED_AT_ONCE)]);
+    for (const { endpointId, state, code, ...one } of await judge(db, { ...args, taken, members: rows }))
+      judged.push({ state, code, offered: one.offered, taken: one.taken, endpoints: sizes.get(endpointId) ?? 0 });
   }
+  return judged;
 }
 
 /** A fixed number of statements, however many members. */

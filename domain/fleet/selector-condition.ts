@@ -187,7 +187,8 @@ export function depthOf(condition: Condition): number {
   return 1 + condition.parts.reduce((deepest, part) => Math.max(deepest, depthOf(part)), 0);
 }
 
-function leaves(condition: Condition): Condition[] {
+/** Its comparisons, without what joins them. */
+export function leaves(condition: Condition): Condition[] {
   if (condition.op === 'not') return leaves(condition.part);
   return condition.op === 'and' || condition.op === 'or' ? condition.parts.flatMap(leaves) : [condition];
 }

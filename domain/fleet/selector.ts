@@ -10,6 +10,7 @@ import {
   depthOf,
   type EndpointTraits,
   groupsIn,
+  leaves,
   meets,
   type Verdict,
 } from './selector-condition.js';
@@ -115,13 +116,50 @@ export function depthOfText(selector: Selector): number {
   return condition === null ? 0 : depthOf(condition);
 }
 
+/** What selectors can tell endpoints apart by that agree in all their traits but the time they were last heard of. */
+export interface ToldApartBy {
+  /** Names and ids, as a selector spells them out. */
+  readonly texts: readonly string[];
+  /** With `*`. */
+  readonly namePatterns: readonly string[];
+  readonly idPatterns: readonly string[];
+  /** How long ago something was last heard of. */
+  readonly agesMs: readonly number[];
+}
+
+/** Of all of these selectors, and of the groups they name. */
+export function toldApartBy(selectors: readonly Selector[], groups: ReadonlyMap<string, Group>): ToldApartBy {
+  const texts = new Set<string>();
+  const patterns = { name: new Set<string>(), id: new Set<string>() };
+  const agesMs = new Set<number>();
+  for (const selector of withGroups(selectors, groups)) {
+    for (const text of [...(selector.ids ?? []), ...(selector.names ?? [])]) texts.add(text);
+    const condition = conditionOf(selector);
+    for (const leaf of condition === null ? [] : leaves(condition)) {
+      if (leaf.op === 'lastSeen') agesMs.add(leaf.ageMs);
+      if (!('place' in leaf) || (leaf.place.field !== 'id' && leaf.place.field !== 'name')) continue;
+      if (leaf.op === 'like') patterns[leaf.place.field].add(leaf.pattern);
+      else if (leaf.op === 'in') for (const text of leaf.values) texts.add(text);
+    }
+  }
+  return { texts: [...texts], namePatterns: [...patterns.name], idPatterns: [...patterns.id], agesMs: [...agesMs] };
+}
+
 /** Whether time alone changes what the selector matches, by itself or through the groups it names. */
 export function changesWithTime(selector: Selector, groups: ReadonlyMap<string, Group>): boolean {
-  const seen = new Set<string>();
-  const open = [selector];
-  for (let one = open.pop(); one !== undefined; one = open.pop()) {
+  return withGroups([selector], groups).some((one) => {
     const condition = conditionOf(one);
-    if (condition !== null && dependsOnTime(condition)) return true;
+    return condition !== null && dependsOnTime(condition);
+  });
+}
+
+/** These, and those of every group that they name, directly or through others. */
+function withGroups(selectors: readonly Selector[], groups: ReadonlyMap<string, Group>): Selector[] {
+  const seen = new Set<string>();
+  const open = [...selectors];
+  const all: Selector[] = [];
+  for (let one = open.pop(); one !== undefined; one = open.pop()) {
+    all.push(one);
     for (const { name } of groupsNamed(one)) {
       const group = groups.get(name);
       if (group === undefined || seen.has(name)) continue;
@@ -129,5 +167,5 @@ export function changesWithTime(selector: Selector, groups: ReadonlyMap<string, 
       open.push(group.selector);
     }
   }
-  return false;
+  return all;
 }

@@ -8,9 +8,11 @@ import type { Reason, ReasonCode } from './reason.js';
 type Look = (facts: WhyFacts) => Reason | null;
 
 /** Agents refuse to apply beyond this (docs/order-protocol.md). */
-const MAX_SKEW_MS = 2 * MINUTE;
+export const MAX_SKEW_MS = 2 * MINUTE;
 /** Silent for this long, and asked to speak before: offline. */
-const SILENT_MS = 15 * MINUTE;
+export const SILENT_MS = 15 * MINUTE;
+/** What it may come later than it was told to. */
+export const NEXT_POLL_GRACE_MS = MINUTE;
 
 const none = (given: string | null): string => given ?? 'no reason given';
 const at = (facts: WhyFacts, time: EpochMs, zone = facts.endpoint.zone): string => formatInstant({ at: time, zone });
@@ -233,7 +235,7 @@ const soak: Look = (facts) => {
 const offline: Look = (facts) => {
   const { lastSeen, nextPollAt } = facts.endpoint;
   if (lastSeen === null) return { code: 'offline', text: 'it has never been heard of since it enrolled' };
-  const expected = Math.max(lastSeen + SILENT_MS, (nextPollAt ?? 0) + MINUTE);
+  const expected = Math.max(lastSeen + SILENT_MS, (nextPollAt ?? 0) + NEXT_POLL_GRACE_MS);
   return expected < facts.now
     ? { code: 'offline', text: `it is offline since ${at(facts, lastSeen)}`, since: lastSeen }
     : null;

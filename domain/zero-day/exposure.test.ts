@@ -54,7 +54,7 @@ describe('exposureOf', () => {
 describe('standingOf', () => {
   const one = (code: ReasonCode, over: { offered?: boolean; taken?: boolean } = {}) => {
     const { offered = true, taken = false } = over;
-    return { ...exposureOf({ why: why(code), offered, inScope: true }), offered, taken };
+    return { ...exposureOf({ why: why(code), offered, inScope: true }), offered, taken, endpoints: 1 };
   };
 
   test('counts by state and by what decides, and says what to do, the most useful first', () => {

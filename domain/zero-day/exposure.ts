@@ -198,17 +198,20 @@ export function standingOf(args: {
   readonly exposed: readonly (Pick<Exposure, 'state' | 'code'> & {
     readonly offered: boolean;
     readonly taken: boolean;
+    /** How many are like that. */
+    readonly endpoints: number;
   })[];
 }): Standing {
   const byState: Partial<Record<ExposureState, number>> = {};
   const byReason: Partial<Record<ReasonCode, number>> = {};
-  for (const { state, code } of args.exposed) {
-    byState[state] = (byState[state] ?? 0) + 1;
-    if (code !== null) byReason[code] = (byReason[code] ?? 0) + 1;
+  const sum = (some: typeof args.exposed) => some.reduce((all, { endpoints }) => all + endpoints, 0);
+  for (const { state, code, endpoints } of args.exposed) {
+    byState[state] = (byState[state] ?? 0) + endpoints;
+    if (code !== null) byReason[code] = (byReason[code] ?? 0) + endpoints;
   }
-  const startable = args.exposed.filter(isStartable).length;
+  const startable = sum(args.exposed.filter(isStartable));
   return {
-    counted: args.exposed.length,
+    counted: sum(args.exposed),
     byState,
     byReason,
     nextSteps: nextSteps({ id: args.id, counts: byState, codes: byReason, startable }),

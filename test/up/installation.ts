@@ -97,13 +97,17 @@ export class Installation {
     return { status: ran.status, output: ran.stdout + ran.stderr };
   }
 
-  /** Runs `up`, and returns when it says that it is up. */
+  /**
+   * Runs `up`, and returns when it says that it is up.
+   * @param as what its command line is put behind, to run it as somebody else
+   */
   async up(
     extra: Record<string, string> = {},
+    as: readonly string[] = [],
   ): Promise<{ supervisor: number; output: () => string; stop: () => Promise<void> }> {
     const log = join(this.root, `up-${++this.runs}.log`);
     const lifeline = await startOnLifeline({
-      argv: [process.execPath, this.cli, 'up'],
+      argv: [...as, process.execPath, this.cli, 'up'],
       env: this.env(extra),
       cwd: this.root,
       signal: 'SIGTERM',

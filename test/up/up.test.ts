@@ -1,11 +1,12 @@
-import { spawn } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { chownSync, cpSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { Client, Connection } from '@temporalio/client';
 import pg from 'pg';
 import { identify, isRunning, waitForExit } from '../../cli/up/process-identity.js';
+import { testCacheDir } from '../helpers/temporal.js';
 import { buildCli, Installation } from './installation.js';
 
 jest.setTimeout(120_000);
@@ -58,6 +59,14 @@ async function query(installation: Installation, sql: string): Promise<pg.QueryR
     await client.end();
   }
 }
+
+/** `nobody`, who may read what a checkout of root's holds and is otherwise no more than anybody. Elsewhere than as root all tests are. */
+const NOBODY = 65_534;
+const READS = ['inh-caps', 'ambient-caps', 'bounding-set'].map((set) => `--${set}=-all,+dac_read_search`);
+const AS_NOBODY = ['setpriv', `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', ...READS];
+const canBecomeNobody = process.getuid?.() === 0 && spawnSync('setpriv', [...AS_NOBODY.slice(1), 'true']).status === 0;
+
+const uidOf = (pid: number) => Number(/^Uid:\t(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 
 describe('ringmaster up', () => {
   test('says what runs where, hands each program its own part, and stops cleanly', async () => {
@@ -223,6 +232,28 @@ describe('ringmaster up', () => {
     } finally {
       await hidden.remove();
     }
+  });
+
+  (canBecomeNobody ? test : test.skip)('needs no root: starts, is there again after a crash, and stops', async () => {
+    chownSync(one.root, NOBODY, NOBODY);
+    // What root has downloaded, in a place where others may run it; they would download it themselves.
+    const env = { HOME: one.root, RINGMASTER_CACHE: join(one.root, 'cache') };
+    if (existsSync(testCacheDir())) cpSync(testCacheDir(), env.RINGMASTER_CACHE, { recursive: true });
+    else mkdirSync(env.RINGMASTER_CACHE);
+    chownSync(env.RINGMASTER_CACHE, NOBODY, NOBODY);
+    const { supervisor, output } = await one.up(env, AS_NOBODY);
+    expect(one.runningNames()).toEqual(ALL);
+    const pids = [supervisor, ...Object.values(one.processes()).map(({ pid }) => pid)];
+    expect(pids.map(uidOf)).toEqual(pids.map(() => NOBODY));
+    expect(output()).toMatch(/shown this once:\n {2}rm_\S+/);
+    await query(one, 'create table kept as select 1 as one');
+    await one.killAll(supervisor);
+    const again = await one.up(env, AS_NOBODY);
+    expect((await query(one, 'select * from kept')).rows).toEqual([{ one: 1 }]);
+    expect(statSync(join(one.data, 'keys')).mode & 0o077).toBe(0);
+    await again.stop();
+    expect(again.output().trimEnd()).toMatch(/stopped\.$/);
+    expect([one.processes(), one.strays()]).toEqual([{}, []]);
   });
 
   test('refuses with the reason: a taken port, a program not built, a setting that makes no sense', async () => {
