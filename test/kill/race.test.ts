@@ -183,13 +183,13 @@ while [ -e ${holdFile()} ]; do sleep 0.05; done
     host('awaitingReboot').behave({ rebootRequired: true });
     await reaches('stalled', 'applying');
     stack.processes.freeze(host('stalled').process);
-    // As if an hour had gone by.
-    await stack.rows(
-      `UPDATE order_state o SET updated_at = now() - interval '2 hours' FROM endpoint e
-        WHERE e.id = o.endpoint_id AND e.name = 'over-stalled' AND o.change_id = $1`,
-      [routine],
-    );
     await stack.waitFor('the routine change in every state', async () => {
+      // As if an hour had gone by; again and again, for its last words may still be on their way.
+      await stack.rows(
+        `UPDATE order_state o SET updated_at = now() - interval '2 hours' FROM endpoint e
+          WHERE e.id = o.endpoint_id AND e.name = 'over-stalled' AND o.change_id = $1 AND o.state = 'applying'`,
+        [routine],
+      );
       const now = await statesOf(routine);
       const wrong = Object.entries(OVER).filter(([name, { state }]) => now[name] !== state);
       return wrong.length === 0 ? true : Promise.reject(new Error(JSON.stringify(now)));
