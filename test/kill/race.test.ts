@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { STRAGGLERS } from '../../domain/change/spec.js';
 import type { OrderState } from '../../domain/order/index.js';
+import { addApprover } from '../helpers/stack/approver.js';
 import { expectPromisesKept } from '../helpers/stack/invariants.js';
 import { arm, disarm, standsStill } from '../helpers/stack/kill-points.js';
-import { lookAt } from '../helpers/stack/look.js';
+import { lookAt, runsOf } from '../helpers/stack/look.js';
 import { openPolicy } from '../helpers/stack/seed.js';
 import { changeOf, NEW, OLD, ringOf, type Stack, startStack } from '../helpers/stack.js';
 
@@ -47,9 +49,12 @@ beforeAll(async () => {
   stack = await startStack({
     packages: ['app', 'fix'],
     more: [{ name: 'app', version: NEWER }],
+    // Every turn of a ring is long enough to go on in a new history.
+    temporalConfig: ['limit.historyCount.suggestContinueAsNew=5'],
     hosts: [
       ...hosts('pause', ['1', '2', '3']),
       ...hosts('net', ['lost', 'doubled'], true),
+      ...hosts('turn', ['first', 'late', 'last']),
       ...Object.keys(OVER).map((name) => ({
         name: `over-${name}`,
         labels: { team: 'over', ...(GATED.includes(name) ? { gated: 'yes' } : {}) },
@@ -110,6 +115,60 @@ describe('reports', () => {
     );
     expect(twice).toEqual([]);
     for (const name of ['net-lost', 'net-doubled']) stack.proxy(name).rule(() => 'pass');
+  }, 120_000);
+});
+
+describe('a decision arriving during continue-as-new', () => {
+  const ROUNDS = 6;
+
+  test('is counted once and opens its ring, and every word of a person is carried out', async () => {
+    const grace = await addApprover(stack, 'Grace');
+    const names = (...hosts: string[]) => ({ names: hosts.map((host) => `turn-${host}`) });
+    stack.host('turn-first').behave({ hold: 'forward' });
+    const id = await stack.createChange(
+      changeOf({
+        name: 'turns',
+        labels: { team: 'turn' },
+        packages: ['app'],
+        rings: [
+          ringOf({ select: names('first', 'late'), hostOrder: [names('first')] }),
+          ringOf({ name: 'rest', select: names('last'), approvals: [grace.rule] }),
+        ],
+      }),
+    );
+    await stack.waitFor('at work', async () => (await see.states(id))['turn-first'] === 'applying');
+    // Away since long ago: caught up in a lane of its own, which goes on while the next ring waits for its approval.
+    await stack.processes.kill9(stack.host('turn-late').process);
+    await stack.rows(`UPDATE endpoint SET last_seen = now() - interval '2 hours' WHERE name = 'turn-late'`);
+    stack.host('turn-first').behave({});
+    await stack.waitFor('a question', () => grace.asked(id));
+    const lane = async (): Promise<{ halted: boolean }> =>
+      (await stack.rows('SELECT halted FROM ring WHERE change_id = $1 AND ordinal = $2', [id, STRAGGLERS]))[0];
+    await stack.waitFor('a lane', lane);
+    const tell = async (verb: string) =>
+      expect((await stack.api('POST', `/v1/changes/${id}/${verb}`, {})).status).toBe(202);
+    let deciding: Promise<void> | undefined;
+    for (let round = 1; round <= ROUNDS; round++) {
+      await tell('pause');
+      // The lane hears it as it ends one history and begins the next; so does whoever waits for the decision.
+      await Promise.all([tell('resume'), tell('retry-failed')]);
+      if (round === ROUNDS / 2) deciding = grace.approve(id);
+      await stack.waitFor('going on', async () => !(await lane()).halted);
+    }
+    await deciding;
+    await stack.processes.start(stack.host('turn-late').process);
+    await see.closed(id, 90);
+    expect(await see.outcome(id)).toBe('completed');
+    expect(['first', 'late', 'last'].map((name) => stack.host(`turn-${name}`).version('app'))).toEqual([NEW, NEW, NEW]);
+    const decisions = await stack.rows(
+      `SELECT d.state, r.id = ANY (g.approvals) AS opened, cardinality(g.approvals) AS named FROM approval_request r
+         JOIN ring g ON g.change_id = r.change_id AND g.ordinal = r.ring JOIN approval_decision d ON d.request_id = r.id WHERE r.change_id = $1`,
+      [id],
+    );
+    expect(decisions).toEqual([{ state: 'counted', opened: true, named: 1 }]);
+    const unheard = await stack.rows(`SELECT topic FROM outbox WHERE done_at IS NULL`);
+    expect(unheard).toEqual([]);
+    expect(await runsOf(stack, `change/${id}/ring/${STRAGGLERS}`)).toBeGreaterThanOrEqual(ROUNDS / 2);
   }, 120_000);
 });
 
@@ -183,13 +242,13 @@ while [ -e ${holdFile()} ]; do sleep 0.05; done
     host('awaitingReboot').behave({ rebootRequired: true });
     await reaches('stalled', 'applying');
     stack.processes.freeze(host('stalled').process);
-    // As if an hour had gone by.
-    await stack.rows(
-      `UPDATE order_state o SET updated_at = now() - interval '2 hours' FROM endpoint e
-        WHERE e.id = o.endpoint_id AND e.name = 'over-stalled' AND o.change_id = $1`,
-      [routine],
-    );
     await stack.waitFor('the routine change in every state', async () => {
+      // As if an hour had gone by; again and again, for its last words may still be on their way.
+      await stack.rows(
+        `UPDATE order_state o SET updated_at = now() - interval '2 hours' FROM endpoint e
+          WHERE e.id = o.endpoint_id AND e.name = 'over-stalled' AND o.change_id = $1 AND o.state = 'applying'`,
+        [routine],
+      );
       const now = await statesOf(routine);
       const wrong = Object.entries(OVER).filter(([name, { state }]) => now[name] !== state);
       return wrong.length === 0 ? true : Promise.reject(new Error(JSON.stringify(now)));

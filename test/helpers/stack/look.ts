@@ -51,3 +51,15 @@ export async function whoPumps(stack: Stack, args: { changeId: string; workers: 
     await connection.close();
   }
 }
+
+/** How many histories a workflow has gone through. */
+export async function runsOf(stack: Stack, workflowId: string): Promise<number> {
+  const connection = await Connection.connect({ address: stack.temporalAddress });
+  try {
+    let runs = 0;
+    for await (const _ of new Client({ connection }).workflow.list({ query: `WorkflowId='${workflowId}'` })) runs += 1;
+    return runs;
+  } finally {
+    await connection.close();
+  }
+}
