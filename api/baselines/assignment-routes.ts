@@ -117,7 +117,7 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
           await checkSpec(deps, { ...made, parameters: { enforcedOnly: true } }, 'enforcement.');
         }
         await inTransaction(pool, async (client) => {
-          const checklist = await makeChecklist(client, { ...body, version, by: person.actor });
+          const { row: checklist, record } = await makeChecklist(client, { ...body, version, by: person.actor });
           const known = new Set(
             (await loadChecklistRules(client, [checklist.id])).get(checklist.id)?.map((rule) => rule.ruleId),
           );
@@ -145,6 +145,7 @@ export function assignmentRoutes(deps: ApiDeps): Route[] {
           const subject = `baseline-assignment/${params.name}`;
           const detail = { ...body, version: version.number, checklist: checklist.name };
           await appendAudit(client, [
+            record,
             { actor: person.actor, action: 'baseline.assigned', subject, detail },
             ...widened.map((one) => ({ actor: person.actor, subject, ...one })),
           ]);

@@ -172,9 +172,11 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
       responses: { 200: { description: 'The checklist', schema: checklistReply } },
       handler: async ({ params, body, person }) => {
         const found = await version(params.name, params.number);
-        const row = await inTransaction(pool, (client) =>
-          makeChecklist(client, { version: found, ...body, by: person.actor }),
-        );
+        const row = await inTransaction(pool, async (client) => {
+          const made = await makeChecklist(client, { version: found, ...body, by: person.actor });
+          await appendAudit(client, [made.record]);
+          return made.row;
+        });
         const rules = (await loadChecklistRules(pool, [row.id])).get(row.id) ?? [];
         return {
           status: 200,
@@ -189,7 +191,11 @@ export function baselineRoutes({ pool }: ApiDeps): Route[] {
   ];
 }
 
-/** The checklist of a version, profile and tailoring, made if it is new. @throws Problem 400 with the field */
+/**
+ * The checklist of a version, profile and tailoring, made if it is new; with what the audit log has to say of it, last of all in the transaction,
+ * because the log's end is everybody's.
+ * @throws Problem 400 with the field
+ */
 export async function makeChecklist(
   client: PoolClient,
   args: {
@@ -207,10 +213,8 @@ export async function makeChecklist(
   const checklist = checklistFor({ benchmark, sha256: version.sha256, profile, tailoring }, 'body');
   const row = await ensureChecklist(client, { baseline: version.baseline, version, benchmark, checklist, tailoring });
   const detail = { checklist: row.name, profile, select, values };
-  await appendAudit(client, [
-    { actor: args.by, action: 'baseline.tailored', subject: `baseline/${version.baseline}`, detail },
-  ]);
-  return row;
+  const record = { actor: args.by, action: 'baseline.tailored', subject: `baseline/${version.baseline}`, detail };
+  return { row, record };
 }
 
 function checklistFor(

@@ -47,7 +47,7 @@ it('exceptions of its rules are told as many as are asked for, with how many the
   const except = (rule: string, days: number) =>
     rig.tickets.rows(
       `INSERT INTO exception (id, selector, rule, reason, owner, approved_by, created_at, expires_at)
-       VALUES (gen_random_uuid(), '{"all": true}', $1, 'r', $2, 'x', now(), to_timestamp($3 / 1000.0) + $4 * interval '1 day')`,
+       VALUES (gen_random_uuid(), '{"all": true}', $1, 'r', $2, 'x', now() - interval '10 days', to_timestamp($3 / 1000.0) + $4 * interval '1 day')`,
       [rule, owner, now, days],
     );
   // Underscores and percent signs are what they are; `*` is any.
