@@ -33,7 +33,7 @@ describeRequestTracker('a remediation and its ticket in Request Tracker 5', () =
     await ask('POST', '/v1/ticket-systems', {
       name: 'RT',
       provider: 'request-tracker',
-      settings: { url: rt.url, user: 'ringmaster', queue: 'Patching', digestField: 'PlanDigest', hearSeconds: 1 },
+      settings: { url: rt.url, user: 'ringmaster', queue: 'Patching', digestField: 'PlanDigest', hearSeconds: 2 },
       secret: passwordOf('ringmaster'),
       policy: {
         approvals: 'inTicket',
@@ -102,13 +102,7 @@ describeRequestTracker('a remediation and its ticket in Request Tracker 5', () =
   };
   const tickets = async (changeId: string): Promise<Json[]> =>
     (await ask('GET', `/v1/changes/${changeId}/tickets`)).items;
-  /** Looks now and then: each look is a Perl process at work. */
-  const waitFor = (what: string, look: () => Promise<boolean>) =>
-    stack.waitFor(
-      what,
-      async () => (await look()) || (await new Promise((resolve) => setTimeout(resolve, 300, false))),
-      25,
-    );
+  const waitFor = (what: string, look: () => Promise<boolean>) => stack.waitFor(what, look, 40);
   const refOf = async (changeId: string): Promise<string> => {
     const own = async () => (await tickets(changeId)).find(({ workItemId }) => workItemId === null)?.ref;
     await waitFor('the ticket', async () => typeof (await own()) === 'string');
@@ -118,8 +112,25 @@ describeRequestTracker('a remediation and its ticket in Request Tracker 5', () =
     const { json } = await rt.as('root', 'GET', `/ticket/${ref}/attachments?fields=Content&per_page=100`);
     return json.items.map((item: Json) => item.Content as string);
   };
-  const said = (ref: string, words: string) =>
-    waitFor(`“${words}” in ticket ${ref}`, async () => (await texts(ref)).some((text) => text.includes(words)));
+  /** Asks RT only when something was told there since: each look is a Perl process at work. */
+  const said = async (ref: string, words: string) => {
+    let told = -1;
+    await waitFor(`“${words}” in ticket ${ref}`, async () => {
+      const sql =
+        'SELECT count(a.done_at)::int AS n FROM ticket_action a JOIN ticket t ON t.id = a.ticket_id WHERE t.ref = $1';
+      const [{ n }] = await stack.rows(sql, [ref]);
+      if (n === told) return false;
+      told = n;
+      return (await texts(ref)).some((text) => text.includes(words));
+    });
+  };
+  /** As Ringmaster has seen or set it, and as it is. */
+  const becomes = async (ref: string, state: string, Status: string) => {
+    await waitFor(`ticket ${ref} ${state}`, async () => {
+      return (await stack.rows('SELECT state FROM ticket WHERE ref = $1', [ref]))[0].state === state;
+    });
+    expect(await status(ref)).toBe(Status);
+  };
   const status = async (ref: string): Promise<string> => (await rt.as('root', 'GET', `/ticket/${ref}`)).json.Status;
   const setStatus = (ref: string, Status: string) => rt.as('alice', 'PUT', `/ticket/${ref}`, { Status });
   const write = (user: string, ref: string, Content: string) =>
@@ -186,7 +197,7 @@ describeRequestTracker('a remediation and its ticket in Request Tracker 5', () =
     expect(['new', 'open']).toContain(await status(ref));
     for (const name of FLEET) at(name).busyScanning = false;
     await see.closed(changeId);
-    await waitFor('the ticket closed', async () => (await status(ref)) === 'resolved');
+    await becomes(ref, 'done', 'resolved');
     expect(await see.outcome(changeId)).toBe('completed');
     const lines = (await texts(ref)).map((text) => (text.split('\n')[0] ?? '').replace(/^.* UTC · |, until .*$/g, ''));
     expect(lines.filter((line) => !/^(approve|Not counted)/.test(line))).toEqual([
@@ -252,12 +263,16 @@ describeRequestTracker('a remediation and its ticket in Request Tracker 5', () =
     const workRef = (await work())?.ref as string;
 
     await setStatus(workRef, 'resolved');
+    await waitFor('opened again', async () => {
+      const sql = `SELECT FROM audit_entry WHERE action = 'work.reopened'`;
+      return (await stack.rows(sql)).length === 1;
+    });
+    await becomes(workRef, 'open', 'open');
     await said(workRef, 'one');
-    await waitFor('opened again with what was found', async () => (await status(workRef)) === 'open');
     expect(['new', 'open']).toContain(await status(ref));
     at('web').stubborn.clear();
     await setStatus(workRef, 'resolved');
-    await waitFor('the change’s ticket closed', async () => (await status(ref)) === 'resolved');
+    await becomes(ref, 'done', 'resolved');
     expect(await status(workRef)).toBe('resolved');
     expect([...endpoints.values()].flatMap(({ problems }) => problems)).toEqual([]);
   });
