@@ -1,26 +1,20 @@
 import { createServer } from 'node:net';
 
-/** `count` TCP ports on 127.0.0.1 that were free a moment ago, all different. */
+/** Well away from those the kernel hands out itself: one of those may be some connection's own end by the time a server wants it. */
+const FIRST = 10_000;
+const PORTS = 20_000;
+
+/** `count` TCP ports on 127.0.0.1 that are free, all different. */
 export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve, reject) => {
-        server.once('error', reject);
-        server.listen(0, '127.0.0.1', resolve);
-      });
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as { port: number }).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+  const found = new Set<number>();
+  while (found.size < count) found.add(await freePortRange(1));
+  return [...found];
 }
 
-/** The first of `count` consecutive ports that are all free, well away from those the kernel hands out itself. */
+/** The first of `count` consecutive ports that are all free. */
 export async function freePortRange(count: number): Promise<number> {
   for (;;) {
-    const first = 10_000 + Math.floor(Math.random() * 20_000);
+    const first = FIRST + Math.floor(Math.random() * (PORTS - count));
     const free = await Promise.all(Array.from({ length: count }, (_, i) => isFree(first + i)));
     if (free.every(Boolean)) return first;
   }
