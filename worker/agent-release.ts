@@ -6,16 +6,31 @@ import { Readable } from 'node:stream';
 import type { Pool } from 'pg';
 import type { ContentStore } from '../adapters/content/store.js';
 import { publishAgentRelease } from '../db/agents/releases.js';
-import type { EpochMs } from '../domain/time.js';
+import { type EpochMs, MINUTE } from '../domain/time.js';
+import type { Duty } from './loops.js';
 
-/** Does nothing where the file is not there (a build without agents). A second file under a known version is refused, and said. */
-export async function publishOwnAgent(deps: {
+interface OwnAgent {
   readonly pool: Pool;
   readonly store: Pick<ContentStore, 'put'>;
   readonly file: string;
-  readonly now: EpochMs;
+  readonly clock: () => EpochMs;
   readonly log: { warn(fields: object, message: string): void; info(fields: object, message: string): void };
-}): Promise<void> {
+}
+
+/** Publishes it before the worker begins, or, where something is in the way (the disk is full), once that is gone. */
+export async function ownAgentDuty(deps: OwnAgent): Promise<Duty> {
+  let published = false;
+  const publish = async () => {
+    if (!published) await publishOwnAgent(deps);
+    published = true;
+    return false;
+  };
+  await publish().catch((err: unknown) => deps.log.warn({ err }, 'the agent of this release is not published yet'));
+  return { name: 'own-agent', everyMs: MINUTE, run: publish };
+}
+
+/** Does nothing where the file is not there (a build without agents). A second file under a known version is refused, and said. */
+async function publishOwnAgent(deps: OwnAgent): Promise<void> {
   const { file, log } = deps;
   if (!existsSync(file)) return;
   // The file itself knows best what it is; asked once per start, by the runtime we run on.
@@ -28,6 +43,6 @@ export async function publishOwnAgent(deps: {
   const bytes = readFileSync(file);
   const sha256 = createHash('sha256').update(bytes).digest('hex');
   await deps.store.put({ sha256, size: bytes.length, what: `agent ${version}`, stream: Readable.from([bytes]) });
-  const ours = await publishAgentRelease(deps.pool, { version, sha256, size: bytes.length, now: deps.now });
+  const ours = await publishAgentRelease(deps.pool, { version, sha256, size: bytes.length, now: deps.clock() });
   if (!ours) log.warn({ version, sha256 }, 'another file was published as this version of the agent; it stays');
 }

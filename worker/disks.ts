@@ -7,12 +7,46 @@ export interface WatchedFolder {
   readonly path: string;
 }
 
-export async function lookAtDisks(folders: readonly WatchedFolder[]): Promise<readonly WatchedDisk[]> {
-  return Promise.all(
-    folders.map(async (folder) => {
-      const found = await statfs(folder.path).catch(() => null);
-      if (found === null) return { ...folder, freeBytes: null, totalBytes: null };
-      return { ...folder, freeBytes: found.bavail * found.bsize, totalBytes: found.blocks * found.bsize };
-    }),
-  );
+export interface DiskWatch {
+  /** One that does not answer in time (a mount whose server is away) counts as one that can't be looked at. */
+  readonly look: () => Promise<readonly WatchedDisk[]>;
+}
+
+const PATIENCE_MS = 3_000;
+
+/** @param size bytes of the disk that holds a folder, free and in all */
+export function watchDisks(folders: readonly WatchedFolder[], size = sizeOf, patienceMs = PATIENCE_MS): DiskWatch {
+  // Each look that hangs holds one of the process's few threads for files: never two at one folder.
+  const underWay = new Map<string, Promise<Size>>();
+  const ask = (path: string): Promise<Size> => {
+    const asked = underWay.get(path) ?? size(path).finally(() => underWay.delete(path));
+    underWay.set(path, asked);
+    return asked;
+  };
+  return {
+    look: () =>
+      Promise.all(
+        folders.map(async (folder) => ({
+          ...folder,
+          ...(await within(ask(folder.path), patienceMs).catch(() => UNKNOWN)),
+        })),
+      ),
+  };
+}
+
+type Size = Pick<WatchedDisk, 'freeBytes' | 'totalBytes'>;
+const UNKNOWN: Size = { freeBytes: null, totalBytes: null };
+
+async function sizeOf(path: string): Promise<Size> {
+  const { bavail, blocks, bsize } = await statfs(path);
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
+}
+
+/** @throws Error when it takes longer; it goes on all the same. */
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`no answer within ${ms} ms`)), ms);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }

@@ -9,6 +9,7 @@ import { inTransaction } from '../db/pool.js';
 import { dueForLook, lookAgain } from '../db/zero-day/look.js';
 import type { SealingKey } from '../domain/ticket/sealed-secret.js';
 import { type EpochMs, HOUR, MINUTE, SECOND } from '../domain/time.js';
+import { watchDisks } from './disks.js';
 import { writeHeartbeat } from './heartbeat.js';
 import type { Duty, DutyState } from './loops.js';
 import { mailDuty } from './mail-duty.js';
@@ -40,13 +41,14 @@ export function composeDuties(deps: {
 }): readonly Duty[] {
   const { pool, client, clock, catalogue, settings, log } = deps;
   let refreshed = 0;
+  const disks = watchDisks(settings.watched);
   return [
     {
       name: 'heartbeat',
       everyMs: 5 * SECOND,
       run: async () => {
-        const { watched, diskReserveBytes } = settings;
-        await writeHeartbeat({ pool, client, now: clock(), duties: deps.states(), watched, diskReserveBytes });
+        const { diskReserveBytes } = settings;
+        await writeHeartbeat({ pool, client, now: clock(), duties: deps.states(), disks, diskReserveBytes });
         return false;
       },
     },

@@ -1,7 +1,7 @@
 import type { Client } from '@temporalio/client';
 import type { Pool } from 'pg';
 import type { EpochMs } from '../domain/time.js';
-import { lookAtDisks, type WatchedFolder } from './disks.js';
+import type { DiskWatch } from './disks.js';
 import type { DutyState } from './loops.js';
 
 /** A server that does not answer must not keep the heartbeat from being written. */
@@ -13,7 +13,7 @@ export async function writeHeartbeat(args: {
   readonly client: Client;
   readonly now: EpochMs;
   readonly duties: readonly DutyState[];
-  readonly watched: readonly WatchedFolder[];
+  readonly disks: DiskWatch;
   readonly diskReserveBytes: number;
 }): Promise<void> {
   const { connection } = args.client;
@@ -28,7 +28,7 @@ export async function writeHeartbeat(args: {
         at: args.now,
         temporal,
         duties: args.duties,
-        disks: await lookAtDisks(args.watched),
+        disks: await args.disks.look(),
         diskReserveBytes: args.diskReserveBytes,
       }),
     ],

@@ -11,7 +11,7 @@ import { VERSION } from '../domain/version.js';
 import { EXPEDITED_TASK_QUEUE, TASK_QUEUE } from '../workflows/ids.js';
 import { CHANGE_KINDS, composeActivities } from './activities.js';
 import { createTraceLookup, observeActivities } from './activity-observer.js';
-import { publishOwnAgent } from './agent-release.js';
+import { ownAgentDuty } from './agent-release.js';
 import { baselineDuties } from './baseline-duty.js';
 import { communicationDuty } from './communication-duty.js';
 import { composeContent } from './content.js';
@@ -72,13 +72,13 @@ const keys = await untilItWorks({
   work: () => loadKeys({ pool, dir: settings.keysDir, clock }),
 });
 const { store, content, catalogue } = await composeContent({ pool, clock, settings });
-await publishOwnAgent({
+const ownAgent = await ownAgentDuty({
   pool,
   store,
   file: fileURLToPath(new URL('../agent-bundle/ringmaster-agent.mjs', import.meta.url)),
-  now: clock(),
+  clock,
   log,
-}).catch((err: unknown) => log.warn({ err }, 'the agent of this release is not published'));
+});
 const temporal = await untilItWorks({
   ...retry,
   what: 'Temporal',
@@ -114,6 +114,7 @@ const duties = startDuties({
     keys.duty,
     hooks.duty,
     contentGarbageDuty({ pool, store, clock, log }),
+    ownAgent,
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });

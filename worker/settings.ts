@@ -67,9 +67,9 @@ export function readSettings(env: NodeJS.ProcessEnv): WorkerSettings {
   };
 }
 
-/** `postgresql=/var/lib/postgresql,temporal=/var/lib/temporal` */
+/** `postgresql=/var/lib/postgresql,temporal=/var/lib/temporal`; a comma that no name follows belongs to a folder. */
 function readFolders(text: string, context: z.RefinementCtx): WatchedFolder[] {
-  const parts = text.split(',').filter((part) => part.trim() !== '');
+  const parts = text.split(/,(?=\s*(?:[a-z][a-z0-9-]*=|$))/).filter((part) => part.trim() !== '');
   return parts.map((part) => {
     const [, name = '', path = ''] = /^\s*([a-z][a-z0-9-]*)=(.*?)\s*$/.exec(part) ?? [];
     if (!isAbsolute(path)) context.addIssue(`must look like name=/folder,name=/folder; "${part.trim()}" does not`);

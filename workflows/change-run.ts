@@ -267,6 +267,8 @@ export class ChangeRun {
       await this.catchUpStragglers();
       await this.confirm();
     }
+    // The last scans may have come in together with a person's word.
+    if (this.stoppedByAPerson() && patched('finish-what-was-accepted')) await this.go();
   }
 
   async close(end: { readonly outcome: ChangeOutcome; readonly reason: string | null }): Promise<ChangeResult> {
@@ -343,6 +345,10 @@ export class ChangeRun {
 
   isStopping(): boolean {
     return this.stop !== null || this.rollbackAll !== null;
+  }
+
+  private stoppedByAPerson(): boolean {
+    return this.rollbackAll !== null || this.stop?.outcome === 'aborted';
   }
 
   async tell(text: null): Promise<void>;

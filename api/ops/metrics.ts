@@ -130,6 +130,8 @@ function setWorker(own: Gauges, heartbeat: unknown, now: EpochMs): void {
   const reserve = told.data?.diskReserveBytes ?? 0;
   for (const disk of told.data?.disks ?? []) {
     if (disk.freeBytes !== null) own.diskFree.set({ disk: disk.name }, disk.freeBytes);
-    own.diskLow.set({ disk: disk.name }, stateOfDisk(disk, reserve) === 'ok' ? 0 : 1);
+    const state = stateOfDisk(disk, reserve);
+    // Nothing is said of one that can't be looked at: it need not be full.
+    if (state !== 'unknown') own.diskLow.set({ disk: disk.name }, state === 'ok' ? 0 : 1);
   }
 }

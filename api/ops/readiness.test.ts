@@ -46,7 +46,8 @@ describe('workerParts', () => {
 });
 
 describe('troublesOf', () => {
-  const disks = [{ name: 'temporal', path: '/t', freeBytes: null, totalBytes: null }];
+  const unknown = { name: 'temporal', path: '/t', freeBytes: null, totalBytes: null };
+  const full = { name: 'content', path: '/c', freeBytes: 0, totalBytes: 9 };
   test.each([
     ['nothing while all is well', { at: now, temporal: { reachable: true } }, []],
     ['nothing where no worker was ever heard of', undefined, []],
@@ -57,8 +58,13 @@ describe('troublesOf', () => {
     ],
     [
       'Temporal and a disk',
-      { at: now, temporal: { reachable: false }, disks, diskReserveBytes: 1 },
+      { at: now, temporal: { reachable: false }, disks: [unknown, full], diskReserveBytes: 1 },
       ['Temporal does not answer', 'The server runs out of space'],
+    ],
+    [
+      'a disk that can not be looked at, which need not be full',
+      { at: now, temporal: { reachable: true }, disks: [unknown], diskReserveBytes: 1 },
+      ['is not known'],
     ],
   ])('%s', (_, heartbeat, begins) => {
     expect(troublesOf(heartbeat, now)).toEqual(begins.map((text) => expect.stringContaining(text)));

@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import { readSetting } from '../../db/setting.js';
-import { diskTrouble } from '../../domain/server-disk.js';
+import { diskTrouble, stateOfDisk, type WatchedDisk } from '../../domain/server-disk.js';
 import { type EpochMs, SECOND } from '../../domain/time.js';
 
 /** What the worker writes to the setting `workerHeartbeat` every few seconds; the web tier has no door to Temporal. */
@@ -70,13 +70,15 @@ export function workerParts(heartbeat: unknown, now: EpochMs): Part[] {
   return [
     { name: 'worker', state: 'up', detail: null },
     { name: 'temporal', state: temporal.reachable ? 'up' : 'away', detail: temporal.detail ?? null },
-    ...(disks.length === 0 ? [] : [diskPart(disks.flatMap((disk) => diskTrouble(disk, diskReserveBytes) ?? []))]),
+    ...(disks.length === 0 ? [] : [diskPart(disks, diskReserveBytes)]),
   ];
 }
 
-function diskPart(troubles: readonly string[]): Part {
+function diskPart(disks: readonly WatchedDisk[], reserveBytes: number): Part {
+  const troubles = disks.flatMap((disk) => diskTrouble(disk, reserveBytes) ?? []);
   if (troubles.length === 0) return { name: 'disk', state: 'up', detail: null };
-  return { name: 'disk', state: 'low', detail: troubles.join('; ') };
+  const runsLow = disks.some((disk) => ['low', 'full'].includes(stateOfDisk(disk, reserveBytes)));
+  return { name: 'disk', state: runsLow ? 'low' : 'unknown', detail: troubles.join('; ') };
 }
 
 /** What people who look at a page should know of the installation itself, in sentences. */
@@ -90,6 +92,9 @@ export function troublesOf(heartbeat: unknown, now: EpochMs): string[] {
       return [
         'Temporal does not answer: what endpoints are at goes on, what you decide is kept, and carried out once it is back.',
       ];
-    return name === 'disk' && state === 'low' ? [`The server runs out of space: ${detail}.`] : [];
+    if (name !== 'disk' || state === 'up') return [];
+    return [
+      state === 'low' ? `The server runs out of space: ${detail}.` : `How full the server is, is not known: ${detail}.`,
+    ];
   });
 }

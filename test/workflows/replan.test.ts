@@ -222,6 +222,36 @@ it('what else is asked for at the end is carried out before the change closes, o
   });
 });
 
+it('a rollback said while the last scans come in holds, although they prove everything', async () => {
+  let scanned: () => void = () => undefined;
+  const scans = new Promise<void>((resolve) => {
+    scanned = resolve;
+  });
+  // The workflow must not end before its activity has.
+  const w = world({
+    confirm: () => scans.then(() => undefined),
+    startRollback: () => scans.then(() => ({ orders: 10 })),
+  });
+  await withWorker({
+    env,
+    bundle,
+    activities: w.activities,
+    body: async (start) => {
+      const change = await start(changeSpec([ringSpec(), ringSpec()]));
+      await until(() => w.named('confirm').length === 1);
+      const said = change.command({ verb: 'rollback', reason: 'it makes them slow' });
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      scanned();
+      await said;
+      await expect(change.handle.result()).resolves.toMatchObject({
+        outcome: 'rolledBack',
+        reason: 'it makes them slow',
+      });
+      expect(w.named('startRollback').map((c) => c.ring)).toEqual([1, 0]);
+    },
+  });
+});
+
 // The last one: the test server's time stands still for good once a workflow has ended before its activity.
 it('an abort cuts it short, and those that wait their turn: they are refused, and the change ends', async () => {
   let end: () => void = () => undefined;
