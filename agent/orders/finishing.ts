@@ -106,6 +106,10 @@ export async function stepReverting(deps: ExecutorDeps, orderId: string): Promis
     } else await putRight(deps, tx);
     const outcome = await runToEnd(deps, tx, 'back');
     if (outcome.notBegun !== undefined) return notYet(deps, orderId, outcome.notBegun);
+    if (outcome.notYet !== undefined) {
+      noteOnce(deps, orderId, `going back waits: ${outcome.notYet}`);
+      return waitFor(outcome.notYet);
+    }
     output = lastLines(outcome);
     verdict = await deps.provider.judge(tx, 'back');
   }

@@ -194,4 +194,27 @@ describe('on the way back', () => {
       cause: 'dpkg-query: the disk does not answer',
     });
   });
+
+  test('half way, it says so once, and goes on as soon as they are gone', async () => {
+    const w = world();
+    const { agent, entry, said, permit, later } = begin(w);
+    await agent.executor.work();
+    w.host.behaviour.forward = 'half';
+    const { run } = w.host.provider;
+    let half = true;
+    Object.assign(w.host.provider, {
+      run: async (...args: Parameters<typeof run>) =>
+        half && args[1] === 'back' ? { interrupted: false, output: '', notYet: OTHERS } : run(...args),
+    });
+    await permit();
+    await later();
+    expect([entry().core.state, agent.executor.waiting.get(ORDER)]).toEqual(['reverting', OTHERS]);
+    half = false;
+    await later();
+    agent.close();
+    expect([said().slice(-3), versionsOf(w)]).toEqual([
+      ['revertBegun', `going back waits: ${OTHERS}`, 'reverted'],
+      { app: '1', lib: '1' },
+    ]);
+  });
 });
