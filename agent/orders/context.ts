@@ -83,6 +83,8 @@ export const STEP = {
   scanId: 'scanId',
   runs: 'runs',
   hooked: 'hooked',
+  /** A repair before an ordered revert is under way: nothing of that has begun, but packages are being touched. */
+  repairing: 'repairing',
   waiting: 'waiting',
 } as const;
 

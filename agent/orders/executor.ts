@@ -55,9 +55,18 @@ const MAX_TRIES = 8;
 const FIRST_BACKOFF_MS = 2_000;
 const MAX_BACKOFF_MS = 5 * 60_000;
 
+/** Of an order in one state. Counted apart: however often it had to wait for others, it has not failed for that. */
+interface Retry {
+  readonly state: string;
+  readonly waits: number;
+  readonly failures: number;
+  /** Monotonic ms; not before that. */
+  readonly at: number;
+}
+
 export function createExecutor(deps: ExecutorDeps): Executor {
   const waiting = new Map<string, string>();
-  const retries = new Map<string, { tries: number; at: number; state: string }>();
+  const retries = new Map<string, Retry>();
   let running: Promise<void> | null = null;
   let again = false;
 
@@ -93,7 +102,7 @@ export function createExecutor(deps: ExecutorDeps): Executor {
       const provider = entry.doc === null ? named : (named.forOrder?.(entry.doc) ?? named);
       const result = await step({ ...stepDeps, provider }, entry);
       const told = ['staged', 'awaitingReboot', 'rebooting'].includes(entry.core.state);
-      if (result.kind === 'wait' && (!told || result.lookAgain === true)) backOff(entry, result.reason);
+      if (result.kind === 'wait' && (!told || result.lookAgain === true)) backOff(entry, 'waits', result.reason);
       else retries.delete(orderId);
       return result;
     } catch (error) {
@@ -106,17 +115,21 @@ export function createExecutor(deps: ExecutorDeps): Executor {
       return onError(entry, (error as Error).message);
     }
   };
-  const backOff = (entry: OrderEntry, reason: string): number => {
+  /** @returns how often that was by now */
+  const backOff = (entry: OrderEntry, why: 'waits' | 'failures', reason: string): number => {
+    const { state } = entry.core;
     const before = retries.get(entry.orderId);
-    const tries = before?.state === entry.core.state ? before.tries + 1 : 1;
+    const { waits, failures } = before?.state === state ? before : { waits: 0, failures: 0 };
+    const counted = { waits, failures, [why]: (why === 'waits' ? waits : failures) + 1 };
+    const tries = counted[why];
     const at = deps.mono() + Math.min(MAX_BACKOFF_MS, FIRST_BACKOFF_MS * 2 ** (tries - 1));
-    retries.set(entry.orderId, { tries, at, state: entry.core.state });
-    deps.log('an order waits', { order: entry.orderId, state: entry.core.state, reason, tries });
+    retries.set(entry.orderId, { ...counted, at, state });
+    deps.log('an order waits', { order: entry.orderId, state, reason, tries });
     return tries;
   };
   /** What a step did not expect: tried again for a while, then the order ends in a way the server can see. */
   const onError = (entry: OrderEntry, reason: string): StepResult => {
-    if (backOff(entry, reason) < MAX_TRIES) return waitFor(reason);
+    if (backOff(entry, 'failures', reason) < MAX_TRIES) return waitFor(reason);
     retries.delete(entry.orderId);
     const { state } = deps.ledger.entry(entry.orderId).core;
     if (state === 'accepted' || state === 'staged')
@@ -124,7 +137,12 @@ export function createExecutor(deps: ExecutorDeps): Executor {
     else if (state === 'rebooting') {
       // What was applied is in order; only the host does not go down. It waits, and is tried again as long as it is permitted.
       deps.ledger.report(entry.orderId, { type: 'notRebooted', reason });
-      retries.set(entry.orderId, { tries: 1, at: deps.mono() + MAX_BACKOFF_MS, state: 'awaitingReboot' });
+      retries.set(entry.orderId, {
+        state: 'awaitingReboot',
+        waits: 0,
+        failures: 1,
+        at: deps.mono() + MAX_BACKOFF_MS,
+      });
     } else if (state === 'reverting') deps.ledger.report(entry.orderId, { type: 'revertFailed', cause: reason });
     else if (entry.kind === 'change') deps.ledger.report(entry.orderId, { type: 'revertBegun', cause: reason });
     return GO;

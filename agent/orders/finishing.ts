@@ -1,5 +1,6 @@
 /** After the package manager: reboot, proof, or the way back. */
 import { stoppedBy } from '../hooks/hooks.js';
+import type { Transaction } from '../providers/provider.js';
 import { rebootObjection } from './admission.js';
 import { giveUp, lastLines, NOT_YET, notNow, runToEnd } from './applying.js';
 import {
@@ -99,15 +100,15 @@ export async function stepReverting(deps: ExecutorDeps, orderId: string): Promis
   let verdict = await deps.provider.judge(tx, 'back');
   let output = '';
   if (!verdict.ok) {
-    const uncovered = await notCovered(deps, orderId);
-    if (uncovered !== null) return uncovered;
-    // Whatever the way there left half done is put right first; this also ends a run that is still going.
-    const noted = await deps.provider.repair(tx, 'back');
-    if (noted.length > 0) deps.ledger.report(orderId, { type: 'note', text: `before going back: ${noted.join('; ')}` });
+    if (await isToBegin(deps, tx)) {
+      const early = await readyToBegin(deps, tx);
+      if (early !== null) return early;
+    } else await putRight(deps, tx);
     const outcome = await runToEnd(deps, tx, 'back');
-    if (outcome.notBegun !== undefined) {
-      noteOnce(deps, orderId, `${NOT_YET}${outcome.notBegun}`);
-      return waitFor(outcome.notBegun);
+    if (outcome.notBegun !== undefined) return notYet(deps, orderId, outcome.notBegun);
+    if (outcome.notYet !== undefined) {
+      noteOnce(deps, orderId, `going back waits: ${outcome.notYet}`);
+      return waitFor(outcome.notYet);
     }
     output = lastLines(outcome);
     verdict = await deps.provider.judge(tx, 'back');
@@ -129,16 +130,48 @@ export async function stepReverting(deps: ExecutorDeps, orderId: string): Promis
   return GO;
 }
 
+/** Whether it is a revert that was ordered, and nothing of it has been begun. */
+async function isToBegin(deps: ExecutorDeps, tx: Transaction): Promise<boolean> {
+  return deps.ledger.entry(tx.orderId).kind === 'revert' && !(await deps.provider.hasBegun(tx, 'back'));
+}
+
+/**
+ * The last look before an ordered revert begins; null when it may. What others left half done is put right first, which may wait for them
+ * until the permit has ended: so that is asked again at the very end. A repair that we died in is finished, covered or not.
+ */
+async function readyToBegin(deps: ExecutorDeps, tx: Transaction): Promise<StepResult | null> {
+  const { orderId } = tx;
+  const repairing = deps.ledger.entry(orderId).steps[STEP.repairing] === true;
+  const early = repairing ? null : notCovered(deps, orderId);
+  if (early !== null) return early;
+  const others = (await deps.provider.othersAtWork?.(tx)) ?? null;
+  if (others !== null) return notYet(deps, orderId, others);
+  if (!repairing) deps.ledger.step(orderId, STEP.repairing, true);
+  await putRight(deps, tx);
+  deps.ledger.step(orderId, STEP.repairing, false);
+  return notCovered(deps, orderId);
+}
+
+/** Whatever the way there, or others, left half done; this also ends a run that is still going. */
+async function putRight(deps: ExecutorDeps, tx: Transaction): Promise<void> {
+  const noted = await deps.provider.repair(tx, 'back');
+  if (noted.length > 0)
+    deps.ledger.report(tx.orderId, { type: 'note', text: `before going back: ${noted.join('; ')}` });
+}
+
 /** What becomes of an ordered revert that is still to begin and not covered now; null when it may go on. */
-async function notCovered(deps: ExecutorDeps, orderId: string): Promise<StepResult | null> {
-  if (deps.ledger.entry(orderId).kind !== 'revert') return null;
-  if (await deps.provider.hasBegun(transactionOf(deps, orderId), 'back')) return null;
+function notCovered(deps: ExecutorDeps, orderId: string): StepResult | null {
   const late = notNow(deps, orderId);
   if (late === null) return null;
   // Without the server's time nothing is known of the permit, so nothing is said of it.
   if (deps.clock.latest() === null) return waitFor(late);
   deps.ledger.report(orderId, { type: 'notBegun', reason: late });
   return GO;
+}
+
+function notYet(deps: ExecutorDeps, orderId: string, reason: string): StepResult {
+  noteOnce(deps, orderId, `${NOT_YET}${reason}`);
+  return waitFor(reason);
 }
 
 /**

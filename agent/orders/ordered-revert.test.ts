@@ -136,6 +136,89 @@ test('others at work when it is to begin: it waits for them, but not past its pe
   expect([typesOf(agent), backs(w)]).toEqual([[...ANNOUNCED, 'notBegun'], []]);
 });
 
+describe('packages that others left half done, where it is to begin', () => {
+  const HALF = 'lib is half installed';
+  /** Its agent lives again, in time; `meanwhile` happens while the host is put right. */
+  const broken = async (meanwhile: (w: World, agent: ReturnType<typeof boot>) => void) => {
+    const w = await announced();
+    w.host.auditText = HALF;
+    let repairs = 0;
+    const agent = boot(w);
+    Object.assign(w.host.provider, {
+      repair: async () => {
+        repairs += 1;
+        if (repairs === 1) meanwhile(w, agent);
+        if (w.host.auditText === '') return [];
+        w.host.auditText = '';
+        return ['dpkg --configure -a'];
+      },
+    });
+    return { w, agent, repairs: () => repairs };
+  };
+  const later = async (w: World, agent: ReturnType<typeof boot>) => {
+    w.time += agent.executor.retryInMs() ?? 0;
+    await agent.executor.work();
+  };
+
+  test('are put right first', async () => {
+    const { w, agent } = await broken(() => undefined);
+    await agent.executor.work();
+    agent.close();
+    expect([typesOf(agent), versionsOf(w), w.host.auditText]).toEqual([[...ANNOUNCED, 'reverted'], BEFORE, '']);
+  });
+
+  test.each<[string, Partial<World>]>([
+    ['its permit ends', { time: START_BY + 1 }],
+    ["the owner's own window ends", { windowOpen: false }],
+  ])('%s while they are: not begun', async (_, over) => {
+    const { w, agent } = await broken((now) => Object.assign(now, over));
+    await agent.executor.work();
+    expect([typesOf(agent), backs(w), w.host.auditText]).toEqual([[...ANNOUNCED, 'notBegun'], [], '']);
+    w.windowOpen = true;
+    agent.ledger.permit(revertPermit(w.time));
+    await agent.executor.work();
+    agent.close();
+    expect([typesOf(agent).slice(-2), versionsOf(w)]).toEqual([['revertBegun', 'reverted'], BEFORE]);
+  });
+
+  test('are left to others as long as those are at work: nothing waits for their lock', async () => {
+    const { w, agent, repairs } = await broken(() => undefined);
+    w.host.others = "another package manager has dpkg's lock";
+    await agent.executor.work();
+    expect([repairs(), backs(w), entryOf(agent).reports.at(-1)]).toEqual([
+      0,
+      [],
+      expect.objectContaining({ text: `announced, but not started yet: ${w.host.others}` }),
+    ]);
+    w.host.others = null;
+    await later(w, agent);
+    agent.close();
+    expect([repairs(), versionsOf(w)]).toEqual([1, BEFORE]);
+  });
+
+  test('killed over that: the repair is finished, covered or not, before anything is taken back', async () => {
+    const { w, agent, repairs } = await broken((_, dying) => {
+      dying.die();
+      throw new Error('killed');
+    });
+    await agent.executor.work().catch(() => undefined);
+    agent.close();
+    Object.assign(w, { time: START_BY + 1 });
+    w.host.others = "another package manager has dpkg's lock";
+    const next = boot(w);
+    await next.executor.work();
+    expect([entryOf(next).core.state, repairs()]).toEqual(['reverting', 1]);
+    w.host.others = null;
+    await later(w, next);
+    expect([typesOf(next), backs(w), w.host.auditText]).toEqual([[...ANNOUNCED, 'notBegun'], [], '']);
+    // And only once: announced anew it is a start like any other.
+    next.ledger.permit(revertPermit(w.time));
+    await next.executor.work();
+    next.close();
+    expect([typesOf(next).slice(-2), repairs()]).toEqual([['revertBegun', 'reverted'], 3]);
+  });
+});
+
 test('one that has begun is finished, whenever its agent lives again', async () => {
   const w = world();
   await toTheEnd(w, orderDoc());

@@ -1,5 +1,5 @@
 /** Others have the package manager's lock: nothing of an order begins past its permit, and that is no failure of it. */
-import { afterEach, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, test } from '@jest/globals';
 import { boot, offer, permit, removeWorlds, type World, world } from '../../test/helpers/agent-rig.js';
 import { ORDER, orderDoc } from '../../test/helpers/fake-host.js';
 
@@ -136,4 +136,85 @@ test.each(covers)('and not past %s: it fails, untouched, and nothing is put back
     cause: `announced, but not started in time: ${reason} (${OTHERS})`,
   });
   expect([w.host.runs, versionsOf(w)]).toEqual([[], { app: '1', lib: '1' }]);
+});
+
+describe('on the way back', () => {
+  /** A change that undoes itself and waits for others on the way, by now for the twentieth time. */
+  const waiting = async () => {
+    const w = world();
+    const started = begin(w);
+    await started.agent.executor.work();
+    w.host.behaviour.forward = 'half';
+    const { run, judge } = w.host.provider;
+    let fails = 0;
+    Object.assign(w.host.provider, {
+      run: async (...args: Parameters<typeof run>) => {
+        if (args[1] === 'forward') return run(...args);
+        if (fails > 0) {
+          fails -= 1;
+          throw new Error('dpkg-query: the disk does not answer');
+        }
+        return run(...args);
+      },
+      judge: async (...[tx, direction]: Parameters<typeof w.host.provider.judge>) => {
+        if (direction === 'forward') w.host.lockedOut = OTHERS;
+        return judge(tx, direction);
+      },
+    });
+    await started.permit();
+    for (let i = 0; i < 20; i++) await started.later();
+    expect([started.entry().core.state, started.agent.executor.retryInMs()]).toEqual(['reverting', 300_000]);
+    return {
+      w,
+      ...started,
+      failTimes: (times: number) => {
+        fails = times;
+      },
+    };
+  };
+
+  test('however often it waited for them, what fails in passing is tried again', async () => {
+    const { w, agent, entry, later, failTimes } = await waiting();
+    failTimes(7);
+    for (let i = 0; i < 7; i++) await later();
+    expect(entry().core.state).toBe('reverting');
+    w.host.lockedOut = null;
+    await later();
+    agent.close();
+    expect([entry().core.state, versionsOf(w)]).toEqual(['reverted', { app: '1', lib: '1' }]);
+  });
+
+  test('and what fails again and again ends it, as ever', async () => {
+    const { agent, entry, later, failTimes } = await waiting();
+    failTimes(8);
+    for (let i = 0; i < 8; i++) await later();
+    agent.close();
+    expect(entry().reports.at(-1)).toMatchObject({
+      type: 'revertFailed',
+      cause: 'dpkg-query: the disk does not answer',
+    });
+  });
+
+  test('half way, it says so once, and goes on as soon as they are gone', async () => {
+    const w = world();
+    const { agent, entry, said, permit, later } = begin(w);
+    await agent.executor.work();
+    w.host.behaviour.forward = 'half';
+    const { run } = w.host.provider;
+    let half = true;
+    Object.assign(w.host.provider, {
+      run: async (...args: Parameters<typeof run>) =>
+        half && args[1] === 'back' ? { interrupted: false, output: '', notYet: OTHERS } : run(...args),
+    });
+    await permit();
+    await later();
+    expect([entry().core.state, agent.executor.waiting.get(ORDER)]).toEqual(['reverting', OTHERS]);
+    half = false;
+    await later();
+    agent.close();
+    expect([said().slice(-3), versionsOf(w)]).toEqual([
+      ['revertBegun', `going back waits: ${OTHERS}`, 'reverted'],
+      { app: '1', lib: '1' },
+    ]);
+  });
 });

@@ -73,6 +73,8 @@ export interface RunOutcome {
   readonly output: string;
   /** Why it never began, though it was to: nothing has been touched, and it may be started again as long as that is permitted. */
   readonly notBegun?: string;
+  /** Why it stands still half way, where others have what it needs: run again later, it goes on with what is left. */
+  readonly notYet?: string;
 }
 
 export interface RebootNeed {

@@ -134,9 +134,11 @@ export async function createAptProvider(deps: AptDeps): Promise<Provider> {
     // Before, so that services come up with the configuration they had; and after, in case a script changed it.
     restoreConfig(tx.dir);
     const undoing = undoes(tx, 'back');
-    const simulated: Verdict = latestRun(tx.dir, 'back') === null ? await simulate(tx, 'back') : { ok: true };
+    // Of one that was ordered it would decide nothing, and take some of the time of its permit.
+    const anew = undoing && latestRun(tx.dir, 'back') === null;
+    const simulated: Verdict = anew ? await simulate(tx, 'back') : { ok: true };
     let outcome: RunOutcome | null = null;
-    if (simulated.ok || !undoing) outcome = await runOnce(tx, 'back', again);
+    if (simulated.ok) outcome = await runOnce(tx, 'back', again);
     if (undoing && outcome?.interrupted !== true && !(await versionsBack(tx, byKey, native))) {
       const why = simulated.ok ? (outcome?.output ?? '') : simulated.reason;
       deps.log('apt can not go back; dpkg does', { order: tx.orderId, why });

@@ -112,6 +112,12 @@ describe('a run that was locked out', () => {
     ).toBeDefined();
   });
 
+  test.each(['frontend', 'database'])('is one of which dpkg says it, of its %s lock', (lock) => {
+    const output = `dpkg: error: dpkg ${lock} lock was locked by another process with pid 7\nNote: removing the lock file is always wrong`;
+    expect(lockedOut(output)).toBe("another package manager has dpkg's lock: process with pid 7");
+    expect(lockedOut(`Removing app (1) ...\n${output}`)).toBe(null);
+  });
+
   test.each([
     [
       'dpkg worked before',

@@ -7,15 +7,15 @@ import type { Run } from '../../system/run.js';
 import type { Transaction } from '../provider.js';
 import { aptCheck } from './commands.js';
 
-/** apt's words of either of dpkg's locks. */
+/** apt's words of either of dpkg's locks, and dpkg's own, which does not wait. */
 const TAKEN =
-  /^E: Unable to (?:acquire the dpkg frontend lock|lock the administration directory) .*is another process using it/m;
-const HOLDER = /It is held by (process \d+ \([^)\n]{1,64}\))/;
+  /^(?:E: Unable to (?:acquire the dpkg frontend lock|lock the administration directory) .*is another process using it|dpkg: error: dpkg (?:frontend|database) lock was locked by another process)/m;
+const HOLDER = /(?:It is held by|locked by another) (process (?:\d+ \([^)\n]{1,64}\)|with pid \d+))/;
 /** dpkg's first words: from there on something may have been touched. */
 const AT_WORK =
   /^(?:\(Reading database|Preparing to unpack|Unpacking|Setting up|Removing|Purging|Processing triggers)/m;
 
-/** Who kept apt from beginning, for people; null: nobody did. */
+/** Who kept apt, or dpkg, from beginning, for people; null: nobody did. */
 export function lockedOut(output: string): string | null {
   if (!TAKEN.test(output) || AT_WORK.test(output)) return null;
   const holder = HOLDER.exec(output)?.[1];

@@ -19,12 +19,14 @@ import { evaluate, type RuleResults } from './oscap.js';
 import type { PackageDeps } from './package-files.js';
 import { packageFixesOf } from './package-plan.js';
 import {
+  BACK,
   backObjection,
   judgePackagesBack,
   othersAtPackages,
   type PackageWork,
   packageMoves,
   packagesBack,
+  packagesBackBegun,
   packagesBegun,
   preparePackages,
   readPackagePlan,
@@ -34,6 +36,7 @@ import {
 import { putRunningStateBack, type RunningState, readRunningState } from './running-state.js';
 import {
   asFixesLeftThem,
+  forgetWayBack,
   goBackTo,
   hasSnapshot,
   noteAfter,
@@ -134,6 +137,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   };
   /** Of this order alone: what an earlier one put back says nothing of it. */
   const goingBack = (tx: Transaction) => join(tx.dir, 'going-back');
+  const wentBack = (tx: Transaction) => existsSync(goingBack(tx)) || packagesBackBegun(tx);
   const snapshotDir = (tx: Transaction) => join(home(tx), 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
     const text = readTextIfThere(join(snapshotDir(tx), file));
@@ -198,12 +202,21 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   const goBack = async (tx: Transaction): Promise<RunOutcome> => {
     // What is cut short in the middle is noticed and done again: putting back twice is putting back once.
     await waitForNobody(tx.dir);
-    writeFileDurably(goingBack(tx), '');
+    const begun = doc.kind !== 'revert' || wentBack(tx);
+    if (begun) writeFileDurably(goingBack(tx), '');
+    else forgetWayBack(tx.dir);
     const place = { dir: snapshotDir(tx), at: tx.dir };
     const { ours, foreign } = await wayBack(snapshots, place);
-    const went = packages === null ? { interrupted: false, problems: [] } : await packagesBack(packages, workOf(tx));
+    const went = packages === null ? BACK : await packagesBack(packages, workOf(tx), { begun });
     if (packagesBegun(home(tx))) deps.packages?.moved();
     if (went.interrupted) return { interrupted: true, output: went.problems.join('; ') };
+    if (went.lockedOut !== null) {
+      const output = went.problems.join('; ');
+      return begun || wentBack(tx)
+        ? { interrupted: false, output, notYet: went.lockedOut }
+        : { interrupted: false, output, notBegun: went.lockedOut };
+    }
+    writeFileDurably(goingBack(tx), '');
     const wrong = [...went.problems, ...(await goBackTo(snapshots, place))];
     const state = read<RunningState>(tx, 'running.json');
     const notes = state === null ? [] : await putRunningStateBack(run, state, OURS);
@@ -259,9 +272,7 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     run: (tx, direction, { again }) => (direction === 'forward' ? runFixes(tx, again) : goBack(tx)),
     othersAtWork: async (tx) => (packages === null ? null : othersAtPackages(packages, workOf(tx))),
     hasBegun: async (tx, direction) =>
-      direction === 'forward'
-        ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir)
-        : existsSync(goingBack(tx)),
+      direction === 'forward' ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir) : wentBack(tx),
     repair: async (tx) => (packages === null ? [] : repairPackages(packages, workOf(tx))),
     alsoMoves: (tx) => packageMoves(readPackagePlan(home(tx))),
     judge,

@@ -3,6 +3,7 @@ import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync } from 'node
 import { basename, dirname, join } from 'node:path';
 import { sha256Hex } from '../../../domain/content/canonical.js';
 import type { LocalLimits } from '../../limits/limits.js';
+import type { startRun } from '../../system/detached-run.js';
 import { spaceObjection } from '../../system/mounts.js';
 import { type Run, tail } from '../../system/run.js';
 import { aptFetch, aptFetchInstalled, aptUpdate, workFolders } from '../apt/commands.js';
@@ -15,6 +16,8 @@ export interface PackageDeps {
   /** The host's package manager. */
   readonly apt: Provider;
   readonly limits: () => LocalLimits;
+  /** How a run that outlives us is started; default: as a process of its own. */
+  readonly start?: typeof startRun;
 }
 
 export interface PlannedInstall extends PackageChange {

@@ -94,7 +94,7 @@ export async function runPackages(
     const names = plan.removals.map(({ name }) => name);
     const begun = packagesBegun(work.home);
     const argv = aptRemove({ tx, names, simulate: false, orNotAtAll: !begun });
-    const removed = await runOnce({ tx, name: 'remove', argv, again: again || !begun });
+    const removed = await runOnce({ deps, tx, name: 'remove', argv, again: again || !begun });
     const notBegun = packagesBegun(work.home) ? null : lockedOut(removed.output);
     if (notBegun !== null) return { ...removed, notBegun, whole: false };
     outcome = { interrupted: removed.interrupted, output: `${outcome.output}\n${removed.output}`.trim() };
@@ -124,24 +124,40 @@ export async function repairPackages(deps: PackageDeps, work: PackageWork): Prom
   return [...notes, `dpkg --configure -a${configured.code === 0 ? '' : ' did not do'}`];
 }
 
-/** `problems`: what could not be taken back, for people. Done again, it goes on with what is left. */
+/** `problems`: what could not be taken back, for people. `lockedOut`: who kept it from going on, or null. Done again, it goes on with what is left. */
 export interface WentBack {
   readonly interrupted: boolean;
   readonly problems: readonly string[];
+  readonly lockedOut: string | null;
 }
-const BACK: WentBack = { interrupted: false, problems: [] };
-const CUT: WentBack = { interrupted: true, problems: ['the package manager was cut short on the way back'] };
+export const BACK: WentBack = { interrupted: false, problems: [], lockedOut: null };
+const CUT: WentBack = { ...BACK, interrupted: true, problems: ['the package manager was cut short on the way back'] };
 
-export async function packagesBack(deps: PackageDeps, work: PackageWork): Promise<WentBack> {
+/** Going back has runs of its own, in the folder of the order that goes back: an earlier one's say nothing of it. */
+const wayBackFor = ({ tx }: PackageWork, changes: readonly PackageChange[]): Transaction => ({
+  orderId: tx.orderId,
+  dir: folderIn(tx.dir),
+  changes,
+});
+const bringFolder = (dir: string) => join(folderIn(dir), 'back');
+
+/** Whether this order may have moved a package back. */
+export const packagesBackBegun = ({ dir }: Transaction): boolean =>
+  ['take-away', 'purge'].some((name) => hasTouched(folderIn(dir), name)) || hasTouched(bringFolder(dir), 'forward');
+
+/** `begun`: not only for packages. Before that nothing waits for dpkg's lock, past the permit to begin it may be. */
+export async function packagesBack(
+  deps: PackageDeps,
+  work: PackageWork,
+  { begun }: { readonly begun: boolean },
+): Promise<WentBack> {
   const plan = readPackagePlan(work.home);
   if (plan === null || !packagesBegun(work.home)) return BACK;
   await waitForNobody(folderIn(work.home));
-  const away = await takeAway(deps, work, plan);
-  const brought = away.interrupted ? BACK : await bringBack(deps, work, plan.removals);
-  return {
-    interrupted: away.interrupted || brought.interrupted,
-    problems: [...away.problems, ...brought.problems],
-  };
+  const away = await takeAway({ deps, work, plan, begun });
+  if (away.interrupted || away.lockedOut !== null) return away;
+  const brought = await bringBack(deps, work, plan.removals);
+  return { ...brought, problems: [...away.problems, ...brought.problems] };
 }
 
 /** Why going back would do something else than that by now; null: it would not. For an order that comes later, before it touches anything. */
@@ -189,27 +205,32 @@ async function judgeForward(deps: PackageDeps, plan: PackagePlan): Promise<Verdi
 }
 
 /** Takes away what we installed, as long as it is in our version and nothing else has come to depend on it. */
-async function takeAway(deps: PackageDeps, work: PackageWork, plan: PackagePlan): Promise<WentBack> {
+async function takeAway(args: {
+  readonly deps: PackageDeps;
+  readonly work: PackageWork;
+  readonly plan: PackagePlan;
+  readonly begun: boolean;
+}): Promise<WentBack> {
+  const { deps, work, plan } = args;
   const now = await deps.apt.installed(plan.installs);
   const ours = plan.installs.filter((one) => now.get(keyOf(one))?.version === one.to);
-  const tx = there(work, plan);
+  const tx = wayBackFor(work, plan.installs);
   if (ours.length > 0) {
     const only = await onlyThese(deps, tx, ours);
-    if (!only.ok) return { interrupted: false, problems: [`not taken away again: ${only.reason}`] };
+    if (!only.ok) return { ...BACK, problems: [`not taken away again: ${only.reason}`] };
     const names = ours.map(({ name }) => name);
-    const outcome = await runOnce({
-      tx,
-      name: 'take-away',
-      argv: aptRemove({ tx, names, simulate: false }),
-      again: true,
-    });
-    if (outcome.interrupted) return CUT;
+    const argv = aptRemove({ tx, names, simulate: false, orNotAtAll: !args.begun });
+    const removed = await runOnce({ deps, tx, name: 'take-away', argv, again: true });
+    if (removed.interrupted) return CUT;
+    const locked = lockedOut(removed.output);
+    if (locked !== null) return { ...BACK, lockedOut: locked };
   }
   // Their configuration too, where there was none before; what is below /etc is compared with the snapshot afterwards in any case.
   const gone = await deps.apt.installed(plan.installs);
-  const purged = plan.installs.filter((one) => !one.leftovers && !gone.has(keyOf(one))).map(({ name }) => name);
-  if (purged.length > 0) await runOnce({ tx, name: 'purge', argv: dpkgPurge(purged), again: true });
-  return BACK;
+  const left = plan.installs.filter((one) => !one.leftovers && !gone.has(keyOf(one))).map(({ name }) => name);
+  if (left.length === 0) return BACK;
+  const purged = await runOnce({ deps, tx, name: 'purge', argv: dpkgPurge(left), again: true });
+  return { ...BACK, lockedOut: lockedOut(purged.output) };
 }
 
 async function bringBack(deps: PackageDeps, work: PackageWork, removals: readonly PlannedRemoval[]): Promise<WentBack> {
@@ -219,7 +240,7 @@ async function bringBack(deps: PackageDeps, work: PackageWork, removals: readonl
   const taken = missing.filter((one) => (now.get(keyOf(one))?.version ?? one.version) !== one.version);
   if (taken.length > 0)
     return {
-      interrupted: false,
+      ...BACK,
       problems: [`${taken[0]?.name} has been installed by somebody else, in another version`],
     };
   const changes = missing.map(
@@ -233,10 +254,12 @@ async function bringBack(deps: PackageDeps, work: PackageWork, removals: readonl
       previousFile: null,
     }),
   );
-  const tx = { orderId: work.tx.orderId, dir: join(folderIn(work.home), 'back'), changes };
+  const tx = { orderId: work.tx.orderId, dir: bringFolder(work.tx.dir), changes };
   const simulated = await deps.apt.simulate(tx, 'forward');
-  if (!simulated.ok) return { interrupted: false, problems: [`not installed again: ${simulated.reason}`] };
+  if (!simulated.ok) return { ...BACK, problems: [`not installed again: ${simulated.reason}`] };
   const outcome = await deps.apt.run(tx, 'forward', { again: true });
+  const locked = outcome.interrupted ? null : (outcome.notBegun ?? lockedOut(outcome.output));
+  if (locked !== null) return { ...BACK, lockedOut: locked };
   await mark(
     deps,
     'manual',
@@ -251,7 +274,8 @@ async function onlyThese(
   tx: Transaction,
   packages: readonly { readonly name: string }[],
 ): Promise<Verdict> {
-  mkdirSync(join(workFolders(tx).lists, 'partial'), { recursive: true, mode: 0o755 });
+  const { lists, archives } = workFolders(tx);
+  for (const dir of [lists, archives]) mkdirSync(join(dir, 'partial'), { recursive: true, mode: 0o755 });
   const names = packages.map(({ name }) => name);
   const result = await deps.run(aptRemove({ tx, names, simulate: true }), { timeoutMs: 5 * 60_000 });
   const { installs, removes } = parseSimulation(result.stdout);
@@ -262,16 +286,17 @@ async function onlyThese(
 }
 
 async function runOnce(args: {
+  readonly deps: PackageDeps;
   readonly tx: Transaction;
   readonly name: string;
   readonly argv: readonly string[];
   readonly again: boolean;
 }): Promise<RunOutcome> {
-  const { tx, name, argv, again } = args;
+  const { deps, tx, name, argv, again } = args;
   const earlier = latestRun(tx.dir, name);
   if (earlier !== null && !again) return joinRun(tx.dir, earlier);
   await waitForNobody(tx.dir);
-  return startRun({ txDir: tx.dir, name, argv });
+  return (deps.start ?? startRun)({ txDir: tx.dir, name, argv });
 }
 
 async function mark(deps: PackageDeps, as: 'manual' | 'auto', names: readonly string[]): Promise<void> {

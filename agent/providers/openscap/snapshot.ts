@@ -52,6 +52,7 @@ interface WayBack {
   readonly foreign: readonly string[];
 }
 
+const decisionIn = (at: string) => join(at, 'way-back.json');
 const files = (dir: string) => join(dir, 'files');
 const MOST_NAMED = 5;
 const LARGE_BYTES = 1024 * 1024;
@@ -95,7 +96,7 @@ export async function wayBack(
   deps: SnapshotDeps,
   args: { readonly dir: string; readonly at: string },
 ): Promise<WayBack> {
-  const file = join(args.at, 'way-back.json');
+  const file = decisionIn(args.at);
   const decided = readTextIfThere(file);
   if (decided !== null) return JSON.parse(decided) as WayBack;
   const before = readTree(args.dir, 'before.json');
@@ -116,6 +117,9 @@ export async function wayBack(
   writeFileDurably(file, JSON.stringify(decision));
   return decision;
 }
+
+/** As long as nothing has gone back, others may still change what would: then it is decided anew. */
+export const forgetWayBack = (at: string): void => rmSync(decisionIn(at), { force: true });
 
 function foldersAbove(path: string): string[] {
   const folder = dirname(path);
