@@ -136,7 +136,7 @@ async function respond(client: PoolClient, args: RuleHit & { readonly publicUrl:
   const { id, fresh } = await openIncident(client, { notice, rule, summary, escalateAt, now });
   if (!fresh) return id;
   if (rule.expedite && notice.action !== 'removed') {
-    const changeId = await expediteRule(client, {
+    const expedited = await expediteRule(client, {
       endpointId: notice.endpointId,
       endpoint: args.endpoint,
       ruleId: notice.name,
@@ -145,7 +145,16 @@ async function respond(client: PoolClient, args: RuleHit & { readonly publicUrl:
       now,
       workflowId: changeWorkflowId,
     });
-    if (changeId !== null) await noteExpedited(client, { id, changeId });
+    if (expedited.kind !== 'refused') await noteExpedited(client, { id, changeId: expedited.changeId });
+    else
+      await appendAudit(client, [
+        {
+          actor: 'worker',
+          action: 'incident.notExpedited',
+          subject: `incident/${id}`,
+          detail: { reason: expedited.reason },
+        },
+      ]);
   }
   if (rule.recipients !== undefined) {
     const incident = { id, severity: rule.severity, summary };

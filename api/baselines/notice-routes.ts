@@ -167,13 +167,14 @@ export function noticeRoutes({ pool }: ApiDeps): Route[] {
           const why = whyNotExpedited(incident);
           if (why !== null) throw conflict(why);
           const { endpointId, endpoint, name: ruleId } = incident;
-          const changeId = await expediteRule(client, {
+          const expedited = await expediteRule(client, {
             ...{ endpointId, endpoint, ruleId, reason, now },
             requestedBy: person.actor,
             workflowId: changeWorkflowId,
           });
-          if (changeId === null)
-            throw conflict('no baseline assignment that holds there says that the rule is critical');
+          if (expedited.kind === 'refused') throw conflict(expedited.reason);
+          const { changeId } = expedited;
+          if (expedited.kind === 'underWay') throw conflict(`change ${changeId} is under way for it already`);
           await noteExpedited(client, { id, changeId });
           const detail = { reason, changeId, rule: ruleId };
           await appendAudit(client, [
@@ -191,10 +192,9 @@ function whyNotExpedited(incident: {
   readonly open: boolean;
   readonly kind: string;
   readonly action: string;
-  readonly underWay: string | null;
 }): string | null {
   if (!incident.open) return 'the incident is closed';
-  if (incident.kind !== 'rule' || incident.action === 'removed')
-    return 'it is not about a rule of a baseline that fails: only those have a fix';
-  return incident.underWay === null ? null : `change ${incident.underWay} is under way for it already`;
+  return incident.kind !== 'rule' || incident.action === 'removed'
+    ? 'it is not about a rule of a baseline that fails: only those have a fix'
+    : null;
 }

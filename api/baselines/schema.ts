@@ -100,6 +100,9 @@ export const checklistReply = z.object({
 
 export const mode = z.enum(['observe', 'propose', 'enforce']);
 
+/** Raises a mode for more than a trial although none is over; of an administrator, and on record. */
+export const overrideBody = z.strictObject({ reason: z.string().trim().min(1).max(2_000) });
+
 export const assignmentBody = z
   .strictObject({
     baseline: baselineName,
@@ -117,8 +120,7 @@ export const assignmentBody = z
     critical: z.array(z.string().max(300)).max(500).default([]),
     /** Required where it is enforced: how its changes are made. */
     enforcement: enforcementSchema.optional(),
-    /** Raises the mode for more than a trial although none is over; of an administrator, and on record. */
-    override: z.strictObject({ reason: z.string().trim().min(1).max(2_000) }).optional(),
+    override: overrideBody.optional(),
   })
   .refine((body) => (body.mode === 'enforce' || body.trial?.mode === 'enforce') === (body.enforcement !== undefined), {
     message: 'is needed for mode enforce, and only for it',

@@ -8,8 +8,10 @@ import {
   refreshQuorumMembers,
   usersOfGroup,
 } from '../../db/groups/groups.js';
+import { loadGroups } from '../../db/policy/load.js';
 import { inTransaction } from '../../db/pool.js';
 import { listSelected, previewSelector } from '../../db/read/selected.js';
+import { requireTrialsOfGroup } from '../baselines/require-trial.js';
 import type { ApiDeps } from '../deps.js';
 import { endpointSummary } from '../endpoints/schema.js';
 import { namedReads } from '../http/named-reads.js';
@@ -56,18 +58,27 @@ export function groupRoutes({ pool }: ApiDeps): Route[] {
       permission: 'group.edit',
       params: nameParams,
       body: groupPut,
-      responses: { 200: { description: 'The group', schema: groupReply } },
+      responses: {
+        200: { description: 'The group', schema: groupReply },
+        409: { description: 'It would raise a baseline’s mode for more than a trial; `detail` says what to do first' },
+      },
       handler: async ({ params, body, person }) => {
         const { name } = params;
         if (body.selector.groups?.includes(name)) throw invalidField('selector.groups', 'a group can’t select itself');
         const id = await inTransaction(pool, async (client) => {
           await lockGroups(client);
+          const groupsBefore = await loadGroups(client);
           const made = await putGroup(client, { name, selector: body.selector });
           await requireGroups(client, body.selector, 'selector');
           await requireSoundGroups(client, name);
+          const override = body.override ?? null;
+          const widened = await requireTrialsOfGroup(client, { group: name, groupsBefore, override, person });
           await refreshQuorumMembers(client);
           const detail = { name, ...body };
-          await appendAudit(client, [{ actor: person.actor, action: 'group.put', subject: `group/${made}`, detail }]);
+          await appendAudit(client, [
+            { actor: person.actor, action: 'group.put', subject: `group/${made}`, detail },
+            ...widened.map((one) => ({ actor: person.actor, ...one })),
+          ]);
           return made;
         });
         return { status: 200, body: { id, name, selector: body.selector } };

@@ -1,8 +1,13 @@
 import { z } from 'zod';
 import { selectorSchema } from '../../domain/fleet/selector-schema.js';
+import { overrideBody } from '../baselines/schema.js';
 import { endpointSummary } from '../endpoints/schema.js';
 
-export const groupPut = z.strictObject({ selector: selectorSchema });
+export const groupPut = z.strictObject({
+  selector: selectorSchema,
+  /** Where an endpoint would come to a baseline's higher mode by it without a finished trial: why an administrator says so all the same. */
+  override: overrideBody.optional(),
+});
 export const groupReply = z.object({ id: z.uuid(), name: z.string(), selector: selectorSchema });
 export const quorumPut = z.strictObject({
   selector: selectorSchema,

@@ -99,7 +99,8 @@ const scheduleSpecOf = ({ calendar, overlap, spec }: ScheduleRow) => ({ calendar
 export const RESOURCE_KINDS: readonly ResourceKind[] = [
   namedKind<Row & { selector: unknown }>({
     kind: 'Group',
-    schema: groupPut,
+    // An override is of one edit by one person; in a file it would be for ever.
+    schema: groupPut.omit({ override: true }),
     collection: 'groups',
     specOf: ({ selector }) => ({ selector }),
   }),

@@ -60,17 +60,6 @@ export async function askForRecovered(
   );
 }
 
-/** Names of the assignments that hold on the endpoint and say that the rule is critical. */
-export async function criticalBy(db: Queryable, { endpointId, ruleId }: RuleOn): Promise<string[]> {
-  const { rows } = await db.query<{ name: string }>(
-    `SELECT DISTINCT a.name FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id
-       JOIN checklist_rule r ON r.checklist_id = t.checklist_id AND r.rule_id = $2
-      WHERE t.endpoint_id = $1 AND $2 = ANY (a.critical) ORDER BY a.name`,
-    [endpointId, ruleId],
-  );
-  return rows.map((row) => row.name);
-}
-
 /** What an endpoint is to watch between scans: rules by the digest of the checklist, as assignments say now. */
 export async function loadWatched(db: Queryable, endpointId: string): Promise<Record<string, string[]>> {
   const { rows } = await db.query<{ digest: string; critical: string[] }>(

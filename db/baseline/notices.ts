@@ -174,12 +174,9 @@ export async function lockIncident(
   readonly kind: NoticeKind;
   readonly name: string;
   readonly action: string;
-  /** The change that it has asked for, while that is under way. */
-  readonly underWay: string | null;
 } | null> {
   const { rows } = await client.query(
-    `SELECT x.endpoint_id AS "endpointId", e.name AS endpoint, x.closed_at IS NULL AS open, n.kind, n.name, n.action,
-            (SELECT c.id FROM change c WHERE c.id = x.change_id AND c.closed_at IS NULL) AS "underWay"
+    `SELECT x.endpoint_id AS "endpointId", e.name AS endpoint, x.closed_at IS NULL AS open, n.kind, n.name, n.action
        FROM incident x JOIN endpoint e ON e.id = x.endpoint_id JOIN noticed n ON n.id = x.noticed_id WHERE x.id = $1 FOR UPDATE OF x`,
     [id],
   );

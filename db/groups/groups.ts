@@ -47,30 +47,48 @@ export async function lockGroups(client: PoolClient): Promise<void> {
 
 /** Something stored that names a group. */
 export interface GroupUser {
-  readonly what: 'group' | 'quorum group' | 'policy set' | 'schedule' | 'open change' | 'exception';
+  readonly what:
+    | 'group'
+    | 'quorum group'
+    | 'policy set'
+    | 'schedule'
+    | 'open change'
+    | 'exception'
+    | 'baseline assignment'
+    | 'notice rule'
+    | 'expedite policy'
+    | 'zero-day';
   readonly name: string;
 }
 
 /** Everything in force that names the group: it would select less, or nothing, without it. */
 export async function usersOfGroup(db: Queryable, name: string): Promise<GroupUser[]> {
-  const { rows } = await db.query<{ what: GroupUser['what']; name: string; selectors: Selector[] }>(
+  const { rows } = await db.query<{ what: GroupUser['what']; name: string; selectors: (Selector | null)[] }>(
     `SELECT 'group' AS what, name, jsonb_build_array(selector) AS selectors FROM endpoint_group
      UNION ALL SELECT 'quorum group', name, jsonb_build_array(selector) FROM quorum_group
      UNION ALL SELECT 'policy set', name, jsonb_build_array(document -> 'appliesTo') FROM policy_set WHERE retired_at IS NULL
      UNION ALL SELECT 'exception', reason, jsonb_build_array(selector) FROM exception
                 WHERE revoked_at IS NULL AND expires_at > now()
-     UNION ALL SELECT 'schedule', name, ${SPEC_SELECTORS} FROM schedule WHERE retired_at IS NULL
-     UNION ALL SELECT 'open change', name, ${SPEC_SELECTORS} FROM change WHERE closed_at IS NULL
+     UNION ALL SELECT 'baseline assignment', name, jsonb_build_array(applies_to, trial -> 'appliesTo') || ${ringSelectors('enforcement')}
+                 FROM baseline_assignment
+     UNION ALL SELECT 'notice rule', name, jsonb_build_array(document -> 'appliesTo') FROM notice_rule
+     UNION ALL SELECT 'schedule', name, jsonb_build_array(spec -> 'scope') || ${ringSelectors('spec')} FROM schedule WHERE retired_at IS NULL
+     UNION ALL SELECT 'open change', name, jsonb_build_array(spec -> 'scope') || ${ringSelectors('spec')} FROM change WHERE closed_at IS NULL
+     UNION ALL SELECT 'expedite policy', 'in force', ${ringSelectors('document')}
+                 FROM expedite_policy WHERE version = (SELECT max(version) FROM expedite_policy)
+     UNION ALL SELECT 'zero-day', name, jsonb_build_array(scope) FROM zero_day WHERE ended_at IS NULL
       ORDER BY 1, 2`,
   );
   return rows
-    .filter(({ selectors }) => selectors.some((one) => groupsNamed(one).some((named) => named.name === name)))
+    .filter(({ selectors }) =>
+      selectors.some((one) => one !== null && groupsNamed(one).some((named) => named.name === name)),
+    )
     .map(({ what, name: user }) => ({ what, name: user }));
 }
 
-/** Every selector of a change's `spec`, as one list. */
-const SPEC_SELECTORS = `jsonb_build_array(spec -> 'scope') || jsonb_path_query_array(spec, '$.rings[*].select')
-       || jsonb_path_query_array(spec, '$.rings[*].hostOrder[*]')`;
+/** SQL: every selector of the rings in a JSON column, as one list; an empty one where the column is null. */
+const ringSelectors = (column: string): string =>
+  `coalesce(jsonb_path_query_array(${column}, '$.rings[*].select') || jsonb_path_query_array(${column}, '$.rings[*].hostOrder[*]'), '[]')`;
 
 /** @returns its id; null when there is none of that name */
 export async function deleteGroup(client: PoolClient, name: string): Promise<string | null> {

@@ -1,6 +1,6 @@
 // A mode is raised for more than a trial only after one: what counts as raising, and when a trial is over.
 import { describe, expect, test } from '@jest/globals';
-import { type Modes, type SideRecord, whyNotWidened, whyUnfinished } from './widening.js';
+import { type Modes, type SideRecord, whyNotWidened, whyUnfinished, widens } from './widening.js';
 
 const side = (over: Partial<SideRecord> = {}): SideRecord => ({
   ...{ endpoints: 2, measured: 2, waiting: 0, atWork: 0, succeeded: 1, reverted: 0, failed: 0, fixable: true },
@@ -106,6 +106,55 @@ describe('is free', () => {
   ])('%s', (_, before, after) => {
     expect(why(before, after)).toBeNull();
   });
+});
+
+describe('an edit of a group that the assignment names', () => {
+  const groups = (selector: Modes['appliesTo']) => new Map([['g', { name: 'g', selector }]]);
+  const OF_GROUP = { groups: ['g'] };
+  const edited = (one: Modes, from: Modes['appliesTo'], to: Modes['appliesTo']) => {
+    const step = {
+      before: one,
+      after: one,
+      endpoints: [...SHOP, OTHER],
+      groups: groups(to),
+      groupsBefore: groups(from),
+    };
+    return [whyNotWidened({ ...step, record: { trial: side(), rest: side() } }), widens(step)];
+  };
+  const on = modes(trial('propose', OF_GROUP));
+  const whole = modes({ mode: 'enforce', appliesTo: OF_GROUP });
+
+  test.each<[string, Modes, Modes['appliesTo'], Modes['appliesTo'], RegExp | null, boolean]>([
+    ['makes the trial everybody', on, CANARIES, { all: true }, /^the trial is every endpoint/, false],
+    ['makes the trial another subset', on, CANARIES, { ids: ['b'] }, null, false],
+    ['makes it smaller', on, { all: true }, CANARIES, null, false],
+    [
+      'brings others to the mode',
+      whole,
+      CANARIES,
+      { all: true },
+      /not been tried on a subset: assign mode observe/,
+      true,
+    ],
+    ['takes some from it', whole, { all: true }, CANARIES, null, false],
+    ['changes nothing', whole, CANARIES, CANARIES, null, false],
+  ])('that %s', (_, one, from, to, reason, wider) => {
+    expect(edited(one, from, to)).toEqual([reason === null ? null : expect.stringMatching(reason), wider]);
+  });
+});
+
+test.each<[string, Modes | null, Modes, boolean]>([
+  [
+    'a trial that is kept while its mode becomes that of all',
+    modes(trial('propose')),
+    modes({ mode: 'propose', ...trial('propose') }),
+    true,
+  ],
+  ['less than the trial for all', modes(trial('enforce')), modes({ mode: 'propose' }), true],
+  ['a trial alone', modes(), modes(trial('propose')), false],
+  ['the end of a trial', modes({ mode: 'propose', ...trial('propose') }), modes({ mode: 'propose' }), false],
+])('%s: whether it widens', (_, before, after, expected) => {
+  expect(widens({ before, after, endpoints: [...SHOP, OTHER], groups: new Map() })).toBe(expected);
 });
 
 describe('a trial', () => {

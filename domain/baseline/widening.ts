@@ -53,43 +53,83 @@ export function whyUnfinished({ trial, rest }: TrialRecord, mode: Mode): string 
   return null;
 }
 
-/**
- * Why these modes can't be set without an override, with what to do; null: they can. Lowering is always free, and so is a trial on a real subset.
- * @param args.before null: there is no such assignment yet
- * @param args.record of the trial there is now
- */
-export function whyNotWidened(args: {
+/** A step from one assignment of modes to another. */
+export interface Step {
+  /** Null: there is no such assignment yet. */
   readonly before: Modes | null;
   readonly after: Modes;
-  readonly record: TrialRecord | null;
   readonly endpoints: readonly Selectable[];
   readonly groups: ReadonlyMap<string, Group>;
-}): string | null {
-  const { after, groups, record } = args;
+  /** As they were before the step, where it is an edit of groups. Left out: as they are. */
+  readonly groupsBefore?: ReadonlyMap<string, Group>;
+}
+
+interface Raised {
+  readonly before: Modes | null;
+  /** Endpoints in a higher mode than before. */
+  readonly all: readonly Selectable[];
+  /** Of them those that are not on trial afterwards. */
+  readonly outside: readonly Selectable[];
+  /** The trial afterwards is everybody, in a mode that not everybody had. */
+  readonly trialIsAll: boolean;
+  readonly modeRaised: boolean;
+}
+
+function raisedBy({ after, endpoints, groups, ...step }: Step): Raised {
   // Another baseline under the same name begins anew.
-  const before = args.before?.baseline === after.baseline ? args.before : null;
-  const is = (endpoint: Selectable, selector: Selector) => matches({ endpoint, selector, groups });
-  const modeOn = (endpoint: Selectable, modes: Modes | null): Mode => {
-    if (modes === null || !is(endpoint, modes.appliesTo)) return 'observe';
-    return modes.trial !== null && is(endpoint, modes.trial.appliesTo) ? modes.trial.mode : modes.mode;
+  const before = step.before?.baseline === after.baseline ? step.before : null;
+  const modeOn = (endpoint: Selectable, modes: Modes | null, known: ReadonlyMap<string, Group>): Mode => {
+    const is = (selector: Selector) => matches({ endpoint, selector, groups: known });
+    if (modes === null || !is(modes.appliesTo)) return 'observe';
+    return modes.trial !== null && is(modes.trial.appliesTo) ? modes.trial.mode : modes.mode;
   };
-  const held = args.endpoints.filter((endpoint) => is(endpoint, after.appliesTo));
+  const held = endpoints.filter((endpoint) => matches({ endpoint, selector: after.appliesTo, groups }));
   const { trial } = after;
-  const onTrial = (endpoint: Selectable) => trial !== null && is(endpoint, trial.appliesTo);
-  const raised = held.filter((endpoint) => RANK[modeOn(endpoint, after)] > RANK[modeOn(endpoint, before)]);
-  const forAll = trial !== null && coversAll(trial.appliesTo, after.appliesTo, held.length > 0 && held.every(onTrial));
-  if (forAll && RANK[trial.mode] > RANK[before?.mode ?? 'observe'] && (raised.length > 0 || held.length === 0))
-    return `the trial is every endpoint that the baseline holds for: choose a subset of them for mode ${trial.mode}`;
-  const outside = raised.filter((endpoint) => !onTrial(endpoint));
-  if (outside.length === 0 && RANK[after.mode] <= RANK[before?.mode ?? 'observe']) return null;
+  const onTrial = (endpoint: Selectable) => trial !== null && matches({ endpoint, selector: trial.appliesTo, groups });
+  const all = held.filter(
+    (one) => RANK[modeOn(one, after, groups)] > RANK[modeOn(one, before, step.groupsBefore ?? groups)],
+  );
+  const everybody = held.length > 0 && held.every(onTrial);
+  return {
+    before,
+    all,
+    outside: all.filter((endpoint) => !onTrial(endpoint)),
+    trialIsAll:
+      trial !== null &&
+      RANK[trial.mode] > RANK[before?.mode ?? 'observe'] &&
+      coversAll(trial.appliesTo, after.appliesTo, everybody) &&
+      (all.length > 0 || held.length === 0),
+    modeRaised: RANK[after.mode] > RANK[before?.mode ?? 'observe'],
+  };
+}
+
+/** Whether the step gives a higher mode to anybody who is not on trial: where nothing is against it ({@link whyNotWidened}) that is on record. */
+export function widens(step: Step): boolean {
+  const { outside, modeRaised } = raisedBy(step);
+  return outside.length > 0 || modeRaised;
+}
+
+/**
+ * Why these modes can't be set without an override, with what to do; null: they can. Lowering is always free, and so is a trial on a real subset.
+ * @param args.record of the trial there is now
+ */
+export function whyNotWidened(args: Step & { readonly record: TrialRecord | null }): string | null {
+  const { after, record } = args;
+  const { before, outside, trialIsAll, modeRaised } = raisedBy(args);
+  if (trialIsAll)
+    return `the trial is every endpoint that the baseline holds for: choose a subset of them for mode ${after.trial?.mode}`;
+  if (outside.length === 0 && !modeRaised) return null;
   const { mode } = after;
-  const how = `assign mode ${before?.mode ?? 'observe'} with a trial of mode ${mode} on a subset first`;
+  const how = modeRaised
+    ? `assign mode ${before?.mode ?? 'observe'} with a trial of mode ${mode} on a subset first`
+    : `assign mode observe first, with those that are in mode ${mode} already as its trial`;
   if (before === null) return `mode ${mode} for all has not been tried on a subset: ${how}`;
   if (before.trial === null || RANK[before.trial.mode] < RANK[mode])
     return `mode ${mode} has not been tried on a subset: ${how}`;
   if (before.checklistId !== after.checklistId)
     return `the trial measures by another version, profile or tailoring: try mode ${mode} with the one it is to be widened to`;
-  const strangers = outside.filter((endpoint) => !is(endpoint, before.appliesTo));
+  const groups = args.groupsBefore ?? args.groups;
+  const strangers = outside.filter((endpoint) => !matches({ endpoint, selector: before.appliesTo, groups }));
   if (strangers.length > 0)
     return `endpoints come to it that the trial was not a subset of (${strangers.length}): assign it to them in mode observe first, with those before as its trial`;
   const missing = record === null ? 'nothing is known of it' : whyUnfinished(record, mode);

@@ -153,6 +153,11 @@ export function changesWithTime(selector: Selector, groups: ReadonlyMap<string, 
   });
 }
 
+/** Whether the selector names the group, by itself or through the groups it names. */
+export function leadsTo(selector: Selector, group: string, groups: ReadonlyMap<string, Group>): boolean {
+  return withGroups([selector], groups).some((one) => groupsNamed(one).some(({ name }) => name === group));
+}
+
 /** These, and those of every group that they name, directly or through others. */
 function withGroups(selectors: readonly Selector[], groups: ReadonlyMap<string, Group>): Selector[] {
   const seen = new Set<string>();

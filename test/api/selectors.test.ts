@@ -153,11 +153,14 @@ describe('groups', () => {
     await put('used', { all: true });
     await put('user of it', { where: 'name = x or group used' });
     await api.call('PUT', '/v1/quorum-groups/quorum', { body: { selector: { groups: ['used'] }, maxUnavailable: 1 } });
+    const notices = { precedence: 1, kinds: ['service'], respond: 'alert', appliesTo: { groups: ['used'] } };
+    expect((await api.call('PUT', '/v1/notice-rules/services', { body: notices })).status).toBe(200);
     const refused = await api.call('DELETE', '/v1/groups/used');
     expect([refused.status, refused.body.detail]).toEqual([
       409,
-      'the group is used by group user of it, quorum group quorum',
+      'the group is used by group user of it, notice rule services, quorum group quorum',
     ]);
+    expect((await api.call('DELETE', '/v1/notice-rules/services')).status).toBe(204);
     expect((await api.call('DELETE', '/v1/quorum-groups/quorum')).status).toBe(204);
     expect((await api.call('DELETE', '/v1/groups/user%20of%20it')).status).toBe(204);
     expect((await api.call('DELETE', '/v1/groups/used')).status).toBe(204);

@@ -116,6 +116,36 @@ it('makes no change by itself for a rule that the other decides', async () => {
   await rig.tickets.rows(`UPDATE change SET closed_at = now(), outcome = 'completed'`);
 });
 
+it('is expedited by the one that decides it, never by the other, which says so', async () => {
+  const critical = [testRuleId('limit')];
+  const values = { [TEST_VALUE]: { text: '42' } };
+  await rig.assign('law', { ...{ mode: 'enforce', enforcement, baseline: 'law', precedence: 1 }, values, critical });
+  await rig.duty('assessments');
+  const rule = { precedence: 1, appliesTo: { all: true }, kinds: ['rule'], respond: 'incident', expedite: true };
+  expect((await rig.tickets.api.call('PUT', '/v1/notice-rules/drift', { body: rule })).status).toBe(200);
+  await rig.drift(endpointId, 'limit', ['pass', 'fail']);
+  const [incident] = await rig.tickets.rows('SELECT id, change_id FROM incident WHERE endpoint_id = $1', [endpointId]);
+  expect(incident?.change_id).toBeNull();
+  const why = expect.stringContaining('of baseline assignment law it is decided by assignment house');
+  expect(
+    await rig.tickets.rows(`SELECT action, detail ->> 'reason' AS reason FROM audit_entry WHERE subject = $1`, [
+      `incident/${incident?.id}`,
+    ]),
+  ).toEqual([{ action: 'incident.notExpedited', reason: why }]);
+  const expedite = () =>
+    rig.tickets.api.call('POST', `/v1/incidents/${incident?.id}/expedite`, { body: { reason: 'now' } });
+  const refused = await expedite();
+  expect([refused.status, refused.body.detail]).toEqual([409, why]);
+  await rig.assign('house', { mode: 'enforce', enforcement, precedence: 5, critical });
+  await rig.duty('assessments');
+  const { changeId } = (await expedite()).body;
+  const made = await rig.tickets.rows(`SELECT spec #> '{parameters,assignments}' AS by FROM change WHERE id = $1`, [
+    changeId,
+  ]);
+  expect(made).toEqual([{ by: ['house'] }]);
+  await rig.tickets.close(changeId, 'completed');
+});
+
 it('turns round with the precedence, and one that is only observed decides nothing', async () => {
   await assign({ house: 5, law: 9 });
   await rig.duty('assessments');

@@ -1,6 +1,8 @@
 /** A baseline from observed to enforced: what each mode does by itself, how a trial compares, and what marks of false positives change. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { KindPlan } from '../../activities/kinds/change-kind.js';
+import { queueReverts } from '../../db/orders/rollback.js';
+import { inTransaction } from '../../db/pool.js';
 import * as stagesDb from '../../db/stages.js';
 import { MINUTE } from '../../domain/time.js';
 import { CHANGE_KINDS } from '../../worker/activities.js';
@@ -256,6 +258,112 @@ describe('before a trial is widened', () => {
       { from: 'observe', to: 'propose', trial: { succeeded: 1, reverted: 0 }, rest: { succeeded: 1 } },
     ]);
     expect(await audited('baseline.trialOverridden')).toEqual([]);
+  });
+
+  it('what was rolled back afterwards has not stayed: it counts by its rollback, and widens nothing', async () => {
+    checklist = await rig.assign(name, { appliesTo: { labels }, mode: 'observe', trial: canaries });
+    const canary = await measured(BAD, { canary: 'yes' });
+    await measured(BAD);
+    const changeId = await rig.remediation({ endpoints: [canary], checklist, rules: ['one'], requestedBy });
+    const orderId = await rig.carryOut(changeId, canary, 'succeeded');
+    expect(await trial()).toMatchObject({ trial: { succeeded: 1, atWork: 0 }, unfinished: null });
+    await inTransaction(rig.tickets.workerPool, (client) =>
+      queueReverts(client, { changeId, ring: 0, now: rig.tickets.clock() }),
+    );
+    const back = async (state: string, phase = 'done') => {
+      const [row] = await rig.tickets.rows(
+        'UPDATE order_state SET state = $2, phase = $3, settled_at = $4 WHERE reverts = $1 RETURNING id',
+        [orderId, state, phase, phase === 'done' ? new Date(rig.tickets.clock()) : null],
+      );
+      expect(row).toBeDefined();
+      const { succeeded, reverted, failed, atWork } = (await trial()).trial;
+      return { succeeded, reverted, failed, atWork };
+    };
+    const none = { succeeded: 0, reverted: 0, failed: 0, atWork: 0 };
+    expect(await back('pending', 'waiting')).toEqual({ ...none, atWork: 1 });
+    expect(await back('reverting', 'holding')).toEqual({ ...none, atWork: 1 });
+    expect(await put({ mode: 'propose' })).toEqual([409, expect.stringContaining('still at work on the trial (1)')]);
+    expect(await back('stalled', 'holding')).toEqual({ ...none, failed: 1 });
+    expect(await back('revertFailed')).toEqual({ ...none, failed: 1 });
+    // Taken back before it began: what was done is still done.
+    expect(await back('withdrawn')).toEqual({ ...none, succeeded: 1 });
+    expect(await back('reverted')).toEqual({ ...none, reverted: 1 });
+    expect(await put({ mode: 'propose' })).toEqual([
+      409,
+      expect.stringContaining('none of the 1 remediations on the trial stayed'),
+    ]);
+  });
+
+  it.each<[string, object, boolean]>([
+    ['with the trial kept', canaries, true],
+    ['to less than the trial has', { ...canaries, mode: 'enforce' }, false],
+  ])('widening %s is on record with its figures', async (_, on, kept) => {
+    checklist = await rig.assign(name, {
+      ...{ appliesTo: { labels }, mode: 'observe', trial: on },
+      ...(kept ? {} : { enforcement }),
+    });
+    const canary = await measured(BAD, { canary: 'yes' });
+    await measured(BAD);
+    const changeId = await rig.remediation({ endpoints: [canary], checklist, rules: ['one'], requestedBy });
+    await rig.carryOut(changeId, canary, 'succeeded');
+    expect(await put({ mode: 'propose', ...(kept ? { trial: on } : {}) })).toEqual([200, 'propose']);
+    expect(await audited('baseline.widened')).toMatchObject([
+      { from: 'observe', to: 'propose', trial: { succeeded: 1 } },
+    ]);
+    // What raises nobody is no widening.
+    expect(await put({ mode: 'propose' })).toEqual([200, 'propose']);
+    expect(await audited('baseline.widened')).toHaveLength(1);
+  });
+
+  it('a group that is edited widens it as little: 409, or an administrator says why, on record', async () => {
+    const group = (which: string) => `/v1/groups/${which}-${name}`;
+    const edit = async (which: string, selector: object, more: object = {}) => {
+      const reply = await rig.tickets.api.call('PUT', group(which), { body: { selector, ...more } });
+      return [reply.status, reply.body.detail ?? reply.body.selector];
+    };
+    await edit('inner', { labels: { ...labels, canary: 'yes' } });
+    await edit('outer', { groups: [`inner-${name}`] });
+    const trialOf = { mode: 'propose', appliesTo: { groups: [`outer-${name}`] } };
+    checklist = await rig.assign(name, { appliesTo: { labels }, mode: 'observe', trial: trialOf });
+    const canary = await measured(BAD, { canary: 'yes' });
+    const rest = await measured(BAD);
+    const all = { all: true };
+    for (const which of ['inner', 'outer'])
+      expect(await edit(which, all)).toEqual([
+        409,
+        expect.stringMatching(
+          new RegExp(`^baseline assignment ${name}: the trial is every endpoint .*An administrator`),
+        ),
+      ]);
+    const modes = async () =>
+      rig.tickets.rows(
+        'SELECT endpoint_id AS id, mode FROM assessment_target WHERE endpoint_id = ANY ($1) ORDER BY mode',
+        [[canary, rest]],
+      );
+    await rig.duty('assessments');
+    const before = [
+      { id: rest, mode: 'observe' },
+      { id: canary, mode: 'propose' },
+    ];
+    expect(await modes()).toEqual(before);
+    // Narrower is free, and so is another subset.
+    expect((await edit('inner', { ids: [canary] }))[0]).toBe(200);
+    const override = { reason: 'all of them are canaries' };
+    expect(await edit('inner', all, { override })).toEqual([200, all]);
+    expect(await audited('baseline.trialOverridden')).toMatchObject([
+      { reason: override.reason, group: `inner-${name}`, insteadOf: expect.stringContaining('every endpoint') },
+    ]);
+    const manager = await seedAccount(rig.tickets.db.pool, { name: `Editor ${name}`, roles: ['Manager'] });
+    const made = await rig.tickets.api.call('POST', `/v1/accounts/${manager.id}/tokens`, {
+      body: { name: 'of an editor', role: 'Manager', expiresInSeconds: null },
+    });
+    const refused = await rig.tickets.api.call('PUT', group('inner'), {
+      body: { selector: all, override },
+      token: made.body.token,
+    });
+    expect(refused.status).toBe(403);
+    const used = await rig.tickets.api.call('DELETE', group('outer'));
+    expect([used.status, used.body.detail]).toEqual([409, `the group is used by baseline assignment ${name}`]);
   });
 
   it('what ended before it began says nothing of it', async () => {

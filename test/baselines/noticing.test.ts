@@ -201,6 +201,16 @@ describe('drift of a rule', () => {
     expect(await planned(change?.parameters)).toEqual([['one']]);
     expect(await planned({ rules: ['one'] })).toEqual([['one']]);
     expect(await planned({})).toEqual([['elsewhere']]);
+    // Closed by hand, and it drifts again: the new incident has the change that is under way, and no second is made.
+    await rig.tickets.rows(`UPDATE incident SET closed_at = now(), closed_by = 'x' WHERE endpoint_id = $1`, [id]);
+    await rig.drift(id, 'one', ['fail', 'pass']);
+    await rig.drift(id, 'one', ['pass', 'fail']);
+    expect(
+      await rig.tickets.rows(
+        'SELECT count(*)::int AS incidents, count(DISTINCT change_id)::int AS changes FROM incident WHERE endpoint_id = $1 AND change_id IS NOT NULL',
+        [id],
+      ),
+    ).toEqual([{ incidents: 2, changes: 1 }]);
   });
 });
 

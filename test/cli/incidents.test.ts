@@ -98,6 +98,15 @@ test('one that is there already is put right at once, by the expedite policy, on
   // Over, and it still fails.
   await rig.tickets.close(incident.changeId, 'completedWithFailures');
   expect((await json('expedite', id, '--reason', 'again', '--yes')).changeId).not.toBe(incident.changeId);
+  // Another incident of the same rule there.
+  await json('close', id);
+  await rig.drift(endpoint, 'one', ['fail', 'pass']);
+  await rig.drift(endpoint, 'one', ['pass', 'fail']);
+  const next = await idOf('one');
+  expect(next).not.toBe(id);
+  const second = await cli('expedite', next, '--reason', 'again', '--yes');
+  expect([second.code, second.stderr]).toEqual([6, expect.stringContaining('is under way for it already')]);
+  expect(await changes()).toHaveLength(2);
 });
 
 test('what has no fix, or is over, is refused with the reason', async () => {
@@ -111,4 +120,8 @@ test('what has no fix, or is over, is refused with the reason', async () => {
   await rig.drift(endpoint, 'two', ['pass', 'fail']);
   await rig.assign('all', { critical: [testRuleId('one')] });
   expect(await expedite('two')).toEqual([6, expect.stringContaining('no baseline assignment that holds there')]);
+  await rig.assign('all', { mode: 'observe', critical: [testRuleId('two')] });
+  await rig.duty('assessments');
+  expect(await expedite('two')).toEqual([6, expect.stringContaining('assignment all is only observed there')]);
+  expect(await changes()).toHaveLength(2);
 });
