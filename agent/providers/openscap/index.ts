@@ -261,7 +261,8 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
     hasBegun: async (tx, direction) =>
       direction === 'forward'
         ? latestRun(tx.dir, 'forward') !== null || packagesBegun(tx.dir)
-        : existsSync(goingBack(tx)),
+        : // Agents before this one left only what they had decided to put back, before they put back any of it.
+          existsSync(goingBack(tx)) || existsSync(join(tx.dir, 'way-back.json')),
     repair: async (tx) => (packages === null ? [] : repairPackages(packages, workOf(tx))),
     alsoMoves: (tx) => packageMoves(readPackagePlan(home(tx))),
     judge,

@@ -205,3 +205,11 @@ describe('a fix that does harm', () => {
 });
 
 const wayBack = () => join(w.dir, 'orders', ORDER, 'way-back.json');
+
+test('a way back that an agent before this one began is known by what it had decided to put back', async () => {
+  const tx = { orderId: ORDER, dir: at('order'), changes: [] };
+  mkdirSync(tx.dir);
+  expect(await w.host.provider.hasBegun(tx, 'back')).toBe(false);
+  writeFileSync(join(tx.dir, 'way-back.json'), '{"ours":[],"foreign":[]}');
+  expect(await w.host.provider.hasBegun(tx, 'back')).toBe(true);
+});
