@@ -33,6 +33,7 @@ import { openWakeChannel } from './transport/wake.js';
 
 import { createHostStamp, HOST } from './watch/host-state.js';
 import { look, services } from './watch/look.js';
+import { createModesStamp, modeRootsOf } from './watch/modes-stamp.js';
 import { keepWatching, type WatcherDeps } from './watch/watcher.js';
 
 export type Log = (message: string, fields?: Readonly<Record<string, unknown>>) => void;
@@ -259,6 +260,8 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
   clean();
   setInterval(clean, DAY_MS);
   if (!machine.simulated) {
+    const watched = { now: () => performance.now(), log };
+    const modesStamp = createModesStamp(watched);
     const watch: WatcherDeps = {
       dir: config.stateDir,
       look,
@@ -266,7 +269,8 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
         run,
         content,
         dir: assessmentsDir,
-        stamp: createHostStamp({ ...HOST, services: () => Object.keys(services()) }),
+        stamp: createHostStamp({ ...HOST, services: () => Object.keys(services()) }, watched),
+        modesStamp: (rules) => modesStamp(modeRootsOf(rules)),
         busy: () => executor.busy,
       }),
       now: () => clock.estimate(),

@@ -1,5 +1,5 @@
 /** Gold standards: endpoints as they were, who is how far from one, and what differs on one endpoint. */
-import { type Request, Router } from 'express';
+import { type Request, type Response, Router } from 'express';
 import type { z } from 'zod';
 import { actorNames } from '../../db/read/people.js';
 import { shortRuleId } from '../../domain/baseline/rule-name.js';
@@ -41,23 +41,34 @@ export function goldStandardPages({ pool, forms }: ConsoleDeps, shell: Shell): R
     return some.map((one) => ({ ...one, capturedBy: names.get(one.capturedBy), path: pathOf(one.name) }));
   };
 
-  router.get('/gold-standards', may, async (req, res) => {
+  /** The list, with the form for another one as it was filled in. */
+  const list = async (
+    req: Request,
+    res: Response,
+    args: { fields: Readonly<Record<string, string>>; status: number; wrong: string },
+  ): Promise<void> => {
     const page = await asked<Paged<Gold>>(req, '/v1/gold-standards', { query: pageQuery(req) });
     await shell.show(req, res, {
       view: 'gold-standards',
       title: 'Gold standards',
       current: '/compliance',
+      status: args.status,
       data: {
         standards: await named(page.items),
         first: cursorOf(req) === undefined,
         next: page.next === null ? null : `/gold-standards?cursor=${page.next}`,
         mayEdit: shell.may(req, 'baseline.edit'),
+        fields: args.fields,
+        wrong: args.wrong,
       },
     });
-  });
+  };
+
+  router.get('/gold-standards', may, (req, res) => list(req, res, { fields: {}, status: 200, wrong: '' }));
 
   router.post('/gold-standards', shell.needs('baseline.edit'), ...guarded, async (req, res) => {
-    const { name = '', endpoint = '' } = fieldsOf(req, ['name', 'endpoint']);
+    const fields = fieldsOf(req, ['name', 'endpoint']);
+    const { name = '', endpoint = '' } = fields;
     try {
       const endpointId = await endpointNamed(req, endpoint);
       await shell.invoke(req, {
@@ -69,7 +80,7 @@ export function goldStandardPages({ pool, forms }: ConsoleDeps, shell: Shell): R
       await shell.done(req, res, { path: pathOf(name), said: `${endpoint} is captured as it is now.` });
     } catch (error) {
       if (!(error instanceof Problem) || error.status >= 500) throw error;
-      await shell.done(req, res, { path: '/gold-standards', said: `Not captured: ${inWords(error)}.` });
+      await list(req, res, { fields, status: error.status, wrong: `Not captured: ${inWords(error)}.` });
     }
   });
 

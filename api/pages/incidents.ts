@@ -15,7 +15,7 @@ const ANSWERS = { acknowledge: 'You look after it: it is not escalated any more.
 export function incidentPages({ pool, forms }: ConsoleDeps, shell: Shell): Router {
   const router = Router();
 
-  router.get('/incidents', shell.needs('baseline.read'), async (req, res) => {
+  const list = async (req: Request, res: Response, args: { status: number; wrong: string }): Promise<void> => {
     const only = askedFor(req, 'show') === 'closed' ? 'closed' : 'open';
     const after = cursorParts(cursorOf(req), ['number', 'string']) as [number, string] | null;
     const page = await listIncidents(pool, { open: only === 'open', after, limit: PAGE });
@@ -27,8 +27,10 @@ export function incidentPages({ pool, forms }: ConsoleDeps, shell: Shell): Route
       view: 'incidents',
       title: 'Incidents',
       current: '/compliance',
+      status: args.status,
       data: {
         only,
+        wrong: args.wrong,
         incidents: page.items.map((one) => ({
           ...one,
           acknowledgedBy: one.acknowledgedBy === null ? null : names.get(one.acknowledgedBy),
@@ -39,7 +41,9 @@ export function incidentPages({ pool, forms }: ConsoleDeps, shell: Shell): Route
         mayExpedite: shell.may(req, 'change.create'),
       },
     });
-  });
+  };
+
+  router.get('/incidents', shell.needs('baseline.read'), (req, res) => list(req, res, { status: 200, wrong: '' }));
 
   /** What a form asks of the API; a refusal is told on the page. */
   const answered = async (req: Request, res: Response, args: { answer: string; said: string; body?: object }) => {
@@ -51,7 +55,7 @@ export function incidentPages({ pool, forms }: ConsoleDeps, shell: Shell): Route
       await shell.done(req, res, { path: '/incidents', said });
     } catch (error) {
       if (!(error instanceof Problem) || error.status !== 409) throw error;
-      await shell.done(req, res, { path: '/incidents', said: `Nothing to do: ${inWords(error)}.` });
+      await list(req, res, { status: error.status, wrong: `Nothing to do: ${inWords(error)}.` });
     }
   };
   for (const [answer, said] of Object.entries(ANSWERS))

@@ -189,3 +189,21 @@ it('checklists of an earlier release learn their values when their fixes are rea
   );
   expect(rows.map((one) => one.vals)).toEqual([{ [TEST_VALUE]: '300' }, { [TEST_VALUE]: '42' }]);
 });
+
+it('what tests use of versions that an earlier release imported is read out of their data streams', async () => {
+  const details = () =>
+    rig.tickets.rows('SELECT version_id AS version, number, detail FROM baseline_rule ORDER BY version_id, number');
+  const before = await details();
+  await rig.tickets.rows(`UPDATE baseline_rule SET detail = detail - 'check' - 'checkValues'`);
+  await rig.tickets.rows(`UPDATE checklist_rule SET vals = '{}'`);
+  const kept = new Map(rig.streams);
+  const [law] = await rig.tickets.rows(
+    `SELECT v.sha256 FROM baseline_version v JOIN baseline b ON b.id = v.baseline_id WHERE b.name = 'law'`,
+  );
+  rig.streams.delete(law?.sha256);
+  await expect(rig.duty('baseline-fixes')).rejects.toThrow(/of law version 1 use can't be read: the content store/);
+  rig.streams.set(law?.sha256, kept.get(law?.sha256) as Buffer);
+  await rig.duty('baseline-fixes');
+  expect(await details()).toEqual(before);
+  expect(await rig.tickets.rows(`SELECT FROM checklist_rule WHERE name = 'limit' AND vals = '{}'`)).toEqual([]);
+});

@@ -1,5 +1,6 @@
 /** Baselines with tickets, without Temporal: web tier and worker duties on their own database roles; endpoints are rows that answer. */
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import type pg from 'pg';
 import { storeNoticed } from '../../db/baseline/notices.js';
 import { storeAssessment } from '../../db/baseline/store-assessment.js';
@@ -21,6 +22,9 @@ const key = signingKeyFromPem(generateSigningKeyPem());
 const signer = createSigner(() => key);
 
 export class BaselineRig {
+  /** What the content store has, by digest. */
+  readonly streams = new Map<string, Buffer>();
+
   private constructor(
     readonly tickets: TicketRig,
     private readonly apiPool: pg.Pool,
@@ -61,7 +65,17 @@ export class BaselineRig {
   /** What the worker does, once. */
   async duty(name: string): Promise<void> {
     const { workerPool: pool, clock } = this.tickets;
-    const store = { put: async ({ sha256, size }: Json) => ({ sha256, size, existed: false }) };
+    const store = {
+      put: async ({ sha256, size, stream }: Json) => {
+        this.streams.set(sha256, Buffer.concat(await stream.toArray()));
+        return { sha256, size, existed: false };
+      },
+      open: async (sha256: string) => {
+        const bytes = this.streams.get(sha256);
+        if (bytes === undefined) throw new Error('the content store does not have it');
+        return { handle: { createReadStream: () => Readable.from([bytes]) } };
+      },
+    };
     const duties = [
       ...baselineDuties({ pool, store: store as never, signer, clock }),
       noticeDuty({ pool, clock, publicUrl: 'https://ringmaster.example.test' }),

@@ -341,6 +341,13 @@ describe('gold standards', () => {
   it('are captured by the name of an endpoint, and forgotten, by whoever may', async () => {
     const capture = (fields: Record<string, string>) => submit(manager, '/gold-standards', '/gold-standards', fields);
     expect(await capture({ name: 'mine', endpoint: 'nobody' })).toContain('Not captured: no endpoint is called nobody');
+    const { text, status } = await manager.post('/gold-standards', {
+      _csrf: (await manager.get('/gold-standards')).field('_csrf'),
+      ...{ name: 'mine', endpoint: 'nobody' },
+    });
+    expect(status).toBe(409);
+    expect(text).toContain('<p class="message bad" role="alert">Not captured');
+    expect(text).toMatch(/name="endpoint"[^>]* value="nobody".*name="name"[^>]* value="mine"/s);
     expect(await capture({ name: 'mine', endpoint: 'web-001' })).toContain('web-001 is captured as it is now.');
     expect(await words(operator, '/gold-standards')).toMatch(/mine .* by Ada Lovelace web-001/);
     expect((await operator.post('/gold-standards', { name: 'x', endpoint: 'web-001' })).status).toBe(403);
@@ -361,7 +368,11 @@ it('has an incident acknowledged and closed, once', async () => {
   expect(await submit(operator, '/incidents', `${path}/acknowledge`, {})).toMatch(
     /You look after it.*Acknowledged .* by Olga/,
   );
-  expect(await submit(operator, '/incidents', `${path}/acknowledge`, {})).toContain('Nothing to do: ');
+  const { text, status } = await operator.post(`${path}/acknowledge`, {
+    _csrf: (await operator.get('/incidents')).field('_csrf'),
+  });
+  expect(status).toBe(409);
+  expect(text).toContain('<p class="message bad" role="alert">Nothing to do: ');
   await submit(operator, '/incidents', `${path}/close`, {});
   expect(await words(operator, '/incidents?show=closed')).toContain('mallory');
   expect(await audit('incident.acknowledged')).toHaveLength(1);

@@ -37,6 +37,8 @@ const RULES = [
 ];
 /** Watched between scans. */
 const CRITICAL = 'directory_permissions_etc_sudoersd';
+/** Of programs: looked at more rarely than what people configure. */
+const CRITICAL_MODES = 'file_permissions_binary_dirs';
 /** Its fix ends with exit status 0 and changes nothing where there is no such partition. */
 const USELESS = 'mount_option_nodev_nonroot_local_partitions';
 const BREAKS_SSHD = {
@@ -147,7 +149,7 @@ describeRealHosts('remediation on three real hosts', () => {
       precedence: 10,
       mode: 'propose',
       override: { reason: 'a lab' },
-      critical: [idOf(CRITICAL)],
+      critical: [idOf(CRITICAL), idOf(CRITICAL_MODES)],
     });
     await fleet.api('PUT', '/v1/baseline-assignments/house', {
       baseline: 'house',
@@ -417,6 +419,7 @@ describeRealHosts('remediation on three real hosts', () => {
       await host.run(['usermod', '--append', '--groups', 'adm', 'games']);
       await host.run(['apt-get', '-qy', 'install', 'tree']);
       await host.run(['chmod', '755', '/etc/sudoers.d']);
+      await host.run(['chmod', 'o+w', '/usr/bin/tree']);
       const expected = [
         'alert package added tree:amd64',
         'alert service added house-door.service',
@@ -424,6 +427,7 @@ describeRealHosts('remediation on three real hosts', () => {
         'incident privilegedUser added toor',
         'ticket listener added tcp 0.0.0.0:4242',
         `ticket rule changed ${idOf(CRITICAL)}`,
+        `ticket rule changed ${idOf(CRITICAL_MODES)}`,
       ];
       const found = async () =>
         (

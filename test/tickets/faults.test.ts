@@ -167,3 +167,53 @@ it('two workers at once tell everything once', async () => {
   await waitOut();
   expectAllToldOnce(changes);
 });
+
+it('one that is slow, but within our patience, is told everything once and holds up no other system', async () => {
+  // RT's 30 s are 1.5 s here (1 : 20), within a patience of 60 s, which is not scaled: only the fault is to be slow, not the machine this runs on.
+  const settings = { user: 'ringmaster', queue: 'Patching', timeoutSeconds: 60 };
+  const make = (name: string, url: string) =>
+    rig.makeSystem({ name, provider: 'request-tracker', settings: { ...settings, url }, secret: 'any' });
+  await rig.api.call('DELETE', `/v1/ticket-systems/${systemId}`);
+  const other = await startFakeTracker();
+  systemId = (await make('slow', proxy.url)).id;
+  const quick = await make('quick', other.url);
+  const changes = await startChanges(1);
+  await goOn(changes);
+  let letThrough = () => {};
+  const held = new Promise<void>((resolve) => {
+    letThrough = resolve;
+  });
+  proxy.once(/^POST .*\/ticket$/, { kind: 'before', work: () => held });
+  proxy.always(/^(POST|PUT) /, { kind: 'lateAnswer', ms: 1_500 });
+  const delivered = rig.deliver();
+  while (other.standing()[0]?.status !== 'resolved') await new Promise((resolve) => setTimeout(resolve, 20));
+  expect(fake.standing()).toEqual([]);
+  letThrough();
+  await delivered;
+  await waitOut();
+  expectAllToldOnce(changes);
+  expect(proxy.seen.filter((name) => /^POST .*\/(ticket|comment)$/.test(name))).toHaveLength(5);
+  await rig.api.call('DELETE', `/v1/ticket-systems/${quick.id}`);
+  await other.close();
+});
+
+it('one that shows none of its tickets any more is asked for them once a minute, and counts as being there', async () => {
+  await startChanges(3);
+  await rig.deliver();
+  proxy.always(/./, { kind: 'cut' });
+  await hearTickets(rig.deps);
+  proxy.mend();
+  fake.tickets.length = 0;
+  rig.skip(2 * MINUTE);
+  const reads = async () => {
+    proxy.seen.length = 0;
+    await hearTickets(rig.deps);
+    return proxy.seen.filter((name) => /^GET .*\/ticket\/\d+$/.test(name)).length;
+  };
+  expect(await reads()).toBe(3);
+  expect((await rig.api.call('GET', `/v1/ticket-systems/${systemId}`)).body).toMatchObject({ failingSince: null });
+  rig.skip(15 * SECOND);
+  expect(await reads()).toBe(0);
+  rig.skip(MINUTE);
+  expect(await reads()).toBe(3);
+});

@@ -1,4 +1,5 @@
 /** Does in trackers what rows say is to be done: at least once, in order per ticket, and by its key never twice. */
+import { setTimeout } from 'node:timers/promises';
 import { TrackerAway, TrackerRefused } from '../../adapters/tickets/port.js';
 import { appendAudit } from '../../db/audit/append.js';
 import { inTransaction } from '../../db/pool.js';
@@ -23,7 +24,7 @@ import {
   workSubject,
   workText,
 } from '../../domain/ticket/words.js';
-import { MINUTE } from '../../domain/time.js';
+import { MINUTE, SECOND } from '../../domain/time.js';
 import { checkSystem, pauseSystem, type ReadySystem, readySystems, systemIsBack, type TicketDeps } from './systems.js';
 
 /** Requests to one tracker at a time. */
@@ -31,11 +32,30 @@ const AT_ONCE = 4;
 /** Longer than the slowest action: five requests of at most 300 s. */
 const LEASE_MS = 30 * MINUTE;
 const OLD_MS = 5 * MINUTE;
+const LOOK_AGAIN_MS = SECOND;
 
-/** Delivers what is due to every system that is there. @returns whether more may be due at once */
+/**
+ * Delivers what is due to every system that is there. Whoever is through goes on with what has become due, until the slowest is through as well: one
+ * that takes its time holds up nobody else. @returns whether more may be due at once
+ */
 export async function deliverTickets(deps: TicketDeps): Promise<boolean> {
   const systems = await readySystems(deps);
-  const more = await Promise.all(systems.map((system) => deliverTo(deps, system)));
+  let notThrough = systems.length;
+  const through = () => {
+    notThrough -= 1;
+  };
+  const more = await Promise.all(
+    systems.map(async (system) => {
+      let more = await deliverTo(deps, system).finally(through);
+      while (notThrough > 0) {
+        if (!more) await setTimeout(LOOK_AGAIN_MS);
+        const again = (await readySystems(deps)).find(({ row }) => row.id === system.row.id);
+        if (again === undefined) return false;
+        more = await deliverTo(deps, again);
+      }
+      return more;
+    }),
+  );
   return more.some(Boolean);
 }
 

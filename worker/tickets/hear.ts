@@ -41,8 +41,9 @@ async function hearOne(deps: TicketDeps, system: ReadySystem): Promise<void> {
       await noteMoved(client, { systemId, moved: heard.moved });
       await noteHeard(client, { systemId, until: heard.until });
     });
-    await locateTickets(deps, system);
+    // It answered: what it says of single tickets is another matter.
     await systemIsBack(deps, row);
+    await locateTickets(deps, system);
   } catch (error) {
     if (error instanceof TrackerAway) await pauseSystem(deps, row, error);
     else deps.log.warn({ err: error, system: row.name }, 'a ticket system was not heard; will try again');

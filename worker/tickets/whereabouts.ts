@@ -1,5 +1,5 @@
 /** Looks whether tickets are where they were, and tells whoever must know of those that are not. */
-import type { Whereabouts } from '../../adapters/tickets/port.js';
+import { TrackerRefused, type Whereabouts } from '../../adapters/tickets/port.js';
 import { appendAudit } from '../../db/audit/append.js';
 import { queueMail } from '../../db/mail/outbox.js';
 import { inTransaction } from '../../db/pool.js';
@@ -24,7 +24,12 @@ export async function locateTickets(deps: TicketDeps, { row, port }: ReadySystem
     limit: AT_ONCE,
   });
   if (tickets.length === 0) return;
-  const found = await port.locate(tickets);
+  const found = await port.locate(tickets).catch(async (error: unknown) => {
+    // Its answer is no, which looking every few seconds does not change.
+    if (error instanceof TrackerRefused)
+      await noteLocated(deps.pool, { ticketIds: tickets.map(({ ticketId }) => ticketId), now });
+    throw error;
+  });
   const answered = tickets.flatMap((ticket) => {
     const where = found.get(ticket.ref);
     return where === undefined ? [] : [{ ticket, where }];

@@ -18,6 +18,7 @@ let says: Record<string, RuleResults>;
 let look: () => Promise<RuleResults | null>;
 
 let touched = 0;
+let chmods = 0;
 const touch = () => {
   touched += 1;
 };
@@ -54,6 +55,7 @@ beforeEach(() => {
     },
     dir,
     stamp: () => String(touched),
+    modesStamp: async (rules) => (rules.includes(B) ? String(chmods) : ''),
     busy: () => false,
   });
 });
@@ -69,6 +71,16 @@ test('they are tested at first and when something has changed on the host, by ev
   touch();
   await look();
   expect(asked).toEqual(['0 a', '1 b', '0 a', '1 b']);
+});
+
+test('a mode that differs has those checklists tested whose rules look there', async () => {
+  scanned(OLD, { [A]: 'pass' });
+  scanned(NEW, { [B]: 'pass' });
+  await look();
+  chmods += 1;
+  says = { [NEW]: { [B]: 'fail' } };
+  expect(await look()).toEqual({ [A]: 'pass', [B]: 'fail' });
+  expect(asked).toEqual(['0 a', '1 b', '1 b']);
 });
 
 test.each([

@@ -60,6 +60,8 @@ export function createCriticalRules(deps: {
   readonly dir: string;
   /** Differs when something has changed that rules look at (agent/watch/host-state.ts). */
   readonly stamp: () => string;
+  /** The same of modes and owners where these rules look at them (agent/watch/modes-stamp.ts). */
+  readonly modesStamp: (rules: readonly string[]) => Promise<string>;
   /** Something else is at work: an order tests for itself. */
   readonly busy: () => boolean;
 }): () => Promise<RuleResults | null> {
@@ -70,15 +72,17 @@ export function createCriticalRules(deps: {
     for (const checklist of tested.keys()) if (!all.some(([known]) => known === checklist)) tested.delete(checklist);
     if (all.length === 0) return null;
     const stamp = deps.stamp();
-    const ofNow = (watched: Watched) => JSON.stringify([stamp, watched]);
-    const due = all.filter(([checklist, watched]) => tested.get(checklist)?.of !== ofNow(watched));
+    const now: { readonly checklist: string; readonly watched: Watched; readonly of: string }[] = [];
+    for (const [checklist, watched] of all)
+      now.push({ checklist, watched, of: JSON.stringify([stamp, await deps.modesStamp(watched.rules), watched]) });
+    const due = now.filter(({ checklist, of }) => tested.get(checklist)?.of !== of);
     if (due.length === 0 || deps.busy()) return null;
     const missing: unknown[] = [];
     let news = false;
-    for (const [checklist, watched] of due) {
+    for (const { checklist, watched, of } of due) {
       const found = await test(deps, watched).catch((error: unknown) => void missing.push(error));
       if (found === undefined || !found.ok) continue;
-      tested.set(checklist, { of: ofNow(watched), results: found.results });
+      tested.set(checklist, { of, results: found.results });
       news = true;
     }
     if (!news && missing.length > 0) throw missing[0];

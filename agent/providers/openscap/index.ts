@@ -43,6 +43,7 @@ import {
   type SnapshotDeps,
   takeSnapshot,
   wayBack,
+  wentBackUnderEarlierAgent,
 } from './snapshot.js';
 import { HOST_ROOTS, type Roots } from './tree.js';
 
@@ -137,7 +138,8 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
   };
   /** Of this order alone: what an earlier one put back says nothing of it. */
   const goingBack = (tx: Transaction) => join(tx.dir, 'going-back');
-  const wentBack = (tx: Transaction) => existsSync(goingBack(tx)) || packagesBackBegun(tx);
+  const wentBack = (tx: Transaction) =>
+    existsSync(goingBack(tx)) || packagesBackBegun(tx) || wentBackUnderEarlierAgent(tx.dir);
   const snapshotDir = (tx: Transaction) => join(home(tx), 'snapshot');
   const read = <T>(tx: Transaction, file: string): T | null => {
     const text = readTextIfThere(join(snapshotDir(tx), file));

@@ -18,10 +18,12 @@ import { ORDER, old, orderDoc, update } from '../../../test/helpers/fake-host.js
 import { JournalFailed } from '../../orders/ledger.js';
 import { attributeAccess } from '../../system/attributes.js';
 import { type Run, run } from '../../system/run.js';
+import type { Provider } from '../provider.js';
 import { createOpenscapProvider } from './index.js';
 
 let dir: string;
 let w: World;
+let provider: Provider;
 /** Said of each command before it runs; true: the agent is dead from here on. */
 let dies: (argv: readonly string[]) => boolean;
 let fixRuns: () => number;
@@ -49,7 +51,7 @@ beforeEach(async () => {
     }
     return ['systemctl', 'sysctl'].includes(argv[0] ?? '') ? DONE : run(argv, options);
   };
-  const provider = createOpenscapProvider({
+  provider = createOpenscapProvider({
     run: ours,
     content: { ensure: async () => at('content/stream') },
     orderDir: (id) => join(w.dir, 'orders', id),
@@ -204,4 +206,13 @@ describe('a fix that does harm', () => {
   });
 });
 
-const wayBack = () => join(w.dir, 'orders', ORDER, 'way-back.json');
+const wayBack = () => join(w.dir, 'orders', ORDER, 'decided-back.json');
+
+test('a way back that an agent before this one began is known by what it had decided to put back', async () => {
+  const tx = { orderId: ORDER, dir: at('order'), changes: [] };
+  mkdirSync(tx.dir);
+  const ofOrder = provider.forOrder?.(order('true\n'));
+  expect(await ofOrder?.hasBegun(tx, 'back')).toBe(false);
+  writeFileSync(join(tx.dir, 'way-back.json'), '{"ours":[],"foreign":[]}');
+  expect(await ofOrder?.hasBegun(tx, 'back')).toBe(true);
+});

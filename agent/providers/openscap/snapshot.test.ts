@@ -154,7 +154,7 @@ describe('extended attributes and ACLs', () => {
     expect(await attributesOf('log/big')).toEqual({ 'user.kept': '00' });
 
     rmSync(at('etc/gone'));
-    rmSync(at('order/way-back.json'));
+    rmSync(at('order/decided-back.json'));
     rmSync(at('snapshot/after.json'));
     expect(await goBackTo(deps, place())).toEqual([]);
     expect(await attributesOf('etc/gone')).toEqual(wanted);

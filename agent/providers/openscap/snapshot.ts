@@ -52,7 +52,9 @@ interface WayBack {
   readonly foreign: readonly string[];
 }
 
-const decisionIn = (at: string) => join(at, 'way-back.json');
+const decisionIn = (at: string) => join(at, 'decided-back.json');
+/** Agents before this one decided only when they began to put back. */
+const earlierDecisionIn = (at: string) => join(at, 'way-back.json');
 const files = (dir: string) => join(dir, 'files');
 const MOST_NAMED = 5;
 const LARGE_BYTES = 1024 * 1024;
@@ -97,7 +99,7 @@ export async function wayBack(
   args: { readonly dir: string; readonly at: string },
 ): Promise<WayBack> {
   const file = decisionIn(args.at);
-  const decided = readTextIfThere(file);
+  const decided = readTextIfThere(earlierDecisionIn(args.at)) ?? readTextIfThere(file);
   if (decided !== null) return JSON.parse(decided) as WayBack;
   const before = readTree(args.dir, 'before.json');
   if (before === null) throw new Error('there is no snapshot to go back to');
@@ -120,6 +122,9 @@ export async function wayBack(
 
 /** As long as nothing has gone back, others may still change what would: then it is decided anew. */
 export const forgetWayBack = (at: string): void => rmSync(decisionIn(at), { force: true });
+
+/** That one left no other trace of having begun. */
+export const wentBackUnderEarlierAgent = (at: string): boolean => existsSync(earlierDecisionIn(at));
 
 function foldersAbove(path: string): string[] {
   const folder = dirname(path);
