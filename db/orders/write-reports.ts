@@ -32,9 +32,9 @@ const MOVE = `
     UPDATE order_state o
        SET state = i.state, phase = i.phase, seq = i.seq, permit_until = ${at('i.permit_until')}, resume_from = i.resume_from,
            outcome = i.outcome, reason = coalesce(i.reason, CASE WHEN i.keeps_reason THEN o.reason END), updated_at = ${at('$3')},
-           started_at = CASE WHEN NOT i.taken_back THEN coalesce(o.started_at, ${at('i.started_at')}) END,
-           window_kept = CASE WHEN NOT i.taken_back THEN
-             coalesce(o.window_kept, ${at('i.started_at')} >= o.next_open AND ${at('i.started_at')} <= o.next_close) END,
+           started_at = coalesce(CASE WHEN NOT i.taken_back THEN o.started_at END, ${at('i.started_at')}),
+           window_kept = coalesce(CASE WHEN NOT i.taken_back THEN o.window_kept END,
+             ${at('i.started_at')} >= o.next_open AND ${at('i.started_at')} <= o.next_close),
            settled_at = CASE WHEN i.settled THEN coalesce(o.settled_at, ${at('$3')}) END
       FROM input i WHERE o.id = i.id
     RETURNING o.id, o.endpoint_id, o.change_id, o.kind, o.phase, o.state, o.outcome, o.content_digest,
@@ -96,7 +96,8 @@ function stateOf({ id, order, steps }: OrderChange, now: EpochMs) {
     ...reasonNow(order, taken),
     // By the server's clock: the agent's estimate is an upper bound, and never later than its arrival.
     started_at: started === undefined ? null : Math.min(started.event.at, now),
-    taken_back: turn?.event.type === 'notBegun',
+    // Whatever started before these reports; one that came after it, among them, is `started`.
+    taken_back: taken.some(({ event }) => event.type === 'notBegun'),
     settled: isSettled(order.state),
   };
 }

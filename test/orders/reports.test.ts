@@ -19,9 +19,9 @@ beforeAll(async () => {
 });
 afterAll(() => db.drop());
 
-async function tick(changeId: string, now: number) {
-  const { epoch } = await orders.beginPump(db.pool, { changeId, ring: 0 });
-  return orders.releaseTick(deps, { changeId, ring: 0, target: 'change', epoch, now });
+async function tick(changeId: string, now: number, target: orders.OrderTarget = 'change') {
+  const { epoch } = await orders.beginPump(db.pool, { changeId, ring: 0, target });
+  return orders.releaseTick(deps, { changeId, ring: 0, target, epoch, now });
 }
 
 /** One endpoint with its order released and, told by the agent, as far as `staged` with a permit. */
@@ -366,6 +366,50 @@ describe('why an order went back', () => {
       if (polls > 1 || at === told.length - 1) await agent.poll(T0 + at * MINUTE);
     }
     expect((await ordersOf(db.pool, changeId))[0]).toMatchObject({ state: 'reverted', reason: cause });
+  });
+});
+
+describe('when a revert that was ordered began', () => {
+  /** Announced, and the server has heard of it; its window closes 90 s later. */
+  async function announced() {
+    const { changeId, agent } = await oneOrder();
+    await agent.run(T0);
+    await orders.startRollback(db.pool, { changeId, ring: 0, by: 'p', reason: 'bad', ignoreWindows: true, now: T0 });
+    await tick(changeId, T0, 'revert');
+    for (let i = 0; i < 3; i++) {
+      await agent.poll(T0);
+      agent.step(T0);
+    }
+    const id = agent.current()?.[0] as string;
+    await db.pool.query(
+      `UPDATE order_state SET next_open = to_timestamp($2 / 1000.0), next_close = to_timestamp($3 / 1000.0) WHERE id = $1`,
+      [id, T0, T0 + 1.5 * MINUTE],
+    );
+    await agent.poll(T0);
+    const row = async () => {
+      const { rows } = await db.pool.query('SELECT state, started_at, window_kept FROM order_state WHERE id = $1', [
+        id,
+      ]);
+      return rows[0];
+    };
+    expect(await row()).toEqual({ state: 'reverting', started_at: new Date(T0), window_kept: true });
+    return { agent, id, row };
+  }
+  const takenBack = { type: 'notBegun', reason: 'the permit has ended' } as const;
+  const again = { type: 'revertBegun', cause: 'ordered' } as const;
+  const NEVER = { started_at: null, window_kept: null };
+  const LATE = { started_at: new Date(T0 + 2 * MINUTE), window_kept: false };
+
+  it.each([
+    ['taken back', [takenBack], { state: 'staged', ...NEVER }],
+    ['taken back and begun anew', [takenBack, again], { state: 'reverting', ...LATE }],
+    ['and at its end by then', [takenBack, again, { type: 'reverted' } as const], { state: 'reverted', ...LATE }],
+    ['taken back twice', [takenBack, again, takenBack], { state: 'staged', ...NEVER }],
+  ])('told in one poll: %s', async (_, said, expected) => {
+    const { agent, id, row } = await announced();
+    for (const word of said) agent.say(id, T0 + 2 * MINUTE, word);
+    await agent.poll(T0 + 2 * MINUTE);
+    expect(await row()).toEqual(expected);
   });
 });
 
