@@ -3,18 +3,28 @@ import { type Above, type RuleConflict, type RuleWish, ruleConflicts } from '../
 import type { Queryable } from '../pool.js';
 import { type Page, pageOf } from '../read/cursor.js';
 
-/** SQL: whether an assignment `ha` comes before another. @param assignment its alias */
-export const comesFirst = (assignment: string): string =>
-  `(ha.precedence > ${assignment}.precedence OR ha.precedence = ${assignment}.precedence AND ha.name COLLATE "C" < ${assignment}.name COLLATE "C")`;
-/** SQL: the order of assignments `ha`. */
-export const HIGHEST_FIRST = 'ha.precedence DESC, ha.name COLLATE "C"';
+/** SQL: other targets `h` of a target's endpoint, with their assignments `ha`, that come before it and are not only observed. */
+const before = (target: string, assignment: string): string => `
+  assessment_target h JOIN baseline_assignment ha ON ha.id = h.assignment_id
+  WHERE h.endpoint_id = ${target}.endpoint_id AND h.checklist_id <> ${target}.checklist_id AND h.mode <> 'observe'
+    AND (ha.precedence > ${assignment}.precedence
+         OR ha.precedence = ${assignment}.precedence AND ha.name COLLATE "C" < ${assignment}.name COLLATE "C")`;
+const HIGHEST_FIRST = 'ha.precedence DESC, ha.name COLLATE "C"';
 
 /** SQL: what comes first on a target's endpoint, as {@link Above}s from the highest. @param args aliases */
 export const aboveOf = ({ target, assignment }: { readonly target: string; readonly assignment: string }): string => `
   (SELECT coalesce(jsonb_agg(jsonb_build_object('assignment', ha.name, 'checklist', (SELECT name FROM checklist WHERE id = h.checklist_id))
                              ORDER BY ${HIGHEST_FIRST}), '[]')
-     FROM assessment_target h JOIN baseline_assignment ha ON ha.id = h.assignment_id
-    WHERE h.endpoint_id = ${target}.endpoint_id AND h.checklist_id <> ${target}.checklist_id AND h.mode <> 'observe' AND ${comesFirst(assignment)})`;
+     FROM ${before(target, assignment)})`;
+
+/** SQL: whether an assignment that comes first there decides a rule, and differently. The same as domain/baseline/conflicts.ts. @param args aliases */
+export const decidedElsewhere = ({ target, rule }: { readonly target: string; readonly rule: string }): string => `
+  coalesce((SELECT d.vals <> ${rule}.vals OR coalesce(d.fix_sha256 <> ${rule}.fix_sha256, false)
+     FROM baseline_assignment own CROSS JOIN LATERAL (
+       SELECT hr.vals, hr.fix_sha256 FROM (SELECT h.checklist_id, ha.precedence, ha.name FROM ${before(target, 'own')}) ha
+         JOIN checklist_rule hr ON hr.checklist_id = ha.checklist_id AND hr.rule_id = ${rule}.rule_id
+        ORDER BY ${HIGHEST_FIRST} LIMIT 1) d
+    WHERE own.id = ${target}.assignment_id), false)`;
 
 interface NamedWish extends RuleWish {
   readonly name: string;

@@ -40,15 +40,14 @@ export async function takeDueEnforcements(client: PoolClient, now: EpochMs): Pro
 }
 
 /** Whether something fails there that can be put right. */
-const FAILING = `WITH ${failingRules("t.mode = 'enforce'")}`;
+const FAILING = failingRules(`t.assignment_id = $1 AND t.mode = 'enforce'`);
 
 async function hasWork(client: PoolClient, assignmentId: string, now: EpochMs): Promise<boolean> {
   if (!(await mayHaveWork(client, assignmentId))) return false;
   const exceptions = (await loadExceptions(client, now)).filter(({ target }) => 'rule' in target);
-  if (exceptions.length === 0)
-    return (await client.query(`${FAILING} SELECT FROM failing LIMIT 1`, [assignmentId])).rowCount === 1;
+  if (exceptions.length === 0) return (await client.query(`SELECT ${FAILING} LIMIT 1`, [assignmentId])).rowCount === 1;
   const { rows } = await client.query<{ endpointId: string; rules: { ruleId: string; name: string }[] }>(
-    `${FAILING} SELECT endpoint_id AS "endpointId", jsonb_agg(jsonb_build_object('ruleId', rule_id, 'name', name)) AS rules FROM failing GROUP BY 1`,
+    `SELECT t.endpoint_id AS "endpointId", jsonb_agg(jsonb_build_object('ruleId', r.rule_id, 'name', r.name)) AS rules ${FAILING} GROUP BY 1`,
     [assignmentId],
   );
   const [endpoints, groups] = await Promise.all([

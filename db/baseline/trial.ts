@@ -50,12 +50,10 @@ export async function compareTrial(db: Queryable, assignmentId: string): Promise
               (count(*) FILTER (WHERE m.assessed_at IS NOT NULL AND m.failed + m.errors = coalesce(w.failed + w.errors, 0)))::int AS compliant,
               coalesce(sum(m.failed - coalesce(w.failed, 0)), 0)::int AS failing
          FROM side s LEFT JOIN assessment m USING (endpoint_id, checklist_id) LEFT JOIN ${WRONG} w USING (endpoint_id, checklist_id) GROUP BY 1),
-     ${failingRules('true')},
-     fails AS MATERIALIZED (SELECT DISTINCT in_trial FROM failing),
      wrong AS (SELECT s.in_trial, count(*)::int AS n FROM side s JOIN false_positive f USING (endpoint_id, checklist_id) GROUP BY 1)
      SELECT x.in_trial, (SELECT count(*)::int FROM side s WHERE s.in_trial = x.in_trial) AS endpoints,
             coalesce(m.measured, 0) AS measured, coalesce(m.waiting, 0) AS waiting, coalesce(o.at_work, 0) AS "atWork",
-            EXISTS (SELECT FROM fails f WHERE f.in_trial = x.in_trial) AS fixable,
+            EXISTS (SELECT ${failingRules('t.assignment_id = $1 AND t.in_trial = x.in_trial')}) AS fixable,
             coalesce(m.compliant, 0) AS compliant, coalesce(m.failing, 0) AS failing,
             coalesce(o.succeeded, 0) AS succeeded, coalesce(o.reverted, 0) AS reverted, coalesce(o.failed, 0) AS failed,
             coalesce(w.n, 0) AS "falsePositives"
