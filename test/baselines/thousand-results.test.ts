@@ -5,7 +5,7 @@ import { type Answer, type SimulatedAgent, simulatedAgent } from '../helpers/age
 import { testRuleId } from '../helpers/data-stream.js';
 import { BaselineRig } from './rig.js';
 
-jest.setTimeout(60_000);
+jest.setTimeout(180_000);
 
 const COUNT = 1_000;
 /** Ten rules: which of them fail is an endpoint's number in binary, so that no two have the same results. */

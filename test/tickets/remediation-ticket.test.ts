@@ -12,7 +12,7 @@ import { BOOTSTRAP_TOKEN, ringOf, type Stack, startStack } from '../helpers/stac
 import { addManager, type Manager } from '../zero-day/rig.js';
 import { describeRequestTracker, passwordOf, type RequestTracker, startRequestTracker } from './rt/request-tracker.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(240_000);
 
 const RULES = ['one', 'two'];
 const FLEET = ['canary', 'web'] as const;
