@@ -1,9 +1,13 @@
 /** Rules whose fix installs or removes a package, as rows: what is on offer when a plan is frozen, what approvers read, and checklists of earlier releases. */
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, expect, it, jest } from '@jest/globals';
+import { remediationKind } from '../../activities/kinds/remediation/index.js';
 import { readEvidence } from '../../db/approvals/evidence.js';
 import { keepPackageLists, loadBrings } from '../../db/baseline/brings.js';
 import { loadOffers } from '../../db/baseline/offers.js';
 import { loadFixes } from '../../db/baseline/pending-content.js';
+import * as stageDb from '../../db/stages.js';
+import { APPROVED_PACKAGES, FROZEN_PACKAGES, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
 import { updateSet } from '../../domain/content/index.js';
 import { seedAccount } from '../helpers/seed-change.js';
 import { BaselineRig } from './rig.js';
@@ -143,6 +147,49 @@ it('a list that a plan names is kept for people, by pages, and comes into the co
   expect((await get(`${sha256}?limit=1&cursor=${first.body.next}`)).body).toEqual({ items: [file('b')], next: null });
   expect((await get('f'.repeat(64))).status).toBe(404);
   expect((await get(`${sha256}?cursor=${Buffer.from('[-1]').toString('base64url')}`)).status).toBe(400);
+});
+
+it('a plan names the list of what its rule may bring; where the agent is too old to heed it, the rule is left out', async () => {
+  const put = await repository();
+  await put('aide', '1', { digest: '1', depends: 'a' });
+  await put('a', '1', { digest: 'a', depends: '' });
+  const [endpoint, checklist] = [await rig.endpoint(), await rig.assign('listed', { mode: 'propose' })];
+  await rig.measure(endpoint, { aide: 'fail', plain: 'pass', mixed: 'pass' });
+  await rig.tickets.rows(`UPDATE endpoint SET facts = '{"codename": "bookworm"}' WHERE id = $1`, [endpoint]);
+  await rig.tickets.rows(
+    `INSERT INTO installed_package (endpoint_id, name, arch, version, source, source_version, scan_id)
+     VALUES ($1, 'dpkg', 'amd64', '1', 'dpkg', '1', gen_random_uuid())`,
+    [endpoint],
+  );
+  const parameters = remediationKind.parse({ assignments: ['listed'] });
+  if (!parameters.ok) throw new Error(JSON.stringify(parameters.problems));
+  const planFor = async (...providers: readonly string[]) => {
+    await rig.tickets.rows(`UPDATE endpoint SET agent = $2 WHERE id = $1`, [endpoint, JSON.stringify({ providers })]);
+    const plan = await remediationKind.plan(
+      {
+        db: stageDb,
+        client: rig.tickets.workerPool,
+        changeId: randomUUID(),
+        parameters: parameters.value,
+        now: rig.tickets.clock(),
+        once: (_, read) => read(),
+      },
+      [endpoint],
+    );
+    return { ...plan, work: plan.works[0] };
+  };
+  const heeding = ['apt', 'openscap', PACKAGE_FIXES, APPROVED_PACKAGES];
+  const { work, lists } = await planFor(...heeding, FROZEN_PACKAGES);
+  expect(lists?.map(({ text }) => text.split('\n')[1])).toEqual([`a 1 amd64 ${'a'.repeat(64)}`]);
+  expect(work?.set.updates).toMatchObject([
+    { name: 'aide', source: checklist, installs: { name: 'aide', version: '1', brings: lists?.[0]?.list } },
+  ]);
+  const old = await planFor(...heeding);
+  expect([old.lists, old.work?.set.updates, old.work?.triage.map(({ reason }) => reason)]).toEqual([
+    [],
+    [],
+    ['its fix installs aide, and the agent there is too old to keep to the packages that may come with it'],
+  ]);
 });
 
 it('approvers read which version of which package a rule would install', async () => {
