@@ -3,6 +3,7 @@ import type { Discovery } from '../adapters/content/apt/discover.js';
 import type { AptRepository } from '../adapters/content/apt/repository.js';
 import type { CatalogueSink, SyncOutcome, SyncState } from '../adapters/content/apt/sync.js';
 import type * as CatalogueDb from '../db/catalogue/index.js';
+import { INDEX_READING } from '../domain/content/index.js';
 import type { EpochMs } from '../domain/time.js';
 
 export interface CatalogueDeps {
@@ -64,7 +65,8 @@ export function createCatalogueActivities(deps: CatalogueDeps) {
       const due = deps.clock() - (args.olderThanMs ?? OLD_MS);
       const results: Record<string, RepositorySync> = {};
       for (const row of await db.loadRepositories(pool)) {
-        if (row.lastSyncedAt === null || row.lastSyncedAt <= due || row.lastError !== null) {
+        const unread = row.state?.reading !== INDEX_READING;
+        if (row.lastSyncedAt === null || row.lastSyncedAt <= due || row.lastError !== null || unread) {
           results[row.name] = await syncOne(row);
         }
       }

@@ -149,6 +149,7 @@ async function write(
     works: kindPlan.works,
     rows: draft.rows,
   });
+  await db.keepPackageLists(client, kindPlan.lists ?? [], now);
   await db.recordPlannedFacts(client, { changeId, facts: kindPlan.facts, now });
   if (same) return { ...plan, widened: false };
   await db.insertPlan(client, { ...plan, changeId, reason: args.reason, totals: planTotals(args.planning), now });

@@ -44,6 +44,7 @@ export async function obtainFor(deps: StageDeps, loaded: LoadedChange, seen: Sur
   await db.forgetRefusals(pool);
   const context = loaded.context(pool);
   const plan = await whileBeating(pace, 'planning', () => loaded.kind.plan(context, seen.ids));
+  await db.keepPackageLists(pool, plan.lists ?? [], deps.clock());
   const files = filesOf(plan);
   const missing = await makeOwn(deps, loaded, await missingFiles(deps, files));
   await deps.content
@@ -67,8 +68,10 @@ export async function obtainFor(deps: StageDeps, loaded: LoadedChange, seen: Sur
 function filesOf(plan: KindPlan): WantedFile[] {
   const files = new Map<string, WantedFile>();
   for (const { set, previous } of plan.works) {
-    for (const { name, arch, to, sha256, size } of set.updates) {
+    for (const { name, arch, to, sha256, size, installs } of set.updates) {
       files.set(sha256, { sha256, size, what: `${name} ${to} ${arch}` });
+      const list = installs?.brings;
+      if (list !== undefined) files.set(list.sha256, { ...list, what: `what ${installs?.name} may bring` });
     }
     for (const { name, arch, version, sha256, size } of previous) {
       files.set(sha256, { sha256, size, what: `${name} ${version} ${arch}` });

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { APPROVED_PACKAGES, PACKAGE_FIXES } from '../domain/baseline/rule-name.js';
+import { APPROVED_PACKAGES, FROZEN_PACKAGES, PACKAGE_FIXES } from '../domain/baseline/rule-name.js';
 import { PROTOCOL_VERSION } from '../protocol/messages.js';
 import type { AgentConfig } from './config.js';
 import { enrol } from './enrol.js';
@@ -196,7 +196,9 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<void> {
       providers: [
         ...(provider === null ? [] : [provider.name]),
         ...further(),
-        ...(provider?.name === 'apt' && further().includes(openscap.name) ? [PACKAGE_FIXES, APPROVED_PACKAGES] : []),
+        ...(provider?.name === 'apt' && further().includes(openscap.name)
+          ? [PACKAGE_FIXES, APPROVED_PACKAGES, FROZEN_PACKAGES]
+          : []),
       ],
     }),
     scanNow: scanner.soon,

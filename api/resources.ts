@@ -9,6 +9,7 @@ import { assignmentRoutes } from './baselines/assignment-routes.js';
 import { complianceRoutes } from './baselines/compliance-routes.js';
 import { goldRoutes } from './baselines/gold-routes.js';
 import { noticeRoutes } from './baselines/notice-routes.js';
+import { packageListRoutes } from './baselines/package-list-routes.js';
 import { baselineRoutes } from './baselines/routes.js';
 import { commandRoutes } from './changes/command-routes.js';
 import { changePlanRoutes } from './changes/plan-routes.js';
@@ -53,6 +54,7 @@ export function resourceRoutes(deps: ApiDeps): Route[] {
     groupRoutes,
     joinTokenRoutes,
     orderRoutes,
+    packageListRoutes,
     patchEndpointRoutes,
     policySetRoutes,
     quorumRoutes,

@@ -1,6 +1,7 @@
 /** What the stages' activities may ask of the database; injected by the composition root. */
 export { loadAgentGroups, loadAgentReleases } from './agents/releases.js';
 export { appendAudit } from './audit/append.js';
+export { keepPackageLists, loadBrings } from './baseline/brings.js';
 export { loadDeclinedRules } from './baseline/declined-rules.js';
 export { loadOffers } from './baseline/offers.js';
 export { loadFixes } from './baseline/pending-content.js';

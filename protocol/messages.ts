@@ -201,7 +201,26 @@ const packageUpdate = z.strictObject({
   sha256,
   size: z.number().int().positive(),
   /** Of a rule whose fix installs this package: the file that was approved. Never sent to agents that do not heed it. */
-  installs: z.strictObject({ name: packageName, version, arch: architecture, sha256 }).optional(),
+  installs: z
+    .strictObject({
+      name: packageName,
+      version,
+      arch: architecture,
+      sha256,
+      /** The list of all files that may come with it (domain/content/brings.ts). Left out by servers that have none; as for `installs`. */
+      brings: z
+        .strictObject({
+          sha256,
+          size: z
+            .number()
+            .int()
+            .positive()
+            .max(1024 * 1024),
+          packages: z.number().int().nonnegative(),
+        })
+        .optional(),
+    })
+    .optional(),
 });
 const oldPackage = z.strictObject({
   name: packageName,

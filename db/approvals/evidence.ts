@@ -76,23 +76,26 @@ async function readUpdates(
      items AS MATERIALIZED (
        SELECT s.digest, s.endpoints, i->>'source' AS source, i->>'name' AS name, coalesce(i->>'from', 'new') AS "from",
               i->>'to' AS "to", f.cves,
-              (i->>'name') || coalesce(' (installs ' || (i#>>'{installs,name}') || ' ' || (i#>>'{installs,version}') || ')', '') AS shown
+              (i->>'name') || coalesce(' (installs ' || (i#>>'{installs,name}') || ' ' || (i#>>'{installs,version}') ||
+                coalesce(' and at most ' || (i#>>'{installs,brings,packages}') || ' packages that it needs', '') || ')', '') AS shown,
+              i#>>'{installs,brings,sha256}' AS list
        FROM sets s JOIN update_set u ON u.digest = s.digest CROSS JOIN LATERAL jsonb_array_elements(u.items) i
          LEFT JOIN update_fact f ON f.endpoint_id = s.sample AND f.name = i->>'name' AND f.arch = i->>'arch' AND f.version = i->>'to'),
-     names AS (SELECT source, "from", "to", array_agg(DISTINCT shown ORDER BY shown) AS packages FROM items GROUP BY 1, 2, 3),
+     names AS (SELECT source, "from", "to", array_agg(DISTINCT shown ORDER BY shown) AS packages,
+              coalesce(array_agg(DISTINCT list ORDER BY list) FILTER (WHERE list IS NOT NULL), '{}') AS lists FROM items GROUP BY 1, 2, 3),
      spread AS (
        SELECT source, "from", "to", sum(endpoints)::int AS endpoints
        FROM (SELECT DISTINCT digest, endpoints, source, "from", "to" FROM items) once GROUP BY 1, 2, 3),
      fixes AS (
        SELECT source, "from", "to", array_agg(DISTINCT cve ORDER BY cve) AS cves FROM items, unnest(cves) cve GROUP BY 1, 2, 3)
-     SELECT source, "from", "to", packages, endpoints, coalesce(cves, '{}') AS cves, (count(*) OVER ())::int AS total,
+     SELECT source, "from", "to", packages, lists, endpoints, coalesce(cves, '{}') AS cves, (count(*) OVER ())::int AS total,
             coalesce((SELECT array_agg(DISTINCT cve ORDER BY cve) FROM items, unnest(cves) cve), '{}') AS "all"
      FROM names JOIN spread USING (source, "from", "to") LEFT JOIN fixes USING (source, "from", "to")
      ORDER BY source, "from" LIMIT ${EVIDENCE_LIST_LIMIT}`,
     [args.changeId, args.ring],
   );
   return {
-    updates: rows.map(({ total: _, all: __, ...update }) => update),
+    updates: rows.map(({ total: _, all: __, lists, ...update }) => (lists?.length ? { ...update, lists } : update)),
     total: rows[0]?.total ?? 0,
     cves: rows[0]?.all ?? [],
   };

@@ -9,7 +9,7 @@ export interface PendingFile {
   /** The bytes; compressed by gzip where `packed`. */
   readonly bytes: Buffer;
   readonly packed: boolean;
-  readonly from: { readonly version: string } | { readonly checklist: number };
+  readonly from: { readonly version: string } | { readonly checklist: number } | { readonly packageList: string };
 }
 
 /** One that is not stored yet; null: all are. */
@@ -28,7 +28,7 @@ export async function nextPendingFile(db: Queryable): Promise<PendingFile | null
       WHERE tailoring_text IS NOT NULL AND stored_at IS NULL ORDER BY id LIMIT 1`,
   );
   const [checklist] = tailored;
-  if (checklist === undefined) return null;
+  if (checklist === undefined) return nextPackageList(db);
   return {
     sha256: checklist.tailoring_sha256,
     size: checklist.tailoring_size,
@@ -39,11 +39,28 @@ export async function nextPendingFile(db: Queryable): Promise<PendingFile | null
   };
 }
 
+/** A list that was frozen after it had been obtained in another form: an index has changed in between. */
+async function nextPackageList(db: Queryable): Promise<PendingFile | null> {
+  const { rows } = await db.query<{ sha256: string; size: number; packages: number; body: string }>(
+    'SELECT sha256, size, packages, body FROM package_list WHERE stored_at IS NULL ORDER BY sha256 LIMIT 1',
+  );
+  const [list] = rows;
+  if (list === undefined) return null;
+  const { sha256, size, packages, body } = list;
+  const what = `list of ${packages} packages`;
+  return { sha256, size, what, bytes: Buffer.from(body, 'utf8'), packed: false, from: { packageList: sha256 } };
+}
+
 /** Writes down that it is stored; a version's own copy of the bytes goes. */
 export async function markStored(db: Queryable, file: Pick<PendingFile, 'from'>, now: EpochMs): Promise<void> {
   if ('version' in file.from) {
     await db.query('UPDATE baseline_version SET stored_at = to_timestamp($2 / 1000.0), document = NULL WHERE id = $1', [
       file.from.version,
+      now,
+    ]);
+  } else if ('packageList' in file.from) {
+    await db.query('UPDATE package_list SET stored_at = to_timestamp($2 / 1000.0) WHERE sha256 = $1', [
+      file.from.packageList,
       now,
     ]);
   } else
@@ -53,8 +70,12 @@ export async function markStored(db: Queryable, file: Pick<PendingFile, 'from'>,
     ]);
 }
 
-/** Fix scripts by digest. */
+/** Fix scripts, and lists of what their packages bring, by digest. */
 export async function loadFixes(db: Queryable, digests: readonly string[]): Promise<Map<string, Buffer>> {
-  const { rows } = await db.query('SELECT sha256, body FROM baseline_fix WHERE sha256 = ANY ($1)', [digests]);
+  const { rows } = await db.query(
+    `SELECT sha256, body FROM baseline_fix WHERE sha256 = ANY ($1)
+     UNION ALL SELECT sha256, body FROM package_list WHERE sha256 = ANY ($1)`,
+    [digests],
+  );
   return new Map(rows.map((row) => [row.sha256 as string, Buffer.from(row.body, 'utf8')]));
 }

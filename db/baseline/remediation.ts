@@ -2,7 +2,7 @@
 import type { Mode } from '../../domain/baseline/assignment.js';
 import type { Above } from '../../domain/baseline/conflicts.js';
 import type { RemediableRule, RemediationGroup, System } from '../../domain/baseline/plan-remediation.js';
-import { APPROVED_PACKAGES, OPENSCAP, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
+import { APPROVED_PACKAGES, FROZEN_PACKAGES, OPENSCAP, PACKAGE_FIXES } from '../../domain/baseline/rule-name.js';
 import { exceptionsByEndpoint, splitByExceptions } from '../../domain/exception/exception.js';
 import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
@@ -36,6 +36,7 @@ export async function loadRemediationGroups(
     falsePositives: Record<string, string> | null;
     movesPackages: boolean;
     heedsApproved: boolean;
+    heedsLists: boolean;
     system: System | null;
     above: Above[];
   }>(
@@ -45,7 +46,7 @@ export async function loadRemediationGroups(
      held AS (
        SELECT t.endpoint_id, c.name AS checklist, a.name AS assignment, a.precedence, t.mode, nullif(m.results, '') AS results, m.problem,
               coalesce(e.agent -> 'providers' ? $3, false) AS able, coalesce(e.agent -> 'providers' ? $4, false) AS moves,
-              coalesce(e.agent -> 'providers' ? $5, false) AS heeds, jsonb_build_object('codename', e.facts ->> 'codename', 'arch', d.arch) AS system,
+              coalesce(e.agent -> 'providers' ? $5, false) AS heeds, coalesce(e.agent -> 'providers' ? $6, false) AS lists, jsonb_build_object('codename', e.facts ->> 'codename', 'arch', d.arch) AS system,
               w.by_rule AS wrong, ${aboveOf({ target: 't', assignment: 'a' })} AS above
          FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id JOIN checklist c ON c.id = t.checklist_id
          JOIN endpoint e ON e.id = t.endpoint_id
@@ -54,9 +55,9 @@ export async function loadRemediationGroups(
          LEFT JOIN wrong w ON w.endpoint_id = t.endpoint_id AND w.checklist_id = t.checklist_id
         WHERE t.endpoint_id = ANY ($1) AND ($2::text[] IS NULL OR a.name = ANY ($2)))
      SELECT array_agg(endpoint_id ORDER BY endpoint_id) AS endpoint_ids, checklist, assignment, precedence, mode, results, problem, able,
-            moves AS "movesPackages", heeds AS "heedsApproved", CASE WHEN system ->> 'codename' <> '' AND system ->> 'arch' <> '' THEN system END AS system, wrong AS "falsePositives", above
-       FROM held GROUP BY checklist, assignment, precedence, mode, results, problem, able, moves, heeds, system, wrong, above ORDER BY min(endpoint_id::text)`,
-    [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES, APPROVED_PACKAGES],
+            moves AS "movesPackages", heeds AS "heedsApproved", lists AS "heedsLists", CASE WHEN system ->> 'codename' <> '' AND system ->> 'arch' <> '' THEN system END AS system, wrong AS "falsePositives", above
+       FROM held GROUP BY checklist, assignment, precedence, mode, results, problem, able, moves, heeds, lists, system, wrong, above ORDER BY min(endpoint_id::text)`,
+    [args.endpointIds, args.assignments, OPENSCAP, PACKAGE_FIXES, APPROVED_PACKAGES, FROZEN_PACKAGES],
   );
   const groups = rows.map(({ endpoint_ids: endpointIds, ...rest }) => ({ ...rest, endpointIds, exceptions: [] }));
   return divideByExceptions(db, groups, args.now);

@@ -8,9 +8,10 @@ import { inTransaction } from '../pool.js';
  * to go back to it, when no repository serves it any more.
  */
 const NEEDED = `
-  SELECT f.file ->> 'sha256' AS sha256
+  SELECT d.sha256
     FROM update_set s CROSS JOIN LATERAL jsonb_array_elements(s.items || s.previous) AS f (file)
-   WHERE s.digest IN (
+   CROSS JOIN LATERAL unnest(ARRAY[f.file ->> 'sha256', f.file #>> '{installs,brings,sha256}']) AS d (sha256)
+   WHERE d.sha256 IS NOT NULL AND s.digest IN (
      SELECT pe.update_set_digest FROM change c JOIN plan_endpoint pe ON pe.change_id = c.id
       WHERE c.closed_at IS NULL OR c.closed_at > to_timestamp($1 / 1000.0)
      UNION SELECT o.content_digest FROM order_state o WHERE o.phase <> 'done')
@@ -46,6 +47,10 @@ export async function strikeUnneeded(
     // The fleet's packages are many, and nobody waits for this.
     await client.query(`SET LOCAL statement_timeout = ${PATIENCE}`);
     const { rows: needed } = await client.query<{ sha256: string }>(patiently(NEEDED, [args.unusedSince]));
+    await client.query(
+      'DELETE FROM package_list WHERE planned_at < to_timestamp($1 / 1000.0) AND sha256 <> ALL ($2::text[])',
+      [args.unusedSince, needed.map((row) => row.sha256)],
+    );
     const { rowCount } = await client.query(
       `DELETE FROM content WHERE sha256 IN (
          SELECT sha256 FROM content WHERE stored_at < to_timestamp($1 / 1000.0) AND sha256 <> ALL ($2::text[]) ORDER BY stored_at LIMIT $3)`,

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { CatalogueSink, CatalogueTransaction, SyncState } from '../../adapters/content/apt/sync.js';
-import type { CatalogueEntry } from '../../domain/content/index.js';
+import { type CatalogueEntry, relationsOf } from '../../domain/content/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { inTransaction } from '../pool.js';
 
@@ -11,6 +11,8 @@ interface KnownRow {
   readonly sha256: string;
   readonly filename: string;
   readonly withdrawn: boolean;
+  /** What it needs is known. */
+  readonly read: boolean;
 }
 
 /**
@@ -51,7 +53,8 @@ async function begin(at: {
         const key = keyOf(entry);
         const before = known.get(key);
         unseen.delete(key);
-        const same = before?.sha256 === entry.sha256 && before.filename === entry.filename && !before.withdrawn;
+        const same =
+          before?.sha256 === entry.sha256 && before.filename === entry.filename && !before.withdrawn && before.read;
         if (!same) changed.set(key, entry);
       }
     },
@@ -79,7 +82,7 @@ async function begin(at: {
 
 async function loadKnown(pool: Pool, repositoryId: string): Promise<Map<string, KnownRow>> {
   const { rows } = await pool.query(
-    `SELECT suite, name, arch, version, sha256, filename, withdrawn_at IS NOT NULL AS withdrawn
+    `SELECT suite, name, arch, version, sha256, filename, withdrawn_at IS NOT NULL AS withdrawn, depends IS NOT NULL AS read
        FROM catalogue_package WHERE repository_id = $1`,
     [repositoryId],
   );
@@ -94,15 +97,16 @@ async function writeChanged(
     const batch = args.entries.slice(from, from + BATCH);
     await client.query(
       `INSERT INTO catalogue_package (repository_id, name, arch, version, suite, source, source_version, sha256, size, filename,
-                                      detail, first_seen)
+                                      detail, first_seen, depends, provides, provided)
        SELECT $1, p.name, p.arch, p.version, p.suite, p.source, p.source_version, p.sha256, p.size, p.filename, p.detail,
-              to_timestamp($2 / 1000.0)
+              to_timestamp($2 / 1000.0), p.depends, p.provides, ARRAY(SELECT jsonb_array_elements_text(p.provided))
          FROM unnest($3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
-                     $11::text[], $12::jsonb[])
-                AS p (name, arch, version, suite, source, source_version, sha256, size, filename, detail)
+                     $11::text[], $12::jsonb[], $13::text[], $14::text[], $15::jsonb[])
+                AS p (name, arch, version, suite, source, source_version, sha256, size, filename, detail, depends, provides, provided)
        ON CONFLICT (repository_id, suite, name, arch, version) DO UPDATE
           SET source = excluded.source, source_version = excluded.source_version, sha256 = excluded.sha256,
-              size = excluded.size, filename = excluded.filename, detail = excluded.detail, withdrawn_at = NULL`,
+              size = excluded.size, filename = excluded.filename, detail = excluded.detail, withdrawn_at = NULL,
+              depends = excluded.depends, provides = excluded.provides, provided = excluded.provided`,
       [
         args.repositoryId,
         args.clock(),
@@ -116,6 +120,9 @@ async function writeChanged(
         batch.map((e) => e.size),
         batch.map((e) => e.filename),
         batch.map(detailOf),
+        batch.map((e) => e.depends),
+        batch.map((e) => e.provides),
+        batch.map((e) => JSON.stringify([...new Set(relationsOf(e.provides).map(({ name }) => name))])),
       ],
     );
   }

@@ -9,6 +9,8 @@ export interface EvidenceUpdate {
   /** Fixed between the two versions, by the packages' own changelogs. */
   readonly cves: readonly string[];
   readonly endpoints: number;
+  /** Digests of the lists of what its packages may bring. Older evidence has none. */
+  readonly lists?: readonly string[] | undefined;
 }
 
 export interface LeftOut {

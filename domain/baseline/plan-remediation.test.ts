@@ -1,5 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import { parseRemediationParameters } from '../change/remediation-parameters.js';
+import type { Brings } from '../content/index.js';
 import { packagesToCome, planRemediation, type RemediationGroup } from './plan-remediation.js';
 
 const rule = (name: string, over: object = {}) => ({
@@ -31,18 +32,28 @@ const group = (over: Partial<RemediationGroup> = {}): RemediationGroup => ({
   able: true,
   movesPackages: true,
   heedsApproved: true,
+  heedsLists: true,
   system: { codename: 'bookworm', arch: 'amd64' },
   exceptions: [],
   ...over,
 });
 const AIDE = { name: 'aide', version: '0.18', arch: 'amd64', sha256: 'b'.repeat(64) };
 const OFFERS = new Map([['bookworm amd64 aide', AIDE]]);
+const LIST = { sha256: 'c'.repeat(64), size: 400, packages: 12 };
+const BRINGS = new Map<string, Brings>([['bookworm amd64 aide', { ok: true, list: LIST, text: 'the list' }]]);
 const plan = (over: Partial<RemediationGroup> = {}, parameters: object = {}, of = RULES) => {
   const parsed = parseRemediationParameters(parameters);
   if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
   const rules = new Map([['small.v1.all.0123abcd', of]]);
   const groups = [group(over)];
-  const [work] = planRemediation({ groups, rules, offers: OFFERS, parameters: parsed.value, unassigned: [] }).works;
+  const [work] = planRemediation({
+    groups,
+    rules,
+    offers: OFFERS,
+    brings: BRINGS,
+    parameters: parsed.value,
+    unassigned: [],
+  }).works;
   return {
     installs: work?.set.updates.flatMap(({ installs }) => installs ?? []),
     digest: work?.set.digest,
@@ -87,16 +98,31 @@ test('a fix that installs is planned with the file that approvers see, which is 
   const planned = plan({ results: 'ff' }, {}, INSTALLS);
   expect(planned).toMatchObject({
     updates: ['aide-installed 0-fail→1-pass', 'fails 0-fail→1-pass'],
-    installs: [AIDE],
+    installs: [{ ...AIDE, brings: LIST }],
     triage: [
       expect.stringMatching(
-        /^aide-installed included: installs aide 0\.18 \(amd64, SHA-256 b{64}\) and, as the endpoint's own repositories have it on the day, what that needs/,
+        /^aide-installed included: installs aide 0\.18 \(amd64, SHA-256 b{64}\) and may bring up to 12 packages with it, those that it needs and that are not there yet \(list c{64}\); undone by removing what came$/,
       ),
     ],
   });
   OFFERS.set('bookworm amd64 aide', { ...AIDE, version: '0.19' });
   expect(plan({ results: 'ff' }, {}, INSTALLS).digest).not.toBe(planned.digest);
   OFFERS.set('bookworm amd64 aide', AIDE);
+});
+
+test('what the package may bring is in the digest, too; where that can not be told, nothing is installed', () => {
+  const before = plan({ results: 'ff' }, {}, INSTALLS);
+  const known = BRINGS.get('bookworm amd64 aide') as Brings;
+  BRINGS.set('bookworm amd64 aide', { ok: true, list: { ...LIST, sha256: 'd'.repeat(64) }, text: 'another list' });
+  expect(plan({ results: 'ff' }, {}, INSTALLS).digest).not.toBe(before.digest);
+  BRINGS.set('bookworm amd64 aide', { ok: false, reason: 'needs packages of an index that must be read anew' });
+  expect(plan({ results: 'ff' }, {}, INSTALLS)).toMatchObject({
+    updates: ['fails 0-fail→1-pass'],
+    triage: [
+      'aide-installed declined: its fix installs aide 0.18, which needs packages of an index that must be read anew',
+    ],
+  });
+  BRINGS.set('bookworm amd64 aide', known);
 });
 
 test.each<[string, Partial<RemediationGroup>, string]>([
@@ -110,6 +136,11 @@ test.each<[string, Partial<RemediationGroup>, string]>([
     'the agent would install what it is offered',
     { heedsApproved: false },
     'and the agent there is too old to keep to the version that is approved',
+  ],
+  [
+    'the agent would bring what it is offered',
+    { heedsLists: false },
+    'and the agent there is too old to keep to the packages that may come with it',
   ],
 ])('nothing is installed that nobody has approved: declined where %s', (_, over, reason) => {
   expect(plan({ results: 'ff', ...over }, {}, INSTALLS)).toMatchObject({
@@ -190,7 +221,14 @@ describe('of several checklists of an endpoint', () => {
         [rule('fails-elsewhere'), rule('no-fix', { fixSha256: null, noFixReason: 'the baseline has no fix for it' })],
       ],
     ]);
-    return planRemediation({ groups, rules, offers: OFFERS, parameters: parsed.value, unassigned: [] }).works.map(
+    return planRemediation({
+      groups,
+      rules,
+      offers: OFFERS,
+      brings: BRINGS,
+      parameters: parsed.value,
+      unassigned: [],
+    }).works.map(
       (work) => `${work.endpointIds.join()}: ${work.idle ?? work.set.updates.map(({ name }) => name).join()}`,
     );
   };

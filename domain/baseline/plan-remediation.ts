@@ -1,7 +1,14 @@
 /** Decides which failing rules of which endpoints a remediation puts right. Endpoints that are alike are decided once. */
 import type { KindPlan, KindWork, TriageNote } from '../change/kind-plan.js';
 import type { RemediationParameters } from '../change/remediation-parameters.js';
-import { type ApprovedPackage, namesMatch, type PackageUpdate, updateSet } from '../content/index.js';
+import {
+  type ApprovedPackage,
+  type Brings,
+  namesMatch,
+  type PackageUpdate,
+  type PlannedPackage,
+  updateSet,
+} from '../content/index.js';
 import { type Exception, exceptionForRule, exceptionInWords } from '../exception/exception.js';
 import type { Mode } from './assignment.js';
 import { type Above, conflictInWords, type RuleWish, ruleConflicts } from './conflicts.js';
@@ -27,6 +34,9 @@ export interface System {
 /** The newest of a package that the configured repositories of a system have, by {@link offerKey}. */
 export type Offers = ReadonlyMap<string, ApprovedPackage>;
 export const offerKey = ({ codename, arch }: System, name: string): string => `${codename} ${arch} ${name}`;
+
+/** Each offer's list of what it may bring, by {@link offerKey}. */
+export type BringsByOffer = ReadonlyMap<string, Brings>;
 
 /** Packages that these groups may be asked to install, for {@link Offers}. */
 export function packagesToCome(
@@ -58,6 +68,8 @@ export interface RemediationGroup {
   readonly movesPackages: boolean;
   /** Installs nothing but the file that was approved. */
   readonly heedsApproved: boolean;
+  /** Nor anything with it that was not. */
+  readonly heedsLists: boolean;
   /** Of the distribution, and the architecture that its packages have. Null: unknown. */
   readonly system: System | null;
   /** In force on these endpoints. */
@@ -77,6 +89,7 @@ export function planRemediation(args: {
   /** By checklist, in the order of results; also of those that come first somewhere. */
   readonly rules: ReadonlyMap<string, readonly RemediableRule[]>;
   readonly offers: Offers;
+  readonly brings: BringsByOffer;
   readonly parameters: RemediationParameters;
   /** Endpoints that none of the assignments asked for holds for. */
   readonly unassigned: readonly string[];
@@ -88,7 +101,7 @@ export function planRemediation(args: {
       const rulesOf = (checklist: string) => args.rules.get(checklist) ?? [];
       const found = ruleConflicts({ rules, above: group.above ?? [], rulesOf });
       const conflicts = new Map(found.map((one) => [one.ruleId, conflictInWords(one)]));
-      return workOf(group, { rules, conflicts, offers: args.offers, parameters });
+      return workOf(group, { rules, conflicts, offers: args.offers, brings: args.brings, parameters });
     }),
   );
   const none =
@@ -124,10 +137,11 @@ function workOf(
     /** Why somebody else decides a rule, by its id. */
     readonly conflicts: ReadonlyMap<string, string>;
     readonly offers: Offers;
+    readonly brings: BringsByOffer;
     readonly parameters: RemediationParameters;
   },
 ): KindWork {
-  const { rules, conflicts, offers, parameters } = args;
+  const { rules, conflicts, parameters } = args;
   const idle = whyIdle(group, parameters);
   if (idle !== null) return nothing(group, idle, []);
   const triage: TriageNote[] = [];
@@ -148,7 +162,7 @@ function workOf(
       declined('noFix', 'its fix is not at hand', 'declined', null);
     else {
       const update = { ...asUpdate(rule, group), sha256: rule.fixSha256, size: rule.fixSize };
-      const moved = rule.packageFix === null ? null : moveOf(rule.packageFix, group, offers);
+      const moved = rule.packageFix === null ? null : moveOf(rule.packageFix, group, args);
       if (typeof moved === 'string') declined('noFix', moved, 'declined', null);
       else {
         updates.push(moved === null || moved.installs === null ? update : { ...update, installs: moved.installs });
@@ -179,32 +193,37 @@ function workOf(
 }
 
 /**
- * What a fix would bring: exactly one file, which a verified index names, or nothing that nobody has approved (design §4, §5). A string: why it
- * can't be planned.
+ * What a fix would bring: exactly one file, which a verified index names, with what is on a list of such files, and nothing that nobody has
+ * approved (design §4, §5). A string: why it can't be planned.
  */
 function moveOf(
   { action, name }: Pick<PackageFix, 'action' | 'name'>,
   group: RemediationGroup,
-  offers: Offers,
-): { readonly installs: ApprovedPackage | null } | string {
+  { offers, brings }: { readonly offers: Offers; readonly brings: BringsByOffer },
+): { readonly installs: PlannedPackage | null } | string {
   if (!group.movesPackages) return 'its fix moves a package, and the agent there is too old for that, or has no apt';
   if (action === 'remove') return { installs: null };
   if (!group.heedsApproved)
     return `its fix installs ${name}, and the agent there is too old to keep to the version that is approved`;
+  if (!group.heedsLists)
+    return `its fix installs ${name}, and the agent there is too old to keep to the packages that may come with it`;
   if (group.system === null)
     return `its fix installs ${name}, and it is not known which release and architecture the endpoint has`;
-  const installs = offers.get(offerKey(group.system, name));
+  const key = offerKey(group.system, name);
+  const [offer, coming] = [offers.get(key), brings.get(key)];
   const { codename, arch } = group.system;
-  return installs === undefined
-    ? `its fix installs ${name}, in a version that nobody knows yet: no configured repository for ${codename} (${arch}) has it`
-    : { installs };
+  if (offer === undefined || coming === undefined)
+    return `its fix installs ${name}, in a version that nobody knows yet: no configured repository for ${codename} (${arch}) has it`;
+  return coming.ok
+    ? { installs: { ...offer, brings: coming.list } }
+    : `its fix installs ${name} ${offer.version}, which ${coming.reason}`;
 }
 
 /** The endpoint keeps what it needs for the way back before it begins, or declines; what a package's scripts threw away it can't keep. */
-function aboutPackage({ action, name }: Pick<PackageFix, 'action' | 'name'>, installs: ApprovedPackage | null) {
+function aboutPackage({ action, name }: Pick<PackageFix, 'action' | 'name'>, installs: PlannedPackage | null) {
   const reason =
     action === 'install'
-      ? `installs ${name} ${installs?.version} (${installs?.arch}, SHA-256 ${installs?.sha256}) and, as the endpoint's own repositories have it on the day, what that needs and is not there yet; undone by removing what came`
+      ? `installs ${name} ${installs?.version} (${installs?.arch}, SHA-256 ${installs?.sha256}) and may bring up to ${installs?.brings?.packages} packages with it, those that it needs and that are not there yet (list ${installs?.brings?.sha256}); undone by removing what came`
       : `removes ${name}, if nothing depends on it; undone by installing the same version again`;
   return {
     pocket: null,

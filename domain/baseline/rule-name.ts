@@ -12,6 +12,9 @@ export const PACKAGE_FIXES = 'openscap-packages';
 /** The same, and it installs nothing but the file that was approved. */
 export const APPROVED_PACKAGES = 'openscap-approved-packages';
 
+/** The same, and nothing comes with that file but what is on the approved list. */
+export const FROZEN_PACKAGES = 'openscap-frozen-packages';
+
 /** Short names of a benchmark's rules, in their order: what comes after `_rule_`, made a package name; alike ones get their number. */
 export function ruleNames(ids: readonly string[]): string[] {
   const taken = new Set<string>();

@@ -1,5 +1,5 @@
 /** What a kind of change decides for endpoints, before rings and windows come in. */
-import type { Reversibility, TriageDecision, UpdateSet } from '../content/index.js';
+import type { Brings, Reversibility, TriageDecision, UpdateSet } from '../content/index.js';
 import type { EpochMs } from '../time.js';
 
 /** A file to go back to. */
@@ -67,4 +67,6 @@ export interface KindPlan {
   /** Endpoints in none of these have nothing to do. */
   readonly works: readonly KindWork[];
   readonly facts: readonly UpdateFacts[];
+  /** Lists of packages that the works name by digest. Left out: none. */
+  readonly lists?: readonly Extract<Brings, { ok: true }>[];
 }

@@ -21,8 +21,11 @@ const FIELDS = {
   'installed-size': '6000',
   description: 'toolkit\nlong text',
 };
-const entry = (changes: Partial<Record<keyof typeof FIELDS | 'essential' | 'important', string>>) =>
-  catalogueEntry({ line: 7, fields: new Map(Object.entries({ ...FIELDS, ...changes })) }, CONTEXT);
+const entry = (
+  changes: Partial<
+    Record<keyof typeof FIELDS | 'essential' | 'important' | 'pre-depends' | 'depends' | 'provides', string>
+  >,
+) => catalogueEntry({ line: 7, fields: new Map(Object.entries({ ...FIELDS, ...changes })) }, CONTEXT);
 
 describe('catalogueEntry', () => {
   test('takes a binary rebuild with its source version', () => {
@@ -44,8 +47,22 @@ describe('catalogueEntry', () => {
         protected: false,
         installedKiB: 6000,
         summary: 'toolkit',
+        depends: '',
+        provides: '',
       },
     });
+  });
+
+  test('what it needs first and what it needs are one list, folded or not', () => {
+    const over = {
+      'pre-depends': 'dpkg (>= 1.15)',
+      depends: 'libc6 (>= 2.34),\n libssl3 |\n libssl1.1',
+      provides: 'ssl,\n tls (= 3)',
+    };
+    expect(entry(over)).toMatchObject({
+      entry: { depends: 'dpkg (>= 1.15), libc6 (>= 2.34), libssl3 | libssl1.1', provides: 'ssl, tls (= 3)' },
+    });
+    expect(entry({ 'pre-depends': 'dpkg' })).toMatchObject({ entry: { depends: 'dpkg' } });
   });
 
   test('without Source, the package is its own; flags are read', () => {

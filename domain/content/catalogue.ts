@@ -31,7 +31,14 @@ export interface CatalogueEntry {
   /** Space needed once installed, in KiB, as the package estimates it. */
   readonly installedKiB: number | null;
   readonly summary: string | null;
+  /** Pre-Depends and Depends, as one list (`relations.ts`); empty: it needs nothing. */
+  readonly depends: string;
+  /** Provides; empty: nothing but itself. */
+  readonly provides: string;
 }
+
+/** Raised whenever more of an index is kept than before: one that was read by less is read anew, whether it changed or not. */
+export const INDEX_READING = 2;
 
 /** What all entries of one index have in common. */
 export interface CatalogueContext {
@@ -99,9 +106,14 @@ export function catalogueEntry(stanza: Stanza, context: CatalogueContext): Catal
       protected: field('protected') === 'yes' || field('important') === 'yes',
       installedKiB: wholeNumber(field('installed-size')),
       summary: field('description').split('\n')[0]?.slice(0, 200) || null,
+      depends: ['pre-depends', 'depends'].flatMap((name) => oneLine(field(name)) || []).join(', '),
+      provides: oneLine(field('provides')),
     },
   };
 }
+
+/** A field that may be folded (Debian Policy 5.1). */
+const oneLine = (text: string): string => text.replace(/\s+/g, ' ').trim();
 
 function wholeNumber(text: string): number | null {
   const value = Number(text);

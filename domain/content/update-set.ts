@@ -19,7 +19,21 @@ export interface PackageUpdate {
   /** Bytes of that file. */
   readonly size: number;
   /** Of a rule whose fix installs a package: the package's file, as a verified index names it. */
-  readonly installs?: ApprovedPackage;
+  readonly installs?: PlannedPackage;
+}
+
+/** What a rule's fix installs, and which files may come with it. */
+export interface PlannedPackage extends ApprovedPackage {
+  /** The list of every file that it may bring beside itself (`brings.ts`). Left out by releases that froze no such list. */
+  readonly brings?: PackageList;
+}
+
+/** A list of package files as it is kept and sent, by digest. */
+export interface PackageList {
+  readonly sha256: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly packages: number;
 }
 
 /** What a fix brings along, and nothing else under that name. */
@@ -91,17 +105,23 @@ function problemOf(update: PackageUpdate): string | null {
   return compareDebVersions(from.version, to.version) < 0 ? null : `${update.to} is not newer than ${update.from}`;
 }
 
-function isPackageFile({ name, version, arch, sha256 }: ApprovedPackage): boolean {
+function isPackageFile({ name, version, arch, sha256, brings }: PlannedPackage): boolean {
+  if (brings !== undefined && !(isSha256(brings.sha256) && isCount(brings.size) && isCount(brings.packages)))
+    return false;
   return PACKAGE_NAME.test(name) && ARCHITECTURE.test(arch) && isSha256(sha256) && parseDebVersion(version).ok;
 }
+
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
 /** Only the fields that count, so that what a caller carries along never changes a digest. */
 function bare(update: PackageUpdate): PackageUpdate {
   const { name, arch, from, to, source, sha256, size, installs } = update;
   if (installs === undefined) return { name, arch, from, to, source, sha256, size };
-  const { name: packageName, version, arch: packageArch, sha256: file } = installs;
+  const { name: packageName, version, arch: packageArch, sha256: file, brings } = installs;
   const approved = { name: packageName, version, arch: packageArch, sha256: file };
-  return { name, arch, from, to, source, sha256, size, installs: approved };
+  if (brings === undefined) return { name, arch, from, to, source, sha256, size, installs: approved };
+  const list = { sha256: brings.sha256, size: brings.size, packages: brings.packages };
+  return { name, arch, from, to, source, sha256, size, installs: { ...approved, brings: list } };
 }
 
 function byKey(a: PackageUpdate, b: PackageUpdate): number {
@@ -115,5 +135,7 @@ function digestOf(sorted: readonly PackageUpdate[]): string {
 
 /** As plain JSON, for digests and comparisons. */
 export function asJson({ installs, ...rest }: PackageUpdate): JsonValue {
-  return installs === undefined ? rest : { ...rest, installs: { ...installs } };
+  if (installs === undefined) return rest;
+  const { brings, ...file } = installs;
+  return { ...rest, installs: brings === undefined ? file : { ...file, brings: { ...brings } } };
 }

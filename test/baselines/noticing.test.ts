@@ -195,7 +195,14 @@ describe('drift of a rule', () => {
         rig.tickets.workerPool,
         groups.map((group) => group.checklist),
       );
-      const { works } = planRemediation({ groups, rules, offers: new Map(), parameters: parsed.value, unassigned: [] });
+      const { works } = planRemediation({
+        groups,
+        rules,
+        offers: new Map(),
+        brings: new Map(),
+        parameters: parsed.value,
+        unassigned: [],
+      });
       return works.map((work) => work.idle ?? work.set.updates.map(({ name }) => name));
     };
     expect(await planned(change?.parameters)).toEqual([['one']]);

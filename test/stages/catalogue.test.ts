@@ -3,7 +3,7 @@ import { createCatalogueActivities } from '../../activities/catalogue.js';
 import type { CatalogueSink, SyncState } from '../../adapters/content/apt/sync.js';
 import * as catalogueDb from '../../db/catalogue/index.js';
 import { createCatalogueSink } from '../../db/catalogue/sync.js';
-import type { CatalogueEntry } from '../../domain/content/index.js';
+import { type CatalogueEntry, INDEX_READING } from '../../domain/content/index.js';
 import { DAY } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { digestOf, NOW } from './fleet.js';
@@ -15,6 +15,7 @@ const STATE: SyncState = {
   releaseDate: NOW,
   validUntil: null,
   indexes: {},
+  reading: INDEX_READING,
 };
 
 function entry(name: string, version: string, changes: Partial<CatalogueEntry> = {}): CatalogueEntry {
@@ -38,6 +39,8 @@ function entry(name: string, version: string, changes: Partial<CatalogueEntry> =
     protected: false,
     installedKiB: 5,
     summary: null,
+    depends: '',
+    provides: '',
     ...changes,
   };
 }
@@ -122,6 +125,32 @@ describe('the catalogue', () => {
     await finds([entry('a', '1')]).syncRepository({ repositoryId: id });
     await finds([entry('a', '1', { sha256: digestOf('other') })]).syncRepository({ repositoryId: id });
     expect(await rows()).toMatchObject([{ sha256: digestOf('other'), first_seen: new Date(NOW) }]);
+  });
+
+  test('what is known of a package by less than is kept today is made whole, and stays as old as it is', async () => {
+    await finds([entry('a', '1')]).syncRepository({ repositoryId: id });
+    await database.pool.query(`UPDATE catalogue_package SET depends = NULL, provides = NULL`);
+    now += DAY;
+    await finds([entry('a', '1', { depends: 'b | c', provides: 'd (= 1), e, e' })]).syncRepository({
+      repositoryId: id,
+    });
+    const { rows: whole } = await database.pool.query(
+      'SELECT depends, provides, provided, first_seen FROM catalogue_package',
+    );
+    expect(whole).toEqual([
+      { depends: 'b | c', provides: 'd (= 1), e, e', provided: ['d', 'e'], first_seen: new Date(NOW) },
+    ]);
+  });
+
+  test('a repository that an earlier release read is looked at by the next refresh, however young that is', async () => {
+    const { reading: _, ...earlier } = STATE;
+    let syncs = 0;
+    const counting = deps(async () => {
+      syncs += 1;
+      return { kind: 'unchanged', state: syncs === 1 ? earlier : STATE };
+    });
+    for (let i = 0; i < 3; i++) await counting.refreshCatalogue();
+    expect(syncs).toBe(2);
   });
 
   test('an index of many batches is taken in whole', async () => {

@@ -52,7 +52,7 @@ async function stored(what: string, days = 60): Promise<string> {
 }
 
 /** A change whose plan names these files, as the new one and the one to go back to; closed so many days ago. */
-async function planned(files: { to: string; from: string }, closedDays: number | null): Promise<void> {
+async function planned(files: { to: string; from: string; list?: string }, closedDays: number | null): Promise<void> {
   const { pool } = database;
   const endpoint = await seedEndpoint(pool, { name: randomUUID() });
   const { changeId } = await seedChange(pool, {
@@ -62,7 +62,9 @@ async function planned(files: { to: string; from: string }, closedDays: number |
   const digest = createHash('sha256').update(randomUUID()).digest('hex');
   await pool.query('INSERT INTO update_set (digest, items, previous) VALUES ($1, $2, $3)', [
     digest,
-    JSON.stringify([{ sha256: files.to }]),
+    JSON.stringify([
+      { sha256: files.to, ...(files.list === undefined ? {} : { installs: { brings: { sha256: files.list } } }) },
+    ]),
     JSON.stringify([{ sha256: files.from }]),
   ]);
   await pool.query('UPDATE plan_endpoint SET update_set_digest = $2 WHERE change_id = $1', [changeId, digest]);
@@ -93,6 +95,7 @@ it('what anybody may need stays; what nobody does goes, from disk and record, an
   const { pool } = database;
   const keep = {
     open: await stored('of a plan that is open'),
+    openList: await stored('a list of packages that a plan which is open names'),
     openOld: await stored('to go back to, of a plan that is open'),
     lately: await stored('of a change closed lately'),
     latelyOld: await stored('to go back to, of a change closed lately'),
@@ -104,12 +107,18 @@ it('what anybody may need stays; what nobody does goes, from disk and record, an
   };
   const go = {
     closed: await stored('of a change closed long ago'),
+    closedList: await stored('a list of packages that a plan of long ago names'),
     closedOld: await stored('to go back to, of a change closed long ago'),
     orphan: await stored('of nobody'),
   };
-  await planned({ to: keep.open, from: keep.openOld }, null);
+  await planned({ to: keep.open, from: keep.openOld, list: keep.openList }, null);
   await planned({ to: keep.lately, from: keep.latelyOld }, 10);
-  await planned({ to: go.closed, from: go.closedOld }, 45);
+  await planned({ to: go.closed, from: go.closedOld, list: go.closedList }, 45);
+  for (const list of [keep.openList, go.closedList])
+    await pool.query(
+      `INSERT INTO package_list (sha256, size, packages, body, planned_at) VALUES ($1, 1, 0, '', to_timestamp(0))`,
+      [list],
+    );
   await pool.query(`INSERT INTO agent_release (version, sha256, size) VALUES ('9.9.9', $1, 1)`, [keep.release]);
   const endpoint = await seedEndpoint(pool, { name: 'host' });
   await inCatalogue(keep.installed, 'libinstalled');
@@ -135,7 +144,8 @@ it('what anybody may need stays; what nobody does goes, from disk and record, an
   expect(Object.values(await there(go))).toEqual(Object.keys(go).map(() => false));
   const { rows } = await pool.query('SELECT sha256 FROM content WHERE sha256 = ANY ($1)', [Object.values(go)]);
   expect(rows).toEqual([]);
-  expect(messages).toEqual([{ removed: 3, freedBytes: expect.any(Number), kept: expect.any(Number) }]);
+  expect((await pool.query('SELECT sha256 FROM package_list')).rows).toEqual([{ sha256: keep.openList }]);
+  expect(messages).toEqual([{ removed: 4, freedBytes: expect.any(Number), kept: expect.any(Number) }]);
 });
 
 it('what an order that has not ended names stays, though its change is over', async () => {

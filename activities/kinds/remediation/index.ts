@@ -55,6 +55,10 @@ async function readAndPlan(
   const rules = await db.loadRemediableRules(client, [...new Set(checklists)]);
   const assigned = new Set(groups.flatMap((group) => group.endpointIds));
   const unassigned = endpointIds.filter((id) => !assigned.has(id));
-  const offers = await db.loadOffers(client, packagesToCome(groups, rules));
-  return planRemediation({ groups, rules, offers, parameters, unassigned });
+  const wanted = packagesToCome(groups, rules);
+  const offers = await db.loadOffers(client, wanted);
+  const brings = await db.loadBrings(client, wanted, offers);
+  const plan = planRemediation({ groups, rules, offers, brings, parameters, unassigned });
+  const named = new Set(plan.works.flatMap(({ set }) => set.updates.map(({ installs }) => installs?.brings?.sha256)));
+  return { ...plan, lists: [...brings.values()].filter((one) => one.ok).filter(({ list }) => named.has(list.sha256)) };
 }

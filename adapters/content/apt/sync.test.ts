@@ -8,7 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { createCleartextMessage, generateKey, type PrivateKey, readPrivateKey, sign } from 'openpgp';
-import type { CatalogueEntry } from '../../../domain/content/catalogue.js';
+import { type CatalogueEntry, INDEX_READING } from '../../../domain/content/catalogue.js';
 import { DAY } from '../../../domain/time.js';
 import { createRepositoryReader } from './reader.js';
 import type { AptRepository } from './repository.js';
@@ -168,6 +168,21 @@ describe('syncRepository', () => {
       { name: 'libcurl4', source: 'curl', essential: true },
     ]);
     expect(events).toEqual(['begin r1', 'commit']);
+  });
+
+  test('an index of which less was kept than today is read anew, though nothing has changed; older Releases stay refused', async () => {
+    await publish({ packages: { 'main/binary-amd64/Packages.gz': gzipSync(stanza('curl', { Depends: 'libcurl4' })) } });
+    await sync();
+    const { reading, ...before } = saved as unknown as SyncState;
+    expect(reading).toBe(INDEX_READING);
+    saved = before;
+    expect(await sync()).toMatchObject({ kind: 'synced' });
+    expect(catalogue).toMatchObject([{ name: 'curl', depends: 'libcurl4', provides: '' }]);
+    expect(saved).toMatchObject({ reading: INDEX_READING });
+    expect(await sync()).toMatchObject({ kind: 'unchanged' });
+    saved = before;
+    await publish({ date: NOW - 3 * DAY });
+    await expect(sync()).rejects.toMatchObject({ code: 'releaseReplayed' });
   });
 
   test('asks again only for what changed', async () => {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type CatalogueEntry, pocketOf } from '../../../domain/content/catalogue.js';
+import { type CatalogueEntry, INDEX_READING, pocketOf } from '../../../domain/content/catalogue.js';
 import {
   judgeRelease,
   parseRelease,
@@ -29,6 +29,8 @@ export interface SyncState {
   readonly validUntil: EpochMs | null;
   /** Path of each index taken → its digest. */
   readonly indexes: Readonly<Record<string, string>>;
+  /** How much of the indexes was kept (`INDEX_READING`); left out by releases that kept least. */
+  readonly reading?: number;
 }
 
 /** Where entries go. Entries and state change together or not at all. */
@@ -88,11 +90,12 @@ export async function syncRepository(
   // An expired Release must be read again, to learn whether a fresh one is there and to refuse it by name if not.
   const stale =
     previous?.validUntil != null && previous.validUntil <= deps.now() && repository.tolerateExpired !== true;
+  const whole = previous?.reading === INDEX_READING;
   const opened = await reader.open({
     ...from(repository),
     path: `${folder}/InRelease`,
     maxBytes: MAX_RELEASE_BYTES,
-    ...(previous === null || stale ? {} : { known: previous }),
+    ...(previous === null || stale || !whole ? {} : { known: previous }),
   });
   if (opened.kind === 'missing') throw new ContentError('missing', `${what}: is not there`);
   if (opened.kind === 'notModified') {
@@ -112,8 +115,9 @@ export async function syncRepository(
     releaseDate: release.date,
     validUntil: release.validUntil,
     indexes: Object.fromEntries(wanted.map(({ path, digest }) => [path, digest])),
+    reading: INDEX_READING,
   };
-  if (previous !== null && sameIndexes(previous, state)) {
+  if (previous !== null && whole && sameIndexes(previous, state)) {
     await sink.saveState(repository.id, state);
     return { kind: 'unchanged', state };
   }

@@ -17,6 +17,7 @@ import { noProvider } from '../none.js';
 import type { Declined, Direction, InstalledPackage, Provider, RunOutcome, Transaction, Verdict } from '../provider.js';
 import { evaluate, type RuleResults } from './oscap.js';
 import type { PackageDeps } from './package-files.js';
+import { withLists } from './package-lists.js';
 import { packageFixesOf } from './package-plan.js';
 import {
   BACK,
@@ -261,9 +262,13 @@ function ofOrder(deps: OpenscapDeps, doc: OrderDocument, baseline: Scope): Provi
         const reason = 'its fix moves a package, and this host has no apt';
         return { ok: true, declined: [...declined, ...fixes.map(({ rule }) => ({ name: rule, reason }))] };
       }
-      const prepared = await preparePackages(packages, workOf(tx), { fixes, bytesPerSecond: doc.rateLimit });
+      const listed = await withLists(deps.content, { fixes, bytesPerSecond: doc.rateLimit });
+      const prepared = await preparePackages(packages, workOf(tx), {
+        fixes: listed.fixes,
+        bytesPerSecond: doc.rateLimit,
+      });
       if (!prepared.ok) return { ...prepared, decline: true };
-      return { ok: true, declined: [...declined, ...(prepared.declined ?? [])] };
+      return { ok: true, declined: [...declined, ...listed.declined, ...(prepared.declined ?? [])] };
     },
     findOldFile: async () => null,
     async snapshot(tx) {

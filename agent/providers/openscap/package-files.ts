@@ -37,8 +37,16 @@ export interface PlannedRemoval {
 
 export const FETCH_TIMEOUT_MS = 30 * 60_000;
 
-type Fetched =
-  | { readonly ok: true; readonly installs: readonly PlannedInstall[]; readonly digests: ReadonlySet<string> }
+/** How a package file is found among those that were fetched. */
+export const fileKey = (name: string, version: string): string => `${name}=${version}`;
+
+export type Fetched =
+  | {
+      readonly ok: true;
+      readonly installs: readonly PlannedInstall[];
+      /** SHA-256 by {@link fileKey}. */
+      readonly digests: ReadonlyMap<string, string>;
+    }
   | { readonly ok: false; readonly reason: string };
 
 /** @throws Error when something could not be fetched: perhaps it can be, later */
@@ -50,7 +58,7 @@ export async function fetchInstalls(
     readonly bytesPerSecond: number | null;
   },
 ): Promise<Fetched> {
-  const specs = args.installs.map(({ name, to }) => `${name}=${to}`);
+  const specs = args.installs.map(({ name, to }) => fileKey(name, to));
   takeEarlier(args.tx, 'archives');
   await fetchOr(deps, aptFetch({ ...args, specs }), {});
   const { archives } = workFolders(args.tx);
@@ -59,7 +67,7 @@ export async function fetchInstalls(
     const file = join(archives, name);
     const fields = await debFields(deps.run, file);
     if (fields !== null)
-      files.set(`${fields.name}=${fields.version}`, {
+      files.set(fileKey(fields.name, fields.version), {
         ...fields,
         from: null,
         to: fields.version,
@@ -73,7 +81,8 @@ export async function fetchInstalls(
   const installs = specs.flatMap((spec) => files.get(spec) ?? []);
   const room = spaceObjection((await deps.apt.footprint?.({ ...args.tx, changes: installs }, 'forward')) ?? []);
   if (room !== null) return { ok: false, reason: room };
-  return { ok: true, installs, digests: new Set(installs.map(({ file }) => sha256Hex(readFileSync(file)))) };
+  const digests = new Map(installs.map(({ name, to, file }) => [fileKey(name, to), sha256Hex(readFileSync(file))]));
+  return { ok: true, installs, digests };
 }
 
 /** The installed version's own file, to install it again. */

@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from '@jest/globals';
 import type { PackageFix } from '../../../domain/baseline/package-fix.js';
 import { sha256Hex } from '../../../domain/content/canonical.js';
+import type { ApprovedPackage } from '../../../domain/content/update-set.js';
 import { NO_LIMITS } from '../../limits/limits.js';
 import type { Run } from '../../system/run.js';
 import { noProvider } from '../none.js';
@@ -98,9 +99,14 @@ const scripted: Run = async (argv, options) => {
 const AIDE: PackageFix = { action: 'install', name: 'aide', onlyIf: null };
 const TELNET: PackageFix = { action: 'remove', name: 'telnet', onlyIf: null };
 /** Each is the fix of a rule `<action>-<package>`. */
-const plan = (...fixes: (PackageFix & Partial<Pick<RuleFix, 'wanted'>>)[]) => {
+const plan = (...fixes: (PackageFix & Partial<Pick<RuleFix, 'wanted' | 'mayBring'>>)[]) => {
   mkdirSync(join(dir, 'archives'), { recursive: true });
-  const rules = fixes.map(({ wanted = null, ...fix }) => ({ rule: `${fix.action}-${fix.name}`, fix, wanted }));
+  const rules = fixes.map(({ wanted = null, mayBring = null, ...fix }) => ({
+    rule: `${fix.action}-${fix.name}`,
+    fix,
+    wanted,
+    mayBring,
+  }));
   return planPackages(deps, { tx: { orderId: 'o', dir, changes: [] }, fixes: rules, bytesPerSecond: 4096 });
 };
 
@@ -288,6 +294,61 @@ test.each<[string, { version: string; sha256: string }, string[]]>([
   const wanted = { name: 'aide', arch: 'amd64', version, sha256 };
   const found = await whatWasPlanned({ ...AIDE, wanted }, TELNET);
   expect(found).toEqual({ installs: declined.length === 0 ? ['libaio', 'aide'] : [], removals: ['telnet'], declined });
+});
+
+const WANTED = { name: 'aide', arch: 'amd64', version: '0.18', sha256: EMPTY };
+const LIBAIO = { name: 'libaio', arch: 'amd64', version: '0.3', sha256: EMPTY };
+const other = (over: object) => ({ ...LIBAIO, ...over });
+test.each<[string, readonly ApprovedPackage[] | null, string | null]>([
+  ['what is on the list', [LIBAIO], null],
+  ['one of several that would do', [other({ version: '0.2' }), LIBAIO, other({ name: 'libelf' })], null],
+  ['anything, where the server froze no list', null, null],
+  ['what nobody has approved', [], 'aide would bring libaio 0.3 here, which nobody has approved'],
+  ['another package', [other({ name: 'libaio1' })], 'aide would bring libaio 0.3 here, which nobody has approved'],
+  ['another version', [other({ version: '0.2' })], 'aide would bring libaio 0.3 here; approved is 0.2'],
+  [
+    'other bytes under the same version',
+    [other({ sha256: 'b'.repeat(64) })],
+    'aide would bring libaio 0.3 here, and its file is not the approved one',
+  ],
+])('brought along: %s', async (_, mayBring, reason) => {
+  const found = await whatWasPlanned({ ...AIDE, wanted: WANTED, mayBring }, TELNET);
+  expect(found).toEqual({
+    installs: reason === null ? ['libaio', 'aide'] : [],
+    removals: ['telnet'],
+    declined: reason === null ? [] : [`install-aide: ${reason}`],
+  });
+  // What is known to be wrong by its name or version is not even fetched.
+  const fetched = commands.some((command) => command.includes('--download-only'));
+  expect(fetched).toBe(reason === null || reason.endsWith('file is not the approved one'));
+});
+
+test('of fixes that bring different things, only the one that strays is left out; what one may bring the other may use', async () => {
+  const simulated = (names: readonly string[]) =>
+    [
+      'Inst libaio (0.3 Debian:12 [amd64])',
+      ...(names.includes('aide') ? ['Inst aide (0.18 Debian:12 [amd64])'] : []),
+      ...(names.includes('nmap') ? ['Inst liblua (5 Debian:12 [amd64])', 'Inst nmap (7 Debian:12 [amd64])'] : []),
+    ].join('\n');
+  deps = {
+    ...deps,
+    run: async (argv, options) => {
+      const names = ['aide', 'nmap'].filter((name) => argv.some((word) => word.split('=')[0] === name));
+      const all = await scripted(argv, options);
+      return argv.includes('-s') && argv.includes('install') ? { ...all, stdout: simulated(names) } : all;
+    },
+  };
+  const nmap = { ...NMAP, wanted: { ...WANTED, name: 'nmap', version: '7' } };
+  const aide = { ...AIDE, wanted: WANTED, mayBring: [LIBAIO] };
+  expect(await whatWasPlanned(aide, { ...nmap, mayBring: [] })).toEqual({
+    installs: ['libaio', 'aide'],
+    removals: [],
+    declined: ['install-nmap: aide, nmap would bring liblua 5 here, which nobody has approved'],
+  });
+  // A fix without a list beside one that has one brings nothing that is not on it.
+  expect((await whatWasPlanned(aide, nmap)).declined).toEqual([
+    'install-nmap: aide, nmap would bring liblua 5 here, which nobody has approved',
+  ]);
 });
 
 test('what is so already, or does not apply here, is nothing to do', async () => {

@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type PackageFix, packageFixOf } from '../../../domain/baseline/package-fix.js';
+import type { ApprovedPackage } from '../../../domain/content/index.js';
 import type { OrderDocument } from '../../../protocol/messages.js';
 import { type LocalLimits, neverTouchPattern } from '../../limits/limits.js';
 import { tail } from '../../system/run.js';
@@ -11,12 +12,15 @@ import type { Declined, PackageChange, Transaction } from '../provider.js';
 import {
   aptWords,
   FETCH_TIMEOUT_MS,
+  type Fetched,
   fetchInstalls,
+  fileKey,
   keepRemoved,
   type PackageDeps,
   type PlannedInstall,
   type PlannedRemoval,
 } from './package-files.js';
+import { notOnLists } from './package-lists.js';
 
 export interface PackagePlan {
   /** Names the fixes ask for; the rest of `installs` are their dependencies. */
@@ -34,6 +38,8 @@ export interface RuleFix {
   readonly fix: PackageFix;
   /** Null: the plan is of a server that froze no versions, so it is the one that is offered. */
   readonly wanted: WantedPackage | null;
+  /** What may come with it. Null, or left out: the server froze no list, so it is what the repositories here have. */
+  readonly mayBring?: readonly ApprovedPackage[] | null;
 }
 
 export interface Planned {
@@ -160,10 +166,12 @@ async function planInstalls(
     const resolved = await resolveInstalls(deps, some);
     if (!resolved.ok) return resolved.reason;
     installs = resolved.installs;
-    return touchObjection(
+    const touched = touchObjection(
       deps.limits(),
       installs.map(({ name }) => name),
     );
+    const coming = installs.map(({ name, to }) => ({ name, version: to, sha256: null }));
+    return touched ?? notOnLists(some, coming)?.reason ?? null;
   });
   if (fit.length === 0) return { asked: [], installs: [], declined };
   if (declined.length > 0) {
@@ -173,20 +181,36 @@ async function planInstalls(
   }
   const fetched = await fetchInstalls(deps, { ...args, installs });
   if (!fetched.ok) return { asked: [], installs: [], declined: [...declined, ...allDeclined(fit, fetched.reason)] };
-  const strange = fit.filter(({ wanted }) => wanted !== null && !fetched.digests.has(wanted.sha256));
-  if (strange.length === 0) return { asked: namesOf(fit), installs: fetched.installs, declined };
+  const strange = notApproved(fit, fetched);
+  if (strange.size === 0) return { asked: namesOf(fit), installs: fetched.installs, declined };
   const rest = await planInstalls(
     deps,
     args,
-    fit.filter((one) => !strange.includes(one)),
+    fit.filter((one) => !strange.has(one)),
   );
-  const others = strange.flatMap((one) =>
-    allDeclined(
-      [one],
-      `the file of ${one.fix.name} ${one.wanted?.version} that is offered here is not the approved one`,
-    ),
-  );
+  const others = [...strange].flatMap(([one, reason]) => allDeclined([one], reason));
   return { ...rest, declined: [...declined, ...others, ...rest.declined] };
+}
+
+/** By fix, what of the fetched files is not what was approved for it. */
+function notApproved(fixes: readonly RuleFix[], { installs, digests }: Files): ReadonlyMap<RuleFix, string> {
+  const strange = new Map<RuleFix, string>();
+  for (const one of fixes) {
+    const { fix, wanted } = one;
+    if (wanted !== null && digests.get(fileKey(fix.name, wanted.version)) !== wanted.sha256)
+      strange.set(one, `the file of ${fix.name} ${wanted.version} that is offered here is not the approved one`);
+  }
+  const coming = installs.map(({ name, to }) => ({
+    name,
+    version: to,
+    sha256: digests.get(fileKey(name, to)) ?? NO_FILE,
+  }));
+  const found = notOnLists(fixes, coming);
+  if (found === null) return strange;
+  // Those that may bring it did; where nobody may, anybody can have.
+  const mayHave = fixes.filter(({ mayBring }) => mayBring?.some(({ name }) => name === found.name));
+  for (const one of mayHave.length > 0 ? mayHave : fixes) if (!strange.has(one)) strange.set(one, found.reason);
+  return strange;
 }
 
 async function planRemovals(
@@ -220,6 +244,10 @@ async function planRemovals(
   );
   return { ...rest, declined: [...declined, ...lost, ...rest.declined] };
 }
+
+/** No file has it. */
+const NO_FILE = '';
+type Files = Pick<Extract<Fetched, { ok: true }>, 'installs' | 'digests'>;
 
 type Resolved =
   | { readonly ok: true; readonly installs: readonly SimulatedInstall[] }
