@@ -4,7 +4,17 @@ import { ORDER_STATES } from '../../domain/order/index.js';
 import { DAY, HOUR, MINUTE } from '../../domain/time.js';
 import { createDatabase, type TestDatabase } from '../helpers/postgres.js';
 import { TestAgent } from './agent.js';
-import { addChange, addEndpoints, documentsFor, openRing, ordersOf, readPermit, ringOf, testSigner } from './fleet.js';
+import {
+  addChange,
+  addEndpoints,
+  documentsFor,
+  openRing,
+  ordersOf,
+  readPermit,
+  ringOf,
+  setWindow,
+  testSigner,
+} from './fleet.js';
 
 // A loaded machine is slow, not wrong.
 jest.setTimeout(300_000);
@@ -374,17 +384,15 @@ describe('when a revert that was ordered began', () => {
   async function announced() {
     const { changeId, agent } = await oneOrder();
     await agent.run(T0);
-    await orders.startRollback(db.pool, { changeId, ring: 0, by: 'p', reason: 'bad', ignoreWindows: true, now: T0 });
+    await orders.startRollback(db.pool, { changeId, ring: 0, by: 'p', reason: 'bad', ignoreWindows: false, now: T0 });
+    await setWindow(db.pool, { changeId, ring: 0, from: T0, until: T0 + HOUR });
     await tick(changeId, T0, 'revert');
     for (let i = 0; i < 3; i++) {
       await agent.poll(T0);
       agent.step(T0);
     }
     const id = agent.current()?.[0] as string;
-    await db.pool.query(
-      `UPDATE order_state SET next_open = to_timestamp($2 / 1000.0), next_close = to_timestamp($3 / 1000.0) WHERE id = $1`,
-      [id, T0, T0 + 1.5 * MINUTE],
-    );
+    await setWindow(db.pool, { changeId, ring: 0, from: T0, until: T0 + 1.5 * MINUTE });
     await agent.poll(T0);
     const row = async () => {
       const { rows } = await db.pool.query('SELECT state, started_at, window_kept FROM order_state WHERE id = $1', [
