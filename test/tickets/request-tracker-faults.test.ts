@@ -7,7 +7,7 @@ import { type Fault, type FaultyProxy, startFaultyProxy } from './faulty-proxy.j
 import { TicketRig } from './rig.js';
 import { describeRequestTracker, passwordOf, type RequestTracker, startRequestTracker } from './rt/request-tracker.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 /** With the tracker's answers. RT itself takes half a second for a ticket, and on a busy machine two. */
 const PATIENCE_SECONDS = 4;

@@ -8,7 +8,7 @@ import { type FaultyProxy, startFaultyProxy } from './faulty-proxy.js';
 import { TicketRig } from './rig.js';
 import { describeRequestTracker, passwordOf, type RequestTracker, startRequestTracker } from './rt/request-tracker.js';
 
-jest.setTimeout(120_000);
+jest.setTimeout(300_000);
 
 describeRequestTracker('Request Tracker 5', () => {
   let rt: RequestTracker;
