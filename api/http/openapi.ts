@@ -82,7 +82,7 @@ function registryOf(routes: readonly Route[]): OpenAPIRegistry {
   return registry;
 }
 
-const pathOf = (route: Route): string => route.path.replaceAll(/:([A-Za-z]+)/g, '{$1}');
+const pathOf = (route: Route): string => route.path.replaceAll(/:([A-Za-z]\w*)/g, '{$1}');
 const tagOf = (route: Route): string => route.path.split('/')[2] ?? 'v1';
 
 /** What the router adds to every route: headers it reads and sends, problems it may answer with. */
