@@ -22,7 +22,7 @@ import { prepare } from './staging.js';
 /** How often an interrupted package manager is started again before that counts as a failure. */
 const MAX_RUNS = 3;
 /** How a note begins of an order that is announced and waits for others. */
-export const NOT_YET = 'announced, but not started yet: ';
+const NOT_YET = 'announced, but not started yet: ';
 const PROGRESS_MS = 10 * 60_000;
 
 /** Why a staged order can't start now; null when it can. The owner's own windows have their say here, too. */
@@ -95,6 +95,12 @@ export async function stepStaged(deps: StepDeps, orderId: string): Promise<StepR
   return GO;
 }
 
+/** Of an order that is announced, or a revert that is to begin: others keep it from that. */
+export function notYet(deps: ExecutorDeps, orderId: string, reason: string): StepResult {
+  noteOnce(deps, orderId, `${NOT_YET}${reason}`);
+  return waitFor(reason);
+}
+
 export async function stepApplying(deps: ExecutorDeps, orderId: string): Promise<StepResult> {
   const tx = transactionOf(deps, orderId);
   if (!(await deps.provider.hasBegun(tx, 'forward'))) {
@@ -112,10 +118,7 @@ export async function stepApplying(deps: ExecutorDeps, orderId: string): Promise
     }
   }
   const outcome = await runToEnd(deps, tx, 'forward');
-  if (outcome.notBegun !== undefined) {
-    noteOnce(deps, orderId, `${NOT_YET}${outcome.notBegun}`);
-    return waitFor(outcome.notBegun);
-  }
+  if (outcome.notBegun !== undefined) return notYet(deps, orderId, outcome.notBegun);
   const verdict = await deps.provider.judge(tx, 'forward');
   if (!verdict.ok) return giveUp(deps, orderId, `${verdict.reason}; ${lastLines(outcome)}`);
   const doc = deps.ledger.doc(orderId);

@@ -2,7 +2,7 @@
 import { stoppedBy } from '../hooks/hooks.js';
 import type { Transaction } from '../providers/provider.js';
 import { rebootObjection } from './admission.js';
-import { giveUp, lastLines, NOT_YET, notNow, runToEnd } from './applying.js';
+import { giveUp, lastLines, notNow, notYet, runToEnd } from './applying.js';
 import {
   afterHooks,
   type ExecutorDeps,
@@ -167,11 +167,6 @@ function notCovered(deps: ExecutorDeps, orderId: string): StepResult | null {
   if (deps.clock.latest() === null) return waitFor(late);
   deps.ledger.report(orderId, { type: 'notBegun', reason: late });
   return GO;
-}
-
-function notYet(deps: ExecutorDeps, orderId: string, reason: string): StepResult {
-  noteOnce(deps, orderId, `${NOT_YET}${reason}`);
-  return waitFor(reason);
 }
 
 /**

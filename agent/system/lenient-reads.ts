@@ -5,7 +5,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** The file's text; `otherwise` when it can't be read, for whatever reason. */
-export function readOr(path: string, otherwise = ''): string {
+export function readOr(path: string, otherwise?: string): string;
+export function readOr(path: string, otherwise: null): string | null;
+export function readOr(path: string, otherwise: string | null = ''): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch {

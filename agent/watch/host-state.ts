@@ -3,8 +3,9 @@
  * packages and services. It differs when any of that does; no program is run, and of files no content is read.
  */
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { readOr } from '../system/lenient-reads.js';
 import { createKernelSettings } from './kernel-settings.js';
 import type { WatcherDeps } from './watcher.js';
 
@@ -73,7 +74,7 @@ function filesStamp(roots: readonly string[]): string {
 /** Where something is mounted, with its options, kind and source (proc_pid_mountinfo(5)); not the numbers that are new at each boot. */
 function mountsOf(files: readonly string[]): readonly string[] {
   for (const file of files) {
-    const text = readWhole(file);
+    const text = readOr(file, null);
     if (text === null) continue;
     return text
       .split('\n')
@@ -83,14 +84,6 @@ function mountsOf(files: readonly string[]): readonly string[] {
       .sort();
   }
   return [];
-}
-
-function readWhole(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
 }
 
 /** dpkg writes its database anew whenever a package comes, goes or changes. */

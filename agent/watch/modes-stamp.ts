@@ -69,13 +69,17 @@ const CUT_FOR_MS = 3_600_000;
 export function createModesStamp(deps: ModesDeps): (roots: readonly string[]) => Promise<string> {
   const bounds = deps.bounds ?? BOUNDS;
   const made = new Map<string, Made>();
-  const stampOf = async (root: string): Promise<string> => {
+  const stampOf = async (root: string, mountedAway: () => ReadonlySet<string>): Promise<string> => {
     const before = made.get(root);
     const at = deps.now();
     if (before !== undefined && at - before.at < EVERY_MS) return before.stamp;
     const known = before?.cut && before.cut.until > at ? before.cut : null;
-    const away = mountedElsewhere(deps.mounts ?? '/proc/self/mountinfo');
-    const { stamp, cutAt } = await stampBelow({ root, away, paths: known?.paths ?? bounds.paths, ms: bounds.ms });
+    const { stamp, cutAt } = await stampBelow({
+      root,
+      away: mountedAway(),
+      paths: known?.paths ?? bounds.paths,
+      ms: bounds.ms,
+    });
     const cut = cutAt === null ? null : known?.paths === cutAt ? known : { paths: cutAt, until: at + CUT_FOR_MS };
     if (cut !== null && cut !== known)
       deps.log('modes and owners are not watched as deep as there are files; the rest waits for assessments', {
@@ -87,7 +91,12 @@ export function createModesStamp(deps: ModesDeps): (roots: readonly string[]) =>
   };
   return async (roots) => {
     const stamps: string[] = [];
-    for (const root of roots) stamps.push(await stampOf(root));
+    let away: ReadonlySet<string> | undefined;
+    const mountedAway = () => {
+      away ??= mountedElsewhere(deps.mounts ?? '/proc/self/mountinfo');
+      return away;
+    };
+    for (const root of roots) stamps.push(await stampOf(root, mountedAway));
     return stamps.join(' ');
   };
 }

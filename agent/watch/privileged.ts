@@ -1,5 +1,5 @@
 /** Who can become root: accounts with uid 0, members of the groups that sudo and su let in, and whom sudo's rules name. */
-import { readFileSync } from 'node:fs';
+import { readOr } from '../system/lenient-reads.js';
 import { type ListFolder, type ReadFile, readSudoers } from './sudoers.js';
 
 const GROUPS: readonly string[] = ['root', 'sudo', 'wheel', 'admin', 'adm', 'docker', 'lxd', 'disk', 'shadow'];
@@ -8,7 +8,7 @@ export const PRIVILEGED_LOOK = 2;
 
 /** `user` of uid 0, `user in group`, or `user in /etc/sudoers.d/file` with what sudo lets them do. */
 export function privilegedUsers(
-  deps: { readonly read: ReadFile; readonly list?: ListFolder } = { read: readIfThere },
+  deps: { readonly read: ReadFile; readonly list?: ListFolder } = { read: (path) => readOr(path, null) },
 ): Record<string, string> {
   const sudo = readSudoers(deps);
   const letIn = new Set([...GROUPS, ...sudo.groups]);
@@ -28,12 +28,4 @@ export function privilegedUsers(
 export function isFoundBySudoers(name: string): boolean {
   const group = / in (.+)$/.exec(name)?.[1];
   return group !== undefined && !GROUPS.includes(group);
-}
-
-function readIfThere(path: string): string | null {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return null;
-  }
 }

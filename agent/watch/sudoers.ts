@@ -1,6 +1,6 @@
 /** Whom sudo lets become somebody else, by /etc/sudoers and what it includes (sudoers(5)). Read as text: no program is run. */
-import { readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
+import { listOrNone } from '../system/lenient-reads.js';
 
 /** What a file holds; null: it can't be read. */
 export type ReadFile = (path: string) => string | null;
@@ -28,7 +28,7 @@ interface Grant {
 
 /** @param deps for tests; default: this host's files */
 export function readSudoers(deps: { readonly read: ReadFile; readonly list?: ListFolder }): SudoRules {
-  const list = deps.list ?? listFolder;
+  const list = deps.list ?? listOrNone;
   const grants: Grant[] = [];
   const aliases = new Map<string, readonly string[]>();
   const seen = new Set<string>();
@@ -117,12 +117,4 @@ function meant(user: string, aliases: ReadonlyMap<string, readonly string[]>, wi
   const alias = aliases.get(user);
   if (alias === undefined || within.has(user)) return [user];
   return alias.flatMap((one) => meant(one, aliases, new Set([...within, user])));
-}
-
-function listFolder(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
-  }
 }

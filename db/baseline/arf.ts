@@ -1,10 +1,8 @@
 /** Full results on demand: asked for, handed over by the endpoint, kept until they are asked for again. */
 import type { PoolClient } from 'pg';
 import type { EpochMs } from '../../domain/time.js';
+import { LARGEST_ARF } from '../../protocol/messages.js';
 import type { Queryable } from '../pool.js';
-
-/** What the gateway takes at most, bytes (api/gateway/routes.ts, agent/providers/openscap/assess.ts). */
-export const LARGEST_ARF = 15 * 1024 * 1024;
 
 export type ArfRequested =
   | { readonly kind: 'requested' | 'none' }
@@ -16,8 +14,8 @@ export async function requestArf(
   client: PoolClient,
   args: { readonly endpointId: string; readonly checklistId: number; readonly by: string; readonly now: EpochMs },
 ): Promise<ArfRequested> {
-  const { rows } = await client.query<{ size: number }>(
-    `SELECT arf_size::float8 AS size FROM assessment WHERE endpoint_id = $1 AND checklist_id = $2 AND arf_sha256 IS NOT NULL`,
+  const { rows } = await client.query<{ size: number; sha256: string }>(
+    `SELECT arf_size::float8 AS size, arf_sha256 AS sha256 FROM assessment WHERE endpoint_id = $1 AND checklist_id = $2 AND arf_sha256 IS NOT NULL`,
     [args.endpointId, args.checklistId],
   );
   const [found] = rows;
@@ -25,12 +23,11 @@ export async function requestArf(
   if (found.size > LARGEST_ARF) return { kind: 'tooLarge', size: found.size };
   await client.query(
     `INSERT INTO arf_copy (endpoint_id, checklist_id, requested_by, requested_at, expected_sha256)
-     SELECT endpoint_id, checklist_id, $3, to_timestamp($4 / 1000.0), arf_sha256 FROM assessment
-      WHERE endpoint_id = $1 AND checklist_id = $2 AND arf_sha256 IS NOT NULL
+     VALUES ($1, $2, $3, to_timestamp($4 / 1000.0), $5)
      ON CONFLICT (endpoint_id, checklist_id) DO UPDATE
        SET requested_by = excluded.requested_by, requested_at = excluded.requested_at, expected_sha256 = excluded.expected_sha256,
            order_id = NULL, bytes = NULL, sha256 = NULL, fetched_at = NULL, problem = NULL`,
-    [args.endpointId, args.checklistId, args.by, args.now],
+    [args.endpointId, args.checklistId, args.by, args.now, found.sha256],
   );
   return { kind: 'requested' };
 }

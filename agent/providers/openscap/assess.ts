@@ -17,6 +17,7 @@ import {
   type AssessmentReply,
   type AssessmentRequest,
   type BaselineScope,
+  LARGEST_ARF,
   PROTOCOL_VERSION,
 } from '../../../protocol/messages.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
@@ -86,9 +87,6 @@ export function createAssess(deps: AssessDeps) {
     return { rules: Object.keys(found.results).length, changed: Object.keys(changed).length, revision: reply.revision };
   };
 }
-
-/** What the gateway takes at most. */
-const LARGEST_ARF = 15 * 1024 * 1024;
 
 async function handOver(deps: AssessDeps, orderId: string, file: string): Promise<Readonly<Record<string, unknown>>> {
   if (!existsSync(file)) return { problem: 'the full results are not here any more' };
