@@ -29,7 +29,8 @@ export async function composeContent(args: {
   const store = await openContentStore({
     root: settings.contentDir,
     reserveBytes: settings.diskReserveBytes,
-    alsoSpare: settings.watched,
+    // Its own is looked at in any case.
+    alsoSpare: settings.watched.filter(({ path }) => path !== settings.contentDir),
   });
   const reader = createRepositoryReader();
   const fetcher = createPackageFetcher({

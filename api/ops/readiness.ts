@@ -61,12 +61,18 @@ export async function readiness(deps: { pool: Pool; now: EpochMs }): Promise<{ r
 
 /** What a heartbeat says about the worker and, through it, about Temporal. */
 export function workerParts(heartbeat: unknown, now: EpochMs): Part[] {
-  const unknown: Part = { name: 'temporal', state: 'unknown', detail: 'no worker tells' };
   const parsed = workerHeartbeat.safeParse(heartbeat);
-  if (!parsed.success) return [{ name: 'worker', state: 'away', detail: 'has never been heard of' }, unknown];
-  const { at, temporal, disks = [], diskReserveBytes = 0 } = parsed.data;
+  return parsed.success
+    ? partsOf(parsed.data, now)
+    : [{ name: 'worker', state: 'away', detail: 'has never been heard of' }, NOBODY_TELLS];
+}
+
+const NOBODY_TELLS: Part = { name: 'temporal', state: 'unknown', detail: 'no worker tells' };
+
+function partsOf(heartbeat: z.output<typeof workerHeartbeat>, now: EpochMs): Part[] {
+  const { at, temporal, disks = [], diskReserveBytes = 0 } = heartbeat;
   const silent = Math.round((now - at) / SECOND);
-  if (now - at > STALE_MS) return [{ name: 'worker', state: 'away', detail: `silent for ${silent} s` }, unknown];
+  if (now - at > STALE_MS) return [{ name: 'worker', state: 'away', detail: `silent for ${silent} s` }, NOBODY_TELLS];
   return [
     { name: 'worker', state: 'up', detail: null },
     { name: 'temporal', state: temporal.reachable ? 'up' : 'away', detail: temporal.detail ?? null },
@@ -84,8 +90,9 @@ function diskPart(disks: readonly WatchedDisk[], reserveBytes: number): Part {
 /** What people who look at a page should know of the installation itself, in sentences. */
 export function troublesOf(heartbeat: unknown, now: EpochMs): string[] {
   // Where no worker was ever heard of, somebody is still setting it up.
-  if (!workerHeartbeat.safeParse(heartbeat).success) return [];
-  return workerParts(heartbeat, now).flatMap(({ name, state, detail }) => {
+  const parsed = workerHeartbeat.safeParse(heartbeat);
+  if (!parsed.success) return [];
+  return partsOf(parsed.data, now).flatMap(({ name, state, detail }) => {
     if (name === 'worker' && state === 'away')
       return [`No worker answers (${detail}): what you decide is kept, and carried out once one is back.`];
     if (name === 'temporal' && state === 'away')

@@ -2,6 +2,7 @@
 import { type Request, type Response, Router } from 'express';
 import type { z } from 'zod';
 import { actorNames } from '../../db/read/people.js';
+import { linesOfSet } from '../../domain/baseline/drift.js';
 import { shortRuleId } from '../../domain/baseline/rule-name.js';
 import type { driftReply, endpointDriftReply, goldReply } from '../baselines/gold-schema.js';
 import { idParams } from '../http/paging.js';
@@ -147,11 +148,7 @@ export function goldStandardPages({ pool, forms }: ConsoleDeps, shell: Shell): R
 }
 
 /** Lines of a set's differences, and how many more there are. */
-function shownOf({ missing, extra, changed }: z.output<typeof endpointDriftReply>['packages']) {
-  const lines = [
-    ...changed.map(({ name, gold, now }) => ({ name, gold, now })),
-    ...missing.map((name) => ({ name, gold: 'there', now: 'missing' })),
-    ...extra.map((name) => ({ name, gold: '–', now: 'there' })),
-  ];
+function shownOf(drift: z.output<typeof endpointDriftReply>['packages']) {
+  const lines = linesOfSet(drift).map((line) => ({ ...line, gold: line.gold ?? '–' }));
   return { lines: lines.slice(0, SHOWN), total: lines.length };
 }

@@ -7,6 +7,7 @@ import {
   type IndexedPackage,
   namesNeeded,
   packageIndex,
+  packageLine,
   readPackageList,
 } from '../../domain/content/index.js';
 import type { EpochMs } from '../../domain/time.js';
@@ -68,7 +69,7 @@ async function gather(db: Queryable, system: System, names: readonly string[]): 
     const needed = new Set<string>();
     for (const row of rows) {
       if (row.depends === null) return null;
-      packages.set(`${row.name} ${row.version} ${row.arch} ${row.sha256}`, row);
+      packages.set(packageLine(row), row);
       for (const name of namesNeeded(row)) if (!asked.has(name)) needed.add(name);
     }
     next = [...needed];

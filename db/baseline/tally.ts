@@ -1,5 +1,6 @@
 /** Per rule of a checklist, on how many endpoints it passes and fails. */
 import type { PackageMove } from '../../domain/baseline/package-fix.js';
+import { codeOf } from '../../domain/baseline/results.js';
 import type { Queryable } from '../pool.js';
 import { loadChecklistRules } from './checklists.js';
 
@@ -45,7 +46,7 @@ export async function tallyRules(db: Queryable, checklistId: number): Promise<Ru
   const stamp = `${list.length} ${rows[0]?.stamp}`;
   const known = counted.get(checklistId);
   const counts =
-    known?.stamp === stamp ? known : { stamp, ...(await countResults(db, { checklistId, width: list.length })) };
+    known?.stamp === stamp ? known : { stamp, ...(await countByRule(db, { checklistId, width: list.length })) };
   counted.delete(checklistId);
   counted.set(checklistId, counts);
   for (const oldest of counted.keys()) if (counted.size > MOST_KEPT) counted.delete(oldest);
@@ -59,7 +60,7 @@ export async function tallyRules(db: Queryable, checklistId: number): Promise<Ru
 }
 
 /** Endpoints with the same results travel as one: most of a fleet is alike. */
-async function countResults(
+async function countByRule(
   db: Queryable,
   { checklistId, width }: { readonly checklistId: number; readonly width: number },
 ): Promise<Omit<Counted, 'stamp'>> {
@@ -94,4 +95,6 @@ async function countResults(
   return counts;
 }
 
-const [PASS, FIXED, FAIL, ERROR, UNKNOWN] = [...'pxfeu'].map((code) => code.charCodeAt(0));
+const [PASS, FIXED, FAIL, ERROR, UNKNOWN] = (['pass', 'fixed', 'fail', 'error', 'unknown'] as const).map((result) =>
+  codeOf(result).charCodeAt(0),
+);

@@ -38,6 +38,17 @@ export interface SetDrift {
   readonly changed: readonly { readonly name: string; readonly gold: string; readonly now: string }[];
 }
 
+/** Differences of a set one by one, for people; `gold` null: it was not there. */
+export const linesOfSet = ({
+  missing,
+  extra,
+  changed,
+}: SetDrift): { readonly name: string; readonly gold: string | null; readonly now: string }[] => [
+  ...changed.map(({ name, gold, now }) => ({ name, gold, now })),
+  ...missing.map((name) => ({ name, gold: 'there', now: 'missing' })),
+  ...extra.map((name) => ({ name, gold: null, now: 'there' })),
+];
+
 /** Of packages by version, or of names alone (every version ''). */
 export function setDrift(gold: Readonly<Record<string, string>>, now: Readonly<Record<string, string>>): SetDrift {
   const names = (some: Readonly<Record<string, string>>) => Object.keys(some).sort();

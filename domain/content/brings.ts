@@ -7,7 +7,7 @@ import { sha256Hex } from './canonical.js';
 import { PACKAGE_NAME } from './catalogue.js';
 import { parseDebVersion } from './deb-version.js';
 import { hasVersion, type Relation, relationsOf } from './relations.js';
-import type { ApprovedPackage, PackageList } from './update-set.js';
+import { type ApprovedPackage, bareFile, type PackageList } from './update-set.js';
 
 /** A package as an index has it. */
 export interface IndexedPackage extends ApprovedPackage {
@@ -53,7 +53,7 @@ export function packageIndex(packages: readonly IndexedPackage[]): PackageIndex 
  * asked for in its own.
  */
 export function broughtBy(index: PackageIndex, root: ApprovedPackage): ApprovedPackage[] {
-  const first = (index.byName.get(root.name) ?? []).filter(({ one }) => lineOf(one) === lineOf(root));
+  const first = rootsIn(index, root);
   const seen = new Set<Known>(first);
   const asked = new Set<Relation>();
   // A list that grows while it is walked: no recursion, however deep the needs are.
@@ -70,15 +70,14 @@ export function broughtBy(index: PackageIndex, root: ApprovedPackage): ApprovedP
     }
   }
   const lines = new Map(
-    [...seen].flatMap(({ one }) => (one.name === root.name ? [] : [[lineOf(one), bareFile(one)] as const])),
+    [...seen].flatMap(({ one }) => (one.name === root.name ? [] : [[packageLine(one), bareFile(one)] as const])),
   );
   return [...lines].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, one]) => one);
 }
 
 /** {@link broughtBy} as a list with a digest, or why there is none. */
 export function bringsOf(index: PackageIndex, root: ApprovedPackage): Brings {
-  if (!(index.byName.get(root.name) ?? []).some(({ one }) => lineOf(one) === lineOf(root)))
-    return { ok: false, reason: 'is not in the index any more that named it' };
+  if (rootsIn(index, root).length === 0) return { ok: false, reason: 'is not in the index any more that named it' };
   const packages = broughtBy(index, root);
   if (packages.length > MOST_BROUGHT)
     return {
@@ -101,7 +100,7 @@ const LINE = /^(\S{1,128}) (\S{1,512}) ([a-z0-9][a-z0-9-]{0,31}) ([0-9a-f]{64})$
 
 /** One line per file, `name version architecture sha256`, after a line that says what it is. @param packages in the order of their lines */
 export const packageListText = (packages: readonly ApprovedPackage[]): string =>
-  [HEADER, ...packages.map(lineOf), ''].join('\n');
+  [HEADER, ...packages.map(packageLine), ''].join('\n');
 
 /** Reads a list as strictly as it is written: whoever gets it trusts its digest, not its shape. */
 export function readPackageList(
@@ -130,6 +129,9 @@ export function readPackageList(
   return { ok: true, packages };
 }
 
+const rootsIn = ({ byName }: PackageIndex, root: ApprovedPackage): Known[] =>
+  (byName.get(root.name) ?? []).filter(({ one }) => packageLine(one) === packageLine(root));
+
 function satisfying({ byName, providers }: PackageIndex, need: Relation): Known[] {
   const isThere = ({ one }: Known) => need.arch === null || one.arch === need.arch || one.arch === 'all';
   const real = (byName.get(need.name) ?? []).filter((known) => isThere(known) && hasVersion(need, known.one.version));
@@ -139,13 +141,9 @@ function satisfying({ byName, providers }: PackageIndex, need: Relation): Known[
   return [...real, ...virtual.map(({ known }) => known)];
 }
 
-const lineOf = ({ name, version, arch, sha256 }: ApprovedPackage): string => `${name} ${version} ${arch} ${sha256}`;
-const bareFile = ({ name, version, arch, sha256 }: ApprovedPackage): ApprovedPackage => ({
-  name,
-  version,
-  arch,
-  sha256,
-});
+/** A file by its line on a list, which no other file has. */
+export const packageLine = ({ name, version, arch, sha256 }: ApprovedPackage): string =>
+  `${name} ${version} ${arch} ${sha256}`;
 
 function push<T>(map: Map<string, T[]>, key: string, value: T): void {
   const list = map.get(key);

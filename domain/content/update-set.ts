@@ -113,12 +113,20 @@ function isPackageFile({ name, version, arch, sha256, brings }: PlannedPackage):
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
 
+/** The file alone, without what its index or plan says beside it. */
+export const bareFile = ({ name, version, arch, sha256 }: ApprovedPackage): ApprovedPackage => ({
+  name,
+  version,
+  arch,
+  sha256,
+});
+
 /** Only the fields that count, so that what a caller carries along never changes a digest. */
 function bare(update: PackageUpdate): PackageUpdate {
   const { name, arch, from, to, source, sha256, size, installs } = update;
   if (installs === undefined) return { name, arch, from, to, source, sha256, size };
-  const { name: packageName, version, arch: packageArch, sha256: file, brings } = installs;
-  const approved = { name: packageName, version, arch: packageArch, sha256: file };
+  const { brings } = installs;
+  const approved = bareFile(installs);
   if (brings === undefined) return { name, arch, from, to, source, sha256, size, installs: approved };
   const list = { sha256: brings.sha256, size: brings.size, packages: brings.packages };
   return { name, arch, from, to, source, sha256, size, installs: { ...approved, brings: list } };

@@ -1,5 +1,6 @@
 /** Endpoints as they were at one moment, and how far others are from that. */
 import type { Command } from 'commander';
+import { linesOfSet } from '../../../domain/baseline/drift.js';
 import type { DriftEntry, EndpointDrift, GoldEntry } from '../../client/baseline-types.js';
 import { plain } from '../../output/plain.js';
 import { type ApiOptions, apiCommand, openApi } from '../api-command.js';
@@ -97,14 +98,8 @@ async function drift(
 
 const linesOf = ({ rules, packages, services }: EndpointDrift): string[][] => [
   ...rules.map((one) => ['rule', one.rule, one.gold ?? '-', one.now ?? '-']),
-  ...(['package', 'service'] as const).flatMap((what) => {
-    const { missing, extra, changed } = what === 'package' ? packages : services;
-    return [
-      ...changed.map((one) => [what, one.name, one.gold, one.now]),
-      ...missing.map((name) => [what, name, 'there', 'missing']),
-      ...extra.map((name) => [what, name, '-', 'there']),
-    ];
-  }),
+  ...linesOfSet(packages).map(({ name, gold, now }) => ['package', name, gold ?? '-', now]),
+  ...linesOfSet(services).map(({ name, gold, now }) => ['service', name, gold ?? '-', now]),
 ];
 
 async function forget(name: string, options: ApiOptions): Promise<void> {
