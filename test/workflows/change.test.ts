@@ -12,6 +12,7 @@ import {
   scriptedWorld,
 } from '../helpers/scripted-activities.js';
 import { startTimeSkipping } from '../helpers/temporal.js';
+import { untilTold } from '../helpers/until-told.js';
 import { bundleFromSources, withWorker } from '../helpers/workflow-rig.js';
 
 jest.setTimeout(120_000);
@@ -169,14 +170,8 @@ describe('a change, weeks of waiting in seconds', () => {
   });
 
   it('an approval given while a wider plan is being made approves nothing', async () => {
-    let approve: () => void = () => undefined;
-    const approved = new Promise<void>((resolve) => {
-      approve = resolve;
-    });
-    let obtained: () => void = () => undefined;
-    const content = new Promise<void>((resolve) => {
-      obtained = resolve;
-    });
+    const [approved, approve] = untilTold();
+    const [content, obtained] = untilTold();
     const w = world(2, {
       // The approver's decision is being judged while the plan widens; both end as badly timed as they can.
       judgeDecision: () => approved.then(() => undefined),

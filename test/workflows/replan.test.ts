@@ -4,6 +4,7 @@ import type { TestWorkflowEnvironment } from '@temporalio/testing';
 import type { FrozenPlanResult } from '../../activities/contract.js';
 import { approvalRule, changeSpec, ringSpec, scriptedWorld } from '../helpers/scripted-activities.js';
 import { startTimeSkipping } from '../helpers/temporal.js';
+import { untilTold } from '../helpers/until-told.js';
 import { bundleFromSources, type RunningChange, withWorker } from '../helpers/workflow-rig.js';
 
 jest.setTimeout(120_000);
@@ -34,10 +35,7 @@ const until = async (look: () => boolean) => {
 };
 
 it('two at once are made one after the other: what the first has widened, the second that changes nothing does not hide', async () => {
-  let first: () => void = () => undefined;
-  const held = new Promise<void>((resolve) => {
-    first = resolve;
-  });
+  const [held, first] = untilTold();
   const w = world({
     freezePlan: (_, call) =>
       call === 1 ? plan(1, false) : call === 2 ? held.then(() => plan(2, true)) : plan(2, false),
@@ -106,10 +104,7 @@ it('one that gives an earlier ring something to do has it done first, and asks o
 });
 
 it('is refused when no ring is left to open', async () => {
-  let done: () => void = () => undefined;
-  const scanned = new Promise<void>((resolve) => {
-    done = resolve;
-  });
+  const [scanned, done] = untilTold();
   const w = world({ confirm: () => scanned.then(() => undefined) });
   await withWorker({
     env,
@@ -145,9 +140,8 @@ async function pausedAfterLastRing(w: ReturnType<typeof world>, body: (change: R
 }
 const lastRing = { end: (): void => undefined };
 const heldLastRing = (): Script => {
-  const held = new Promise<void>((resolve) => {
-    lastRing.end = resolve;
-  });
+  const [held, end] = untilTold();
+  lastRing.end = end;
   return { finishRing: ({ ring }) => (ring === 1 ? held : undefined) };
 };
 
@@ -180,18 +174,9 @@ it('and one for which no ring is left is refused', async () => {
 });
 
 it('what else is asked for at the end is carried out before the change closes, or refused once it closes', async () => {
-  let scanned: () => void = () => undefined;
-  const scans = new Promise<void>((resolve) => {
-    scanned = resolve;
-  });
-  let closed: () => void = () => undefined;
-  const closing = new Promise<void>((resolve) => {
-    closed = resolve;
-  });
-  let retried: () => void = () => undefined;
-  const retry = new Promise<void>((resolve) => {
-    retried = resolve;
-  });
+  const [scans, scanned] = untilTold();
+  const [closing, closed] = untilTold();
+  const [retry, retried] = untilTold();
   const w = world({
     confirm: (_, call) => (call === 1 ? scans.then(() => undefined) : undefined),
     finishRing: (_, call) => (call === 3 ? retry : undefined),
@@ -223,10 +208,7 @@ it('what else is asked for at the end is carried out before the change closes, o
 });
 
 it('a rollback said while the last scans come in holds, although they prove everything', async () => {
-  let scanned: () => void = () => undefined;
-  const scans = new Promise<void>((resolve) => {
-    scanned = resolve;
-  });
+  const [scans, scanned] = untilTold();
   // The workflow must not end before its activity has.
   const w = world({
     confirm: () => scans.then(() => undefined),
@@ -254,10 +236,7 @@ it('a rollback said while the last scans come in holds, although they prove ever
 
 // The last one: the test server's time stands still for good once a workflow has ended before its activity.
 it('an abort cuts it short, and those that wait their turn: they are refused, and the change ends', async () => {
-  let end: () => void = () => undefined;
-  const content = new Promise<void>((resolve) => {
-    end = resolve;
-  });
+  const [content, end] = untilTold();
   const w = world({ obtainContent: (_, call) => (call === 1 ? undefined : content.then(() => undefined)) });
   await withWorker({
     env,
