@@ -261,9 +261,6 @@ export const ruleResult = z.enum([
   'fixed',
 ]);
 
-/** Of full results that are handed over, bytes: below what the gateway takes of any request. */
-export const LARGEST_ARF = 15 * 1024 * 1024;
-
 /** POST /agent/v1/assessment: what a scan order with a baseline found. */
 export const assessmentRequest = z.strictObject({
   protocol: z.number().int().min(1),

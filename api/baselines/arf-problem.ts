@@ -1,6 +1,6 @@
 /** Why full results are not there, and what to do about it. Only what may still come is answered with "come again". */
 import type { ArfCopy } from '../../db/baseline/arf.js';
-import { LARGEST_ARF } from '../../protocol/messages.js';
+import { LARGEST_ARF } from '../../domain/baseline/results.js';
 import { conflict, Problem, unavailable } from '../http/problem.js';
 
 const AGAIN = 'measure the endpoint again (POST /v1/endpoints/{id}/assess), then ask for them again by POST';

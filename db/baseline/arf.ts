@@ -1,7 +1,7 @@
 /** Full results on demand: asked for, handed over by the endpoint, kept until they are asked for again. */
 import type { PoolClient } from 'pg';
+import { LARGEST_ARF } from '../../domain/baseline/results.js';
 import type { EpochMs } from '../../domain/time.js';
-import { LARGEST_ARF } from '../../protocol/messages.js';
 import type { Queryable } from '../pool.js';
 
 export type ArfRequested =

@@ -28,6 +28,9 @@ export const codeOf = (result: RuleResult): string => CODES[result];
 /** Null for a character that means nothing. */
 export const resultOf = (code: string): RuleResult | null => NAMES.get(code) ?? null;
 
+/** Of full results (ARF) that an endpoint hands over, bytes: below what the gateway takes of any request. */
+export const LARGEST_ARF = 15 * 1024 * 1024;
+
 export interface ResultCounts {
   readonly pass: number;
   readonly fail: number;

@@ -13,11 +13,11 @@ import {
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
+import { LARGEST_ARF } from '../../../domain/baseline/results.js';
 import {
   type AssessmentReply,
   type AssessmentRequest,
   type BaselineScope,
-  LARGEST_ARF,
   PROTOCOL_VERSION,
 } from '../../../protocol/messages.js';
 import { readTextIfThere, writeFileDurably } from '../../system/files.js';
