@@ -43,6 +43,7 @@ export function createEnrolments(deps: { readonly pool: Pool }): Gatherer<Asked,
     work: (asked) => enrolAll(deps.pool, asked),
     key: ({ request }) => request.publicKey,
     atOnce: 1,
+    patienceMs: 0,
     most: TOGETHER,
   });
 }

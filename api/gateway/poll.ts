@@ -53,6 +53,8 @@ interface Known extends Polled {
   readonly active: boolean;
 }
 
+type Judged = ReturnType<SeenBuffer['judged']>;
+
 /** One whose reports have been taken in. */
 interface Heard extends Known {
   readonly orders: readonly OpenOrder[];
@@ -61,8 +63,9 @@ interface Heard extends Known {
 
 type Taken = Awaited<ReturnType<OrdersPort['takeReportBatch']>>[number];
 
-/** How many rounds of polls may be under way: one that waits for a ring's lock must not hold up the rest. */
+/** One round at a time shares most; one that waits for a lock (a person's stop, say) must not hold up the rest for longer than this. */
 const ROUNDS_AT_ONCE = 3;
+const PATIENCE_MS = 60;
 const POLLS_IN_A_ROUND = 200;
 
 /** Polls that come at the same time are answered together: a few statements and two commits for all of them. */
@@ -71,6 +74,7 @@ export function createPolls(deps: PollDeps & { readonly clock: () => EpochMs }):
     work: (polls) => answerPolls(deps, polls, deps.clock()),
     key: ({ signer }) => signer.endpointId,
     atOnce: ROUNDS_AT_ONCE,
+    patienceMs: PATIENCE_MS,
     most: POLLS_IN_A_ROUND,
   });
 }
@@ -85,10 +89,9 @@ async function answerPolls(
   polls: readonly Polled[],
   now: EpochMs,
 ): Promise<readonly Outcome<PollReply>[]> {
-  const views = await readPollViews(
-    deps.pool,
-    polls.map(({ signer }) => signer.endpointId),
-  );
+  const ids = polls.map(({ signer }) => signer.endpointId);
+  const unwritten = new Map(ids.map((id) => [id, deps.seen.judged(id)]));
+  const views = await readPollViews(deps.pool, ids);
   const known: Known[] = [];
   const refused = new Map<string, Problem>();
   for (const poll of polls) {
@@ -96,7 +99,8 @@ async function answerPolls(
     const before = views.get(endpointId);
     const problem = whyRefused(poll.signer, before);
     if (problem !== null) refused.set(endpointId, problem);
-    else if (before !== undefined) known.push(await identified(deps, poll, before));
+    else if (before !== undefined)
+      known.push(await identified(deps, poll, { before, judged: unwritten.get(endpointId) ?? null }));
   }
   const taken = await deps.orders.takeReportBatch(deps.pool, {
     polls: known.map(({ endpointId, request: { reports, open }, signer, arrivedAt }) => ({
@@ -144,10 +148,14 @@ function whyRefused(signer: Signer, view: PollView | undefined): Problem | null 
 }
 
 /** Judges whether this is the machine that polled before; a suspect is quarantined here and now. */
-async function identified(deps: PollDeps, poll: Polled, before: PollView): Promise<Known> {
+async function identified(
+  deps: PollDeps,
+  poll: Polled,
+  { before, judged }: { readonly before: PollView; readonly judged: Judged },
+): Promise<Known> {
   const { signer, request } = poll;
   const { endpointId } = signer;
-  const identity = merged(before, deps, endpointId);
+  const identity = merged(before, judged);
   const verdict = judgeIdentity(
     { signedAt: signer.signedAt, journalSeq: request.journalSeq, bootId: request.bootId },
     identity,
@@ -234,8 +242,7 @@ async function reply(
 }
 
 /** What is known of the identity, with what this process has heard but not yet written. */
-function merged(view: PollView, deps: PollDeps, endpointId: string): PollView {
-  const judged = deps.seen.peek(endpointId)?.judged ?? null;
+function merged(view: PollView, judged: Judged): PollView {
   if (judged !== null && view.identitySince !== null && judged.signedAt < view.identitySince) return view;
   if (judged === null || (view.lastSignedAt !== null && judged.signedAt <= view.lastSignedAt)) return view;
   const moved = view.bootId !== null && view.bootId !== judged.bootId;

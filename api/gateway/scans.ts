@@ -37,6 +37,7 @@ export function createScans(deps: {
     },
     key: ({ signer }) => signer.endpointId,
     atOnce: 2,
+    patienceMs: 200,
     most: SCANS_TOGETHER,
   });
 }

@@ -5,8 +5,11 @@ import { flushSeen, type Seen } from '../../db/endpoints/presence.js';
 
 export interface SeenBuffer {
   readonly add: (seen: Seen) => void;
-  /** What is gathered of an endpoint but not yet written. */
-  readonly peek: (endpointId: string) => Seen | undefined;
+  /**
+   * The last judged poll of an endpoint that may not be in its row yet. Ask before the row is read: what is written since the
+   * question is in the row or in the answer, and what is asked after the row has been read may be in neither.
+   */
+  readonly judged: (endpointId: string) => Seen['judged'];
   readonly flush: () => Promise<void>;
   readonly close: () => Promise<void>;
 }
@@ -17,6 +20,7 @@ const BATCH = 5_000;
 
 export function createSeenBuffer(deps: { pool: Pool; logger: Logger }): SeenBuffer {
   let gathered = new Map<string, Seen>();
+  let leaving: ReadonlyMap<string, Seen> = new Map();
   let writing: Promise<void> = Promise.resolve();
 
   const add = (seen: Seen): void => {
@@ -30,6 +34,7 @@ export function createSeenBuffer(deps: { pool: Pool; logger: Logger }): SeenBuff
     const batch = gathered;
     if (batch.size === 0) return;
     gathered = new Map();
+    leaving = batch;
     const all = [...batch.values()];
     try {
       for (let i = 0; i < all.length; i += BATCH) await flushSeen(deps.pool, all.slice(i, i + BATCH));
@@ -37,6 +42,8 @@ export function createSeenBuffer(deps: { pool: Pool; logger: Logger }): SeenBuff
       // Kept for the next try, unless something newer has come in since.
       for (const seen of all) if (!gathered.has(seen.endpointId)) gathered.set(seen.endpointId, seen);
       deps.logger.warn({ err: error, endpoints: all.length }, 'last-seen times not written; will try again');
+    } finally {
+      leaving = new Map();
     }
   };
   const flush = (): Promise<void> => {
@@ -47,7 +54,7 @@ export function createSeenBuffer(deps: { pool: Pool; logger: Logger }): SeenBuff
   timer.unref();
   return {
     add,
-    peek: (endpointId) => gathered.get(endpointId),
+    judged: (endpointId) => gathered.get(endpointId)?.judged ?? leaving.get(endpointId)?.judged ?? null,
     flush,
     close: () => {
       clearInterval(timer);
