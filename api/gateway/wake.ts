@@ -12,8 +12,8 @@ import type { Verifier } from './signed.js';
 
 export const WAKE_PATH = '/agent/v1/wake';
 export const WAKE_CHANNEL = 'rm_wake';
-/** Below the minute after which proxies drop what is silent. */
-const PING_MS = 45_000;
+/** Each channel is pinged once in so many seconds: below the minute after which proxies drop what is silent. */
+const PING_ROUND = 45;
 
 export interface WakeHub {
   readonly isWakeable: (endpointId: string) => boolean;
@@ -27,7 +27,6 @@ export interface WakeHub {
 export function createWakeHub(deps: { listener: Listener; verifier: Verifier; logger: Logger }): WakeHub {
   const sockets = new Map<string, Set<WebSocket>>();
   const server = new WebSocketServer({ noServer: true, maxPayload: 1_024, perMessageDeflate: false });
-  const alive = new WeakSet<WebSocket>();
 
   const wake = (endpointId: string): void => {
     for (const socket of sockets.get(endpointId) ?? []) socket.send('{"type":"wake"}');
@@ -41,25 +40,29 @@ export function createWakeHub(deps: { listener: Listener; verifier: Verifier; lo
     else for (const endpointId of endpointIds) wake(endpointId);
   });
 
+  // A share of them each second: ten thousand at once would keep everybody waiting for half a second, and one by one costs most.
+  const turns = Array.from({ length: PING_ROUND }, () => new Set<WebSocket>());
+  const alive = new WeakSet<WebSocket>();
+  let accepted = 0;
+  let second = 0;
   const ping = setInterval(() => {
-    for (const socket of server.clients) {
-      if (!alive.has(socket)) {
-        socket.terminate();
-        continue;
-      }
-      alive.delete(socket);
-      socket.ping();
+    for (const socket of turns[second++ % PING_ROUND] ?? []) {
+      if (alive.delete(socket)) socket.ping();
+      else socket.terminate();
     }
-  }, PING_MS);
+  }, 1_000);
   ping.unref();
 
   const accept = (socket: WebSocket, endpointId: string): void => {
     const all = sockets.get(endpointId) ?? new Set<WebSocket>();
     sockets.set(endpointId, all.add(socket));
+    const turn = turns[accepted++ % PING_ROUND] as Set<WebSocket>;
+    turn.add(socket);
     alive.add(socket);
     socket.on('pong', () => alive.add(socket));
     socket.on('error', () => socket.terminate());
     socket.on('close', () => {
+      turn.delete(socket);
       all.delete(socket);
       if (all.size === 0 && sockets.get(endpointId) === all) sockets.delete(endpointId);
     });
