@@ -15,6 +15,7 @@ export interface LaneCounts {
   /** Of those, what may move before another window opens: let out now, or under way. */
   readonly active: number;
   readonly nextOpen: EpochMs | null;
+  /** Windows that are over, or were never written: somebody was at the order when they were (db/orders/windows.ts). */
   readonly staleWindows: number;
   /** Some pending order is of a later wave of the host order. */
   readonly hasWaves: boolean;
@@ -39,7 +40,8 @@ const COUNT = `
          count(*) FILTER (WHERE ($4 OR o.straggler_reason IS NULL)
                             AND (o.state = 'pending' AND open.now
                               OR o.state IN (${quoted(working)}) AND NOT ${PARKED}))::int AS active,
-         count(*) FILTER (WHERE o.state IN (${quoted([...BEFORE_APPLY, 'awaitingReboot'])}) AND o.next_close <= ${at('$5')})::int AS stale,
+         count(*) FILTER (WHERE o.state IN (${quoted([...BEFORE_APPLY, 'awaitingReboot'])})
+                            AND (o.next_close <= ${at('$5')} OR o.next_close IS NULL AND o.window_reason IS NULL))::int AS stale,
          coalesce(bool_or(o.wave > 0) FILTER (WHERE o.state = 'pending'), false) AS has_waves,
          min(o.next_open) FILTER (WHERE o.next_open > ${at('$5')}
                             AND ($4 OR o.straggler_reason IS NULL) AND (o.state = 'pending' OR ${PARKED})) AS next_open,

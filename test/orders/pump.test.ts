@@ -422,6 +422,27 @@ describe('windows', () => {
     expect(rows).toEqual([{ next_open: null, window_reason: expect.stringMatching(reason) }]);
   });
 
+  it('that could not be written, because somebody was at the order, are written while the lane is pumped', async () => {
+    const { changeId, ring, agents } = await ringOfFleet(2, always);
+    const holder = await db.pool.connect();
+    try {
+      await holder.query('BEGIN');
+      await holder.query('SELECT FROM order_state WHERE change_id = $1 ORDER BY id LIMIT 1 FOR UPDATE', [changeId]);
+      expect(await resolve({ changeId, ring })).toMatchObject({ openNow: 2 });
+    } finally {
+      await holder.query('COMMIT');
+      holder.release();
+    }
+    const windows = await db.pool.query('SELECT next_open FROM order_state WHERE change_id = $1 ORDER BY id', [
+      changeId,
+    ]);
+    expect(windows.rows).toEqual([{ next_open: null }, { next_open: expect.any(Date) }]);
+    const stop = working(agents);
+    const result = await activities().pump({ changeId, ring, target: 'change' });
+    await stop();
+    expect(result).toMatchObject({ kind: 'drained', counts: { succeeded: 2 } });
+  });
+
   it("are each endpoint's own, resolved once per zone, and leave time for the work", async () => {
     const zones = ['Europe/Berlin', 'America/New_York', 'Europe/Berlin'];
     const { changeId, ring, endpoints } = await ringOfFleet(3, nights('endpoint'), { zones });
