@@ -17,7 +17,8 @@ import { createIdempotency } from './http/idempotency.js';
 import { requestLog } from './http/logger.js';
 import { mountRoutes } from './http/mount.js';
 import { openApiDocument } from './http/openapi.js';
-import { webDirectory } from './http/pages.js';
+import { renderPage, webDirectory } from './http/pages.js';
+import type { Problem } from './http/problem.js';
 import { addressLimit, personLimit, type RateLimits } from './http/rate-limit.js';
 import type { Route } from './http/route.js';
 import { traceRequests } from './http/tracing.js';
@@ -129,9 +130,19 @@ export function createApp(deps: AppDeps): Express {
     errorHandler({
       logger,
       decorate: (req, problem) => (req.path.startsWith('/agent/') ? agentErrorMembers(clock, problem) : {}),
+      page: troublePage,
     }),
   );
   return app;
+}
+
+/** What a browser shows when a page can't be made. Programs, and whoever takes anything, get the problem document. */
+function troublePage(req: Request, problem: Problem): string | null {
+  const { accept } = req.headers;
+  const forPrograms = /^\/(v1|agent|hooks)\//.test(req.path) || accept === undefined || !accept.includes('text/html');
+  if (forPrograms || req.accepts(['html', 'json']) !== 'html') return null;
+  const link = req.method === 'GET' ? { href: req.originalUrl, text: 'Try again' } : { href: '/', text: 'Home' };
+  return renderPage('notice', { title: problem.options.title, text: `${problem.message}.`, tone: 'bad', link });
 }
 
 /** Pages load their own style sheet, post to us, and nothing else; only pages that stay up to date allow our one script. */

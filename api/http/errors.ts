@@ -63,6 +63,8 @@ export interface ErrorOptions {
   readonly logger: Logger;
   /** Further members for every problem below a path, such as the server's time for agents. */
   readonly decorate?: (req: Request, problem: Problem) => Readonly<Record<string, unknown>>;
+  /** The same as a page, for a person with a browser; null: a program asked. It can't need the database: that may be what is away. */
+  readonly page?: (req: Request, problem: Problem) => string | null;
 }
 
 export function errorHandler(options: ErrorOptions): ErrorRequestHandler {
@@ -83,6 +85,11 @@ export function errorHandler(options: ErrorOptions): ErrorRequestHandler {
       .set({ 'cache-control': 'no-store', 'x-request-id': instance })
       .status(problem.status)
       .set(problem.options.headers ?? {});
+    const page = options.page?.(req, problem) ?? null;
+    if (page !== null) {
+      res.type('html').send(page);
+      return;
+    }
     res.type('application/problem+json');
     const extra = options.decorate?.(req, problem) ?? {};
     res.send(JSON.stringify({ ...problem.body(), instance: `urn:uuid:${instance}`, ...extra }));

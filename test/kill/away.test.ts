@@ -134,7 +134,7 @@ test('PostgreSQL: pages and commands say so instead of pretending, and a host at
   await stack.processes.kill9('postgres');
   const down = await readyz();
   expect([down.code, down.away[0]]).toEqual([503, 'postgresql']);
-  const page = await browser.get(`/changes/${id}`);
+  const page = await browser.send('GET', `/changes/${id}`, { headers: { accept: 'text/html,*/*;q=0.8' } });
   const command = await fetch(`${stack.apiUrl}/v1/changes/${id}/pause`, {
     method: 'POST',
     headers: { authorization: `Bearer ${BOOTSTRAP_TOKEN}`, 'content-type': 'application/json' },
@@ -142,7 +142,9 @@ test('PostgreSQL: pages and commands say so instead of pretending, and a host at
   });
   for (const reply of [page, command])
     expect([reply.status, Number(reply.headers.get('retry-after'))]).toEqual([503, expect.any(Number)]);
-  expect(visibleText(page.text)).toContain('database');
+  expect(page.headers.get('content-type')).toContain('text/html');
+  expect(visibleText(page.text)).toMatch(/database is not reachable.*Try again/s);
+  expect(command.headers.get('content-type')).toContain('application/problem+json');
   stack.host('ask-1').behave({});
   // It is done, and has nobody to tell.
   await stack.waitFor('installed', () => stack.host('ask-1').version('lib') === NEW);
