@@ -39,7 +39,7 @@ describe('what a change waits for', () => {
   test.each<[Partial<Progress>, string]>([
     [{}, 'Is working.'],
     [{ stage: 'requested' }, 'Is about to start.'],
-    [{ waitingFor: 'Sat 22:00' }, 'Waits for: Sat 22:00'],
+    [{ waitingFor: 'Ring 1 waits for Sat 22:00' }, 'Ring 1 waits for Sat 22:00'],
     [
       { waitingFor: 'Sat', halted: true, haltVerb: 'pause', haltedBy: 'Ada' },
       'Paused by Ada. Nothing is released until somebody resumes it.',

@@ -54,7 +54,8 @@ export function waitsFor(progress: Progress): string {
       progress.haltVerb === 'abort' ? 'What was begun settles.' : 'Nothing is released until somebody resumes it.';
     return `${verb}${progress.haltedBy === null ? '' : ` by ${progress.haltedBy}`}. ${then}`;
   }
-  if (progress.waitingFor !== null) return `Waits for: ${progress.waitingFor}`;
+  // Workflows say it in whole sentences: whose ring, what for, and what a person may do about it.
+  if (progress.waitingFor !== null) return progress.waitingFor;
   return progress.stage === 'requested' ? 'Is about to start.' : 'Is working.';
 }
 

@@ -127,10 +127,12 @@ inBrowser('the console', () => {
       30,
     );
     expect(await page.locator('#said').textContent()).toBe('');
-    await db.pool.query(`UPDATE change SET waiting_for = 'a person to approve ring 3' WHERE id = $1`, [fleet.changeId]);
+    await db.pool.query(`UPDATE change SET waiting_for = 'Ring 3 waits for a person to approve it' WHERE id = $1`, [
+      fleet.changeId,
+    ]);
     await eventually(
       async () => page.locator('#said').textContent(),
-      (text) => text === 'Waits for: a person to approve ring 3',
+      (text) => text === 'Ring 3 waits for a person to approve it',
       30,
     );
     expect(await page.evaluate('window.notLoadedAgain')).toBe(true);
