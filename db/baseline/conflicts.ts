@@ -17,24 +17,18 @@ export const aboveOf = ({ target, assignment }: { readonly target: string; reado
                              ORDER BY ${HIGHEST_FIRST}), '[]')
      FROM ${before(target, assignment)})`;
 
-/** SQL: whether an assignment that comes first there decides a rule, and differently. The same as domain/baseline/conflicts.ts. @param args aliases */
-export const decidedElsewhere = ({ target, rule }: { readonly target: string; readonly rule: string }): string => `
-  coalesce((SELECT d.vals <> ${rule}.vals OR coalesce(d.fix_sha256 <> ${rule}.fix_sha256, false)
-     FROM baseline_assignment own CROSS JOIN LATERAL (
-       SELECT hr.vals, hr.fix_sha256 FROM (SELECT h.checklist_id, ha.precedence, ha.name FROM ${before(target, 'own')}) ha
-         JOIN checklist_rule hr ON hr.checklist_id = ha.checklist_id AND hr.rule_id = ${rule}.rule_id
-        ORDER BY ${HIGHEST_FIRST} LIMIT 1) d
-    WHERE own.id = ${target}.assignment_id), false)`;
-
-interface NamedWish extends RuleWish {
+export interface NamedWish extends RuleWish {
+  /** Of its letter in texts of results. */
+  readonly position: number;
   readonly name: string;
   readonly title: string;
   readonly severity: string;
 }
 
-async function loadWishes(db: Queryable, checklists: readonly string[]): Promise<Map<string, NamedWish[]>> {
+/** By checklist, in the order of results. */
+export async function loadWishes(db: Queryable, checklists: readonly string[]): Promise<Map<string, NamedWish[]>> {
   const { rows } = await db.query<NamedWish & { checklist: string }>(
-    `SELECT c.name AS checklist, r.rule_id AS "ruleId", r.name, r.title, r.severity, r.fix_sha256 AS "fixSha256", r.vals AS values
+    `SELECT c.name AS checklist, r.rule_id AS "ruleId", r.position, r.name, r.title, r.severity, r.fix_sha256 AS "fixSha256", r.vals AS values
        FROM checklist c JOIN checklist_rule r ON r.checklist_id = c.id WHERE c.name = ANY ($1) ORDER BY c.name, r.position`,
     [checklists],
   );

@@ -8,7 +8,7 @@ import type { EpochMs } from '../../domain/time.js';
 import { loadSelectables } from '../endpoints/selectable.js';
 import { loadExceptions } from '../exceptions/exceptions.js';
 import { loadGroups } from '../policy/load.js';
-import { failingRules } from './failing-rules.js';
+import { loadFixableRules } from './failing-rules.js';
 
 export interface DueEnforcement {
   readonly assignment: string;
@@ -40,37 +40,19 @@ export async function takeDueEnforcements(client: PoolClient, now: EpochMs): Pro
 }
 
 /** Whether something fails there that can be put right. */
-const FAILING = failingRules(`t.assignment_id = $1 AND t.mode = 'enforce'`);
-
 async function hasWork(client: PoolClient, assignmentId: string, now: EpochMs): Promise<boolean> {
-  if (!(await mayHaveWork(client, assignmentId))) return false;
+  const fixable = await loadFixableRules(client, { assignmentId, side: 'enforced' });
+  if (fixable.length === 0) return false;
   const exceptions = (await loadExceptions(client, now)).filter(({ target }) => 'rule' in target);
-  if (exceptions.length === 0) return (await client.query(`SELECT ${FAILING} LIMIT 1`, [assignmentId])).rowCount === 1;
-  const { rows } = await client.query<{ endpointId: string; rules: { ruleId: string; name: string }[] }>(
-    `SELECT t.endpoint_id AS "endpointId", jsonb_agg(jsonb_build_object('ruleId', r.rule_id, 'name', r.name)) AS rules ${FAILING} GROUP BY 1`,
-    [assignmentId],
-  );
+  if (exceptions.length === 0) return true;
   const [endpoints, groups] = await Promise.all([
-    loadSelectables(client, { endpointIds: rows.map((row) => row.endpointId) }),
+    loadSelectables(client, { endpointIds: fixable.flatMap(({ endpointIds }) => endpointIds) }),
     loadGroups(client),
   ]);
   const byEndpoint = exceptionsByEndpoint({ exceptions, endpoints, groups, now });
-  return rows.some(({ endpointId, rules }) =>
-    rules.some((rule) => exceptionForRule(namesOfRule(rule), byEndpoint.get(endpointId) ?? []) === null),
+  return fixable.some(({ endpointIds, rules }) =>
+    endpointIds.some((id) =>
+      rules.some((rule) => exceptionForRule(namesOfRule(rule), byEndpoint.get(id) ?? []) === null),
+    ),
   );
-}
-
-/** A cheap look first, for most rules that go on failing are ones without a fix: texts of results that are alike are read once. */
-async function mayHaveWork(client: PoolClient, assignmentId: string): Promise<boolean> {
-  const { rows } = await client.query<{ results: string }>(
-    `SELECT DISTINCT m.results FROM assessment_target t JOIN assessment m USING (endpoint_id, checklist_id)
-      WHERE t.assignment_id = $1 AND t.mode = 'enforce' AND m.failed > 0 AND t.checklist_id = (SELECT checklist_id FROM baseline_assignment WHERE id = $1)`,
-    [assignmentId],
-  );
-  if (rows.length === 0) return false;
-  const fixable = await client.query<{ position: number }>(
-    'SELECT r.position FROM baseline_assignment a JOIN checklist_rule r USING (checklist_id) WHERE a.id = $1 AND r.fix_sha256 IS NOT NULL',
-    [assignmentId],
-  );
-  return rows.some(({ results }) => fixable.rows.some(({ position }) => results[position] === 'f'));
 }

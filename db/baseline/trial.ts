@@ -1,7 +1,7 @@
 /** A subset that is a step ahead, compared with the rest before it is widened. */
 import type { SideRecord } from '../../domain/baseline/widening.js';
 import type { Queryable } from '../pool.js';
-import { failingRules } from './failing-rules.js';
+import { loadFixableRules, type Side } from './failing-rules.js';
 import { WRONG } from './false-positives.js';
 
 /**
@@ -53,7 +53,6 @@ export async function compareTrial(db: Queryable, assignmentId: string): Promise
      wrong AS (SELECT s.in_trial, count(*)::int AS n FROM side s JOIN false_positive f USING (endpoint_id, checklist_id) GROUP BY 1)
      SELECT x.in_trial, (SELECT count(*)::int FROM side s WHERE s.in_trial = x.in_trial) AS endpoints,
             coalesce(m.measured, 0) AS measured, coalesce(m.waiting, 0) AS waiting, coalesce(o.at_work, 0) AS "atWork",
-            EXISTS (SELECT ${failingRules('t.assignment_id = $1 AND t.in_trial = x.in_trial')}) AS fixable,
             coalesce(m.compliant, 0) AS compliant, coalesce(m.failing, 0) AS failing,
             coalesce(o.succeeded, 0) AS succeeded, coalesce(o.reverted, 0) AS reverted, coalesce(o.failed, 0) AS failed,
             coalesce(w.n, 0) AS "falsePositives"
@@ -62,6 +61,10 @@ export async function compareTrial(db: Queryable, assignmentId: string): Promise
       ORDER BY x.in_trial DESC`,
     [assignmentId],
   );
+  const fixable = async (side: Side) => (await loadFixableRules(db, { assignmentId, side })).length > 0;
   const [trial, rest] = rows.map(({ in_trial: _, ...side }) => side) as [TrialSide, TrialSide];
-  return { trial, rest };
+  return {
+    trial: { ...trial, fixable: await fixable('trial') },
+    rest: { ...rest, fixable: await fixable('rest') },
+  };
 }
