@@ -23,6 +23,7 @@ import { createDataStreamReader } from '../domain/baseline/read-data-stream.js';
 import { DEFAULT_REVISIT_MINUTES, revisitMinutes } from '../domain/baseline/revisit.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
 import { changeWorkflowId } from '../workflows/ids.js';
+import { lookedFor } from './look.js';
 import type { Duty } from './loops.js';
 
 /** A data stream has at most 128 MB (api/baselines/import.ts); one that claims to unpack to more is not one of ours. */
@@ -47,8 +48,7 @@ export function baselineDuties(deps: {
   let seen = '';
   return [
     {
-      name: 'baseline-content',
-      everyMs: 2 * SECOND,
+      ...lookedFor('baseline-content'),
       run: async () => {
         const file = await nextPendingFile(pool);
         if (file === null) return false;
@@ -91,20 +91,26 @@ export function baselineDuties(deps: {
         }),
     },
     {
-      name: 'assessments',
+      name: 'baseline-targets',
       everyMs: SECOND,
       run: async () => {
         const now = clock();
         // Resolved again when an assignment was edited, and in between because endpoints come, go and change labels.
         const edited = await newestEdit(pool);
-        if (edited !== seen || now - resolved >= pause) {
-          await resolveTargets(pool, now);
-          seen = edited;
-          resolved = now;
-          pause = Math.max(RESOLVE_EVERY_MS, (clock() - now) / RESOLVE_SHARE);
-        }
+        if (edited === seen && now - resolved < pause) return false;
+        await resolveTargets(pool, now);
+        await inTransaction(pool, (client) => expireScans(client, now));
+        seen = edited;
+        resolved = now;
+        pause = Math.max(RESOLVE_EVERY_MS, (clock() - now) / RESOLVE_SHARE);
+        return false;
+      },
+    },
+    {
+      ...lookedFor('scans'),
+      run: async () => {
+        const now = clock();
         return inTransaction(pool, async (client) => {
-          if (now - resolved < SECOND) await expireScans(client, now);
           const proofs = await orderProofs(client, { signer: deps.signer, now });
           const scans = await orderDueScans(client, { signer: deps.signer, now });
           const handOvers = await orderHandOvers(client, { signer: deps.signer, now });

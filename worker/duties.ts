@@ -11,6 +11,7 @@ import type { SealingKey } from '../domain/ticket/sealed-secret.js';
 import { type EpochMs, HOUR, MINUTE, SECOND } from '../domain/time.js';
 import { watchDisks } from './disks.js';
 import { writeHeartbeat } from './heartbeat.js';
+import { lookedFor } from './look.js';
 import type { Duty, DutyState } from './loops.js';
 import { mailDuty } from './mail-duty.js';
 import { reconcile } from './reconcile.js';
@@ -53,14 +54,12 @@ export function composeDuties(deps: {
       },
     },
     {
-      name: 'outbox',
-      everyMs: SECOND,
+      ...lookedFor('outbox'),
       run: async () => (await relayOutbox({ pool, client, clock, log }, RELAY_BATCH)) === RELAY_BATCH,
     },
     {
       // Nothing urgent waits behind a batch of routine, not even for a moment.
-      name: 'outbox-expedited',
-      everyMs: SECOND,
+      ...lookedFor('outbox-expedited'),
       run: async () =>
         (await relayOutbox({ pool: deps.reserved, client, clock, log }, RELAY_BATCH, { expeditedOnly: true })) ===
         RELAY_BATCH,
@@ -73,7 +72,7 @@ export function composeDuties(deps: {
         return false;
       },
     },
-    { name: 'audit', everyMs: SECOND, run: async () => (await sealAudit(pool, SEAL_BATCH)) === SEAL_BATCH },
+    { ...lookedFor('audit'), run: async () => (await sealAudit(pool, SEAL_BATCH)) === SEAL_BATCH },
     mailDuty({ pool, clock, settings, log }),
     ...ticketDuties({
       pool,

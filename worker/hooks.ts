@@ -13,6 +13,7 @@ import {
   turnBack,
 } from '../db/orders/index.js';
 import { type EpochMs, SECOND } from '../domain/time.js';
+import { lookedFor } from './look.js';
 import type { Duty } from './loops.js';
 
 const AT_ONCE = 16;
@@ -72,8 +73,7 @@ export function createHooks(deps: {
 
   return {
     duty: {
-      name: 'hooks',
-      everyMs: SECOND,
+      ...lookedFor('hooks'),
       run: async () => {
         if (!(await anyGate(pool))) return false;
         await turnBack(pool, clock());

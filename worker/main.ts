@@ -19,6 +19,7 @@ import { contentGarbageDuty } from './content-garbage.js';
 import { composeDuties } from './duties.js';
 import { createHooks } from './hooks.js';
 import { loadKeys } from './keys.js';
+import { lookDuty } from './look.js';
 import { startDuties } from './loops.js';
 import { noticeDuty } from './notice-duty.js';
 import { orderTracesDuty } from './order-traces.js';
@@ -115,6 +116,7 @@ const duties = startDuties({
     hooks.duty,
     contentGarbageDuty({ pool, store, clock, log }),
     ownAgent,
+    lookDuty({ pool, clock, duties: () => duties }),
     ...(tracing === null ? [] : [orderTracesDuty({ pool, exporter: tracing.exporter })]),
   ],
 });

@@ -22,8 +22,9 @@ import { type NamedNoticeRule, noticeRuleFor } from '../domain/baseline/notice-r
 import { isDrift } from '../domain/baseline/results.js';
 import { shortRuleId } from '../domain/baseline/rule-name.js';
 import { EXPEDITED_PRIORITY } from '../domain/change/spec.js';
-import { type EpochMs, MINUTE, SECOND } from '../domain/time.js';
+import { type EpochMs, MINUTE } from '../domain/time.js';
 import { changeWorkflowId } from '../workflows/ids.js';
+import { lookedFor } from './look.js';
 import type { Duty } from './loops.js';
 
 const BATCH = 500;
@@ -43,8 +44,7 @@ export function noticeDuty(deps: {
 }): Duty {
   const { pool, clock } = deps;
   return {
-    name: 'notices',
-    everyMs: SECOND,
+    ...lookedFor('notices'),
     run: () =>
       inTransaction(pool, async (client) => {
         const now = clock();

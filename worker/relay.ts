@@ -52,6 +52,10 @@ const FIRST = { priorityKey: 1 };
 /** The priority of the change a row speaks of; every workflow id begins `change/<uuid>`. */
 const PRIORITY = `coalesce((SELECT c.priority FROM change c WHERE c.id = substring(o.workflow_id FROM 8 FOR 36)::uuid), 0)`;
 
+/** SQL: something is due. @param now milliseconds */
+export const outboxDue = (now: string): string =>
+  `EXISTS (SELECT FROM outbox WHERE done_at IS NULL AND next_attempt_at <= to_timestamp(${now} / 1000.0))`;
+
 /**
  * Delivers what is due, up to `limit` rows, of the highest priority first. Returns how many rows were taken up.
  * @param options.expeditedOnly leave what is routine to others: for a relay that must never wait behind it.

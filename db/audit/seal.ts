@@ -6,6 +6,9 @@ const SEALER_LOCK = 0x52_4d_61_75; // "RMau": one sealer at a time, whichever wo
 /** PostgreSQL's own text of an instant, in UTC with microseconds: what the hash covers. */
 export const AT_TEXT = `to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
 
+/** SQL: there is something to seal. */
+export const UNSEALED = 'EXISTS (SELECT FROM audit_entry WHERE sealed IS NULL)';
+
 /** Seals up to `limit` committed entries into the chain. Returns how many; 0 also when another worker is at it. */
 export async function sealAudit(pool: Pool, limit = 1_000): Promise<number> {
   return inTransaction(pool, async (client) => {

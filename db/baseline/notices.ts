@@ -40,6 +40,14 @@ export interface UnjudgedRow {
   readonly repeated: boolean;
 }
 
+const UNJUDGED = 'judged_at IS NULL';
+const unanswered = (now: string): string =>
+  `escalate_at <= to_timestamp(${now} / 1000.0) AND acknowledged_at IS NULL AND escalated_at IS NULL AND closed_at IS NULL`;
+
+/** SQL: there is something to judge, or somebody to be told. @param now milliseconds */
+export const noticesWait = (now: string): string =>
+  `(EXISTS (SELECT FROM noticed WHERE ${UNJUDGED}) OR EXISTS (SELECT FROM incident WHERE ${unanswered(now)}))`;
+
 /** Takes what no rule has looked at; done with when the caller's transaction commits. */
 export async function takeUnjudged(
   client: PoolClient,
@@ -47,7 +55,7 @@ export async function takeUnjudged(
 ): Promise<UnjudgedRow[]> {
   const { rows } = await client.query(
     `UPDATE noticed SET judged_at = to_timestamp($2 / 1000.0) WHERE id IN (
-       SELECT id FROM noticed WHERE judged_at IS NULL ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
+       SELECT id FROM noticed WHERE ${UNJUDGED} ORDER BY id LIMIT $1 FOR UPDATE SKIP LOCKED)
      RETURNING id, endpoint_id AS "endpointId", kind, action, name, detail, change_id IS NOT NULL AS explained,
        kind <> 'rule' OR EXISTS (SELECT FROM assessment_target t JOIN baseline_assignment a ON a.id = t.assignment_id
           JOIN checklist_rule r ON r.checklist_id = t.checklist_id AND r.rule_id = noticed.name
@@ -204,8 +212,7 @@ export async function takeUnanswered(
   const { rows } = await client.query<IncidentRow>(
     `WITH late AS (
        UPDATE incident SET escalated_at = to_timestamp($1 / 1000.0) WHERE id IN (
-         SELECT id FROM incident WHERE escalate_at <= to_timestamp($1 / 1000.0) AND acknowledged_at IS NULL AND escalated_at IS NULL
-            AND closed_at IS NULL ORDER BY escalate_at LIMIT 100 FOR UPDATE SKIP LOCKED) RETURNING *)
+         SELECT id FROM incident WHERE ${unanswered('$1')} ORDER BY escalate_at LIMIT 100 FOR UPDATE SKIP LOCKED) RETURNING *)
      SELECT ${COLUMNS} FROM late x JOIN endpoint e ON e.id = x.endpoint_id`,
     [now],
   );

@@ -12,11 +12,21 @@ export interface PendingFile {
   readonly from: { readonly version: string } | { readonly checklist: number } | { readonly packageList: string };
 }
 
+const PENDING = {
+  version: 'v.stored_at IS NULL AND v.document IS NOT NULL',
+  tailoring: 'tailoring_text IS NOT NULL AND stored_at IS NULL',
+  packageList: 'stored_at IS NULL',
+} as const;
+
+/** SQL: there is one that is not stored yet. */
+export const FILE_PENDING = `(EXISTS (SELECT FROM baseline_version v WHERE ${PENDING.version})
+  OR EXISTS (SELECT FROM checklist WHERE ${PENDING.tailoring}) OR EXISTS (SELECT FROM package_list WHERE ${PENDING.packageList}))`;
+
 /** One that is not stored yet; null: all are. */
 export async function nextPendingFile(db: Queryable): Promise<PendingFile | null> {
   const { rows } = await db.query(
     `SELECT v.id AS version, v.sha256, v.size, b.name || ' v' || v.number AS what, v.document FROM baseline_version v
-       JOIN baseline b ON b.id = v.baseline_id WHERE v.stored_at IS NULL AND v.document IS NOT NULL ORDER BY v.imported_at LIMIT 1`,
+       JOIN baseline b ON b.id = v.baseline_id WHERE ${PENDING.version} ORDER BY v.imported_at LIMIT 1`,
   );
   const [version] = rows;
   if (version !== undefined) {
@@ -25,7 +35,7 @@ export async function nextPendingFile(db: Queryable): Promise<PendingFile | null
   }
   const { rows: tailored } = await db.query(
     `SELECT id, name, tailoring_sha256, tailoring_size, tailoring_text FROM checklist
-      WHERE tailoring_text IS NOT NULL AND stored_at IS NULL ORDER BY id LIMIT 1`,
+      WHERE ${PENDING.tailoring} ORDER BY id LIMIT 1`,
   );
   const [checklist] = tailored;
   if (checklist === undefined) return nextPackageList(db);
@@ -42,7 +52,7 @@ export async function nextPendingFile(db: Queryable): Promise<PendingFile | null
 /** A list that was frozen after it had been obtained in another form: an index has changed in between. */
 async function nextPackageList(db: Queryable): Promise<PendingFile | null> {
   const { rows } = await db.query<{ sha256: string; size: number; packages: number; body: string }>(
-    'SELECT sha256, size, packages, body FROM package_list WHERE stored_at IS NULL ORDER BY sha256 LIMIT 1',
+    `SELECT sha256, size, packages, body FROM package_list WHERE ${PENDING.packageList} ORDER BY sha256 LIMIT 1`,
   );
   const [list] = rows;
   if (list === undefined) return null;

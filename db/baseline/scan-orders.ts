@@ -7,7 +7,7 @@ import type { OrderDocument } from '../../protocol/messages.js';
 import { wakeWithinHours } from '../orders/rows.js';
 import type { OrderSigner } from '../orders/types.js';
 import { loadScopes } from './scopes.js';
-import { type DueTarget, noteOrdered, takeDueTargets, takeNews } from './targets.js';
+import { type DueTarget, noteOrdered, takeDueTargets, takeNews, targetsDue } from './targets.js';
 
 /** Endpoints scanned at once are bounded by how fast orders are let out: so many at a time. */
 const AT_ONCE = 200;
@@ -21,6 +21,10 @@ interface Wanted {
   readonly rules: readonly string[];
   readonly changeId: string | null;
 }
+
+/** SQL: there are scans, proofs or full results to order. @param now milliseconds */
+export const scansWait = (now: string): string =>
+  `(EXISTS (SELECT FROM rule_proof WHERE order_id IS NULL) OR EXISTS (SELECT FROM arf_copy WHERE order_id IS NULL) OR ${targetsDue(now)})`;
 
 /** Lets out what is due, by news of now. @returns whether there may be more */
 export async function orderDueScans(

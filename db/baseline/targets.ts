@@ -72,6 +72,18 @@ export interface DueTarget {
   readonly critical: readonly string[];
 }
 
+/** SQL from FROM on: targets `t` that are due and can be measured. */
+const due = (args: { readonly now: string; readonly scanner: string }): string => `
+       FROM assessment_target t JOIN endpoint e ON e.id = t.endpoint_id
+       JOIN checklist c ON c.id = t.checklist_id JOIN baseline_version v ON v.id = c.version_id
+      WHERE t.able AND t.order_id IS NULL AND t.due_at <= to_timestamp(${args.now} / 1000.0)
+        AND e.state = 'active' AND e.agent -> 'providers' ? ${args.scanner}
+        AND v.stored_at IS NOT NULL AND (c.tailoring_sha256 IS NULL OR c.stored_at IS NOT NULL)`;
+
+/** SQL: there are some, or news that make some due. @param now milliseconds */
+export const targetsDue = (now: string): string =>
+  `(EXISTS (SELECT FROM assessment_news) OR EXISTS (SELECT ${due({ now, scanner: `'${OPENSCAP}'` })}))`;
+
 /**
  * Due ones that can be measured now, under their rows' locks, so that two workers never order one twice. Due is one that never was measured,
  * whose time is over, that somebody asks for, or that a change touched. Read off an index: whoever is not due costs nothing.
@@ -83,11 +95,7 @@ export async function takeDueTargets(
   const { rows } = await client.query<DueTarget>(
     `SELECT t.endpoint_id AS "endpointId", t.checklist_id AS "checklistId",
             coalesce((SELECT g.critical FROM baseline_assignment g WHERE g.id = t.assignment_id), '{}') AS critical
-       FROM assessment_target t JOIN endpoint e ON e.id = t.endpoint_id
-       JOIN checklist c ON c.id = t.checklist_id JOIN baseline_version v ON v.id = c.version_id
-      WHERE t.able AND t.order_id IS NULL AND t.due_at <= to_timestamp($1 / 1000.0)
-        AND e.state = 'active' AND e.agent -> 'providers' ? $3
-        AND v.stored_at IS NOT NULL AND (c.tailoring_sha256 IS NULL OR c.stored_at IS NOT NULL)
+       ${due({ now: '$1', scanner: '$3' })}
       ORDER BY t.due_at, t.endpoint_id LIMIT $2 FOR UPDATE OF t SKIP LOCKED`,
     [args.now, args.limit, OPENSCAP],
   );

@@ -40,9 +40,12 @@ export const IN_WINDOW = (now: string) => `o.next_open <= ${at(now)} AND o.next_
 /** Of `order_state o`, its `ring r` and `change c`: nothing of it may begin. */
 export const STOPPED = `(r.halted OR c.closed_at IS NOT NULL OR c.halted AND o.kind <> 'revert' OR r.target_kind <> o.kind)`;
 
+/** SQL: some order waits for hooks on the server. */
+export const GATES_OPEN = `EXISTS (SELECT FROM order_gate WHERE state <> 'done')`;
+
 /** Whether any order waits for hooks on the server: mostly nobody has such hooks, and this is asked whenever an order moves. */
 export async function anyGate(db: Queryable): Promise<boolean> {
-  return (await db.query(`SELECT FROM order_gate WHERE state <> 'done' LIMIT 1`)).rows.length > 0;
+  return (await db.query(`SELECT ${GATES_OPEN} AS open`)).rows[0].open;
 }
 
 /**

@@ -3,7 +3,7 @@ export { haltSpentRings, lockRings } from './budget-halt.js';
 export { countLane } from './counts.js';
 export type { ViolationKind } from './fold-reports.js';
 export { claimGates, endMoment, type GateWork, recordHookRun, renewLeases, stoppedByHook } from './gate-work.js';
-export { anyGate, turnBack } from './gates.js';
+export { anyGate, GATES_OPEN, turnBack } from './gates.js';
 export type { PollReports, PollTaken, Violation } from './judge-polls.js';
 export { UNSTAMPED_POLL_AGE_MS } from './judge-polls.js';
 export { beginPump } from './lane.js';

@@ -92,6 +92,9 @@ export interface NewEvent {
   readonly systemId: string;
 }
 
+/** SQL: there is an event nobody has handled. */
+export const EVENT_WAITS = 'EXISTS (SELECT FROM ticket_event WHERE handled_at IS NULL)';
+
 /** The oldest event nobody has handled, locked; null when there is none that nobody is handling. */
 export async function lockNewEvent(client: PoolClient): Promise<NewEvent | null> {
   const { rows } = await client.query<NewEvent>(

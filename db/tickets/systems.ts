@@ -22,6 +22,11 @@ export interface WorkingSystem {
   readonly heardUntil: EpochMs | null;
 }
 
+const ACTIVE = 's.active AND s.retired_at IS NULL';
+
+/** SQL: there is a system to work with. */
+export const ANY_SYSTEM = `EXISTS (SELECT FROM ticket_system s WHERE ${ACTIVE})`;
+
 /** Systems to work with: neither retired nor switched off. */
 export async function loadActiveSystems(db: Queryable): Promise<readonly WorkingSystem[]> {
   const { rows } = await db.query<WorkingSystem>(
@@ -30,7 +35,7 @@ export async function loadActiveSystems(db: Queryable): Promise<readonly Working
             coalesce(t.failures, 0) AS failures, (extract(epoch FROM t.paused_until) * 1000)::float8 AS "pausedUntil",
             (extract(epoch FROM t.heard_until) * 1000)::float8 AS "heardUntil"
        FROM ticket_system s LEFT JOIN ticket_system_state t ON t.system_id = s.id
-      WHERE s.active AND s.retired_at IS NULL ORDER BY s.created_at`,
+      WHERE ${ACTIVE} ORDER BY s.created_at`,
   );
   return rows;
 }

@@ -129,7 +129,8 @@ describe('measuring an endpoint', () => {
     checklist = put.body.checklist;
     const wrong = await api.call('PUT', '/v1/baseline-assignments/bad', { body: { ...body, critical: ['nine'] } });
     expect(wrong.body.errors).toMatchObject([{ field: 'critical[0]' }]);
-    await duty('assessments');
+    await duty('baseline-targets');
+    await duty('scans');
     expect(await offered()).toEqual([]);
     await duty('baseline-content');
     expect(stored.size).toBe(1);

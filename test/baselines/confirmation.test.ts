@@ -40,7 +40,7 @@ const askForProof = async (changeId: string, endpointIds: readonly string[]) => 
   // What is due after the change goes out as well; this is about the proofs alone.
   await rig.tickets.rows(`UPDATE assessment_target SET due_at = 'infinity'`);
   await rig.tickets.rows('DELETE FROM assessment_news');
-  await rig.duty('assessments');
+  await rig.assess();
 };
 
 it('by the scan of exactly its rules, and by nothing else', async () => {

@@ -27,8 +27,8 @@ beforeAll(async () => {
   await rig.import('law', RULES);
   endpointId = await rig.endpoint();
   await assign({ house: 5, law: 1 });
-  await rig.duty('assessments');
-  await rig.duty('assessments');
+  await rig.assess();
+  await rig.assess();
   // Both scans are out; each answer is of its own checklist.
   for (let n = 0; n < 2; n++) {
     const orderId = (await rig.order(endpointId)) as string;
@@ -120,7 +120,7 @@ it('is expedited by the one that decides it, never by the other, which says so',
   const critical = [testRuleId('limit')];
   const values = { [TEST_VALUE]: { text: '42' } };
   await rig.assign('law', { ...{ mode: 'enforce', enforcement, baseline: 'law', precedence: 1 }, values, critical });
-  await rig.duty('assessments');
+  await rig.assess();
   const rule = { precedence: 1, appliesTo: { all: true }, kinds: ['rule'], respond: 'incident', expedite: true };
   expect((await rig.tickets.api.call('PUT', '/v1/notice-rules/drift', { body: rule })).status).toBe(200);
   await rig.drift(endpointId, 'limit', ['pass', 'fail']);
@@ -137,7 +137,7 @@ it('is expedited by the one that decides it, never by the other, which says so',
   const refused = await expedite();
   expect([refused.status, refused.body.detail]).toEqual([409, why]);
   await rig.assign('house', { mode: 'enforce', enforcement, precedence: 5, critical });
-  await rig.duty('assessments');
+  await rig.assess();
   const { changeId } = (await expedite()).body;
   const made = await rig.tickets.rows(`SELECT spec #> '{parameters,assignments}' AS by FROM change WHERE id = $1`, [
     changeId,
@@ -148,11 +148,11 @@ it('is expedited by the one that decides it, never by the other, which says so',
 
 it('turns round with the precedence, and one that is only observed decides nothing', async () => {
   await assign({ house: 5, law: 9 });
-  await rig.duty('assessments');
+  await rig.assess();
   expect(await told('law')).toEqual([]);
   expect((await planned('house')).declines).toEqual([expect.stringContaining('decided by assignment law')]);
   await assign({ house: 99, law: 9 }, 'observe');
-  await rig.duty('assessments');
+  await rig.assess();
   expect(await told('law')).toEqual([]);
   expect(await planned('law')).toEqual({ does: ['limit'], declines: [] });
 });

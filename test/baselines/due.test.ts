@@ -23,7 +23,7 @@ const measured = async (): Promise<string> => {
   return id;
 };
 const isOut = async (id: string): Promise<boolean> => {
-  await rig.duty('assessments');
+  await rig.assess();
   return (await rig.order(id)) !== null;
 };
 const ask = (id: string) => rig.tickets.api.call('POST', `/v1/endpoints/${id}/assess`);
@@ -74,7 +74,7 @@ it('after a change that worked on it while an order was out, once more', async (
   await outOrder(id);
   rig.tickets.skip(1_000);
   await rig.carryOut(await change(id), id, 'succeeded');
-  await rig.duty('assessments');
+  await rig.assess();
   await rig.answer(id, GOOD);
   expect(await isOut(id)).toBe(true);
 });
@@ -149,6 +149,6 @@ it('what was resolved before is neither written nor locked', async () => {
   const version = () =>
     rig.tickets.rows('SELECT endpoint_id, xmin::text, xmax::text FROM assessment_target ORDER BY 1');
   const before = await version();
-  await rig.duty('assessments');
+  await rig.assess();
   expect(await version()).toEqual(before);
 });

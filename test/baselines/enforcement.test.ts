@@ -227,7 +227,7 @@ describe('before a trial is widened', () => {
       body,
       ...(token === undefined ? {} : { token }),
     });
-    await rig.duty('assessments');
+    await rig.assess();
     return [reply.status, reply.body.detail ?? reply.body.mode];
   };
   const audited = async (action: string) =>
@@ -340,7 +340,7 @@ describe('before a trial is widened', () => {
         'SELECT endpoint_id AS id, mode FROM assessment_target WHERE endpoint_id = ANY ($1) ORDER BY mode',
         [[canary, rest]],
       );
-    await rig.duty('assessments');
+    await rig.assess();
     const before = [
       { id: rest, mode: 'observe' },
       { id: canary, mode: 'propose' },
@@ -406,7 +406,7 @@ describe('before a trial is widened', () => {
     await measured(GOOD, { canary: 'yes' });
     await measured(BAD);
     await assign({ mode: 'propose' });
-    await rig.duty('assessments');
+    await rig.assess();
     expect(await trial()).toMatchObject({ trial: { endpoints: 0 }, rest: { endpoints: 2, compliant: 1, failing: 2 } });
   });
 });

@@ -160,7 +160,7 @@ describe('drift of a rule', () => {
   it('that no assignment there calls critical is on record, and neither work nor an incident', async () => {
     await putRule('drift', notices({ kinds: ['rule'] }));
     const id = await rig.endpoint();
-    await rig.duty('assessments');
+    await rig.assess();
     await rig.drift(id, 'three', ['pass', 'fail']);
     await rig.drift(id, 'gone', ['pass', 'fail']);
     expect([await rig.work(id), await incidents(id)]).toEqual([[], []]);
@@ -170,7 +170,7 @@ describe('drift of a rule', () => {
   it('of a lower baseline is expedited by its assignment, and planned though a higher one has rules that fail', async () => {
     await putRule('drift', notices({ kinds: ['rule'], respond: 'ticket', expedite: true }));
     const id = await rig.endpoint({ role: 'web' });
-    await rig.duty('assessments');
+    await rig.assess();
     await rig.tickets.rows(
       `INSERT INTO assessment (endpoint_id, checklist_id, results, revision, passed, failed, errors, not_applicable, not_checked, first_at, assessed_at)
        SELECT $1, k.id, f.results, 1, 1, 1, 0, 0, 0, now(), now() FROM (VALUES ($2, 'fpp'), ($3, 'fp')) AS f (name, results) JOIN checklist k ON k.name = f.name`,
@@ -324,21 +324,21 @@ describe('what people marked as wrong', () => {
 
   it('stays so by the next version, where the rule has another place; taken back, it is so by none', async () => {
     const id = await rig.endpoint({ role: 'web' });
-    await rig.duty('assessments');
+    await rig.assess();
     for (const rule of ['two', 'three'])
       await rig.tickets.api.call('PUT', path(id, checklist), { body: { rule: testRuleId(rule), reason: 'misread' } });
     const before = await marks(id);
     await rig.import('house', ['zero', 'one', 'two', 'four']);
     const next = await rig.assign('lower');
     expect(next).not.toBe(checklist);
-    await rig.duty('assessments');
+    await rig.assess();
     expect(await marks(id)).toEqual(
       before.filter(({ rule }) => rule === testRuleId('two')).map((mark) => ({ ...mark, checklist: next })),
     );
     const taken = await rig.tickets.api.call('DELETE', `${path(id, next)}/${testRuleId('two')}`);
     expect(taken.status).toBe(204);
     await rig.assign('lower', { version: 1 });
-    await rig.duty('assessments');
+    await rig.assess();
     expect((await marks(id)).map(({ rule }) => rule)).toEqual([testRuleId('three')]);
   });
 });

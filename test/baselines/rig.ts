@@ -85,6 +85,12 @@ export class BaselineRig {
     while (await duty.run());
   }
 
+  /** Resolves who is measured by what, and orders the scans that are due. */
+  async assess(): Promise<void> {
+    await this.duty('baseline-targets');
+    await this.duty('scans');
+  }
+
   /** An endpoint that has the scanner. */
   async endpoint(labels: Record<string, string> = {}): Promise<string> {
     const id = await seedEndpoint(this.tickets.db.pool, { name: `web-${randomUUID().slice(0, 6)}`, labels });
@@ -151,7 +157,7 @@ export class BaselineRig {
 
   /** Measured from the order to the answer. */
   async measure(endpointId: string, results: Results | string): Promise<string> {
-    await this.duty('assessments');
+    await this.assess();
     return this.answer(endpointId, results);
   }
 

@@ -123,7 +123,7 @@ describe('a critical rule that drifts', () => {
     await rig.drift(id, 'one', ['pass', 'fail']);
     await rig.tickets.handle();
     await rig.tickets.api.call('POST', `/v1/endpoints/${id}/assess`);
-    await rig.duty('assessments');
+    await rig.assess();
     await claim(id);
     await rig.answer(id, GOOD);
     await rig.tickets.handle();
@@ -281,7 +281,7 @@ it('a claim without an answer in the policy’s minutes comes back', async () =>
   await rig.drift(id, 'one', ['pass', 'fail']);
   await rig.tickets.handle();
   await claim(id);
-  await rig.duty('assessments');
+  await rig.assess();
   await rig.answer(id, 'the scanner was killed 3 times');
   rig.tickets.skip(21 * MINUTE);
   await rig.tickets.handle();

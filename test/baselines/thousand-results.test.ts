@@ -36,7 +36,7 @@ beforeAll(async () => {
      RETURNING id, split_part(name, '-', 2)::int - 1 AS n`,
     [keys.map(({ publicKey }) => publicKey), keys.map(({ publicKey }) => keyIdOf(publicKey))],
   );
-  await rig.duty('assessments');
+  await rig.assess();
   // As they stood before: everything passed.
   await rig.tickets.rows(
     `INSERT INTO assessment (endpoint_id, checklist_id, results, revision, passed, failed, errors, not_applicable, not_checked, first_at, assessed_at)

@@ -22,7 +22,7 @@ beforeAll(async () => {
   await rig.tickets.api.call('PUT', '/v1/notice-rules/watch', { body: rule });
   endpoint = await rig.endpoint();
   [{ name }] = (await rig.tickets.rows('SELECT name FROM endpoint WHERE id = $1', [endpoint])) as [{ name: string }];
-  await rig.duty('assessments');
+  await rig.assess();
   await rig.drift(endpoint, 'one', ['pass', 'fail']);
   await rig.notice(endpoint, { kind: 'service', action: 'added', name: 'telnetd' });
 });
@@ -121,7 +121,7 @@ test('what has no fix, or is over, is refused with the reason', async () => {
   await rig.assign('all', { critical: [testRuleId('one')] });
   expect(await expedite('two')).toEqual([6, expect.stringContaining('no baseline assignment that holds there')]);
   await rig.assign('all', { mode: 'observe', critical: [testRuleId('two')] });
-  await rig.duty('assessments');
+  await rig.assess();
   expect(await expedite('two')).toEqual([6, expect.stringContaining('assignment all is only observed there')]);
   expect(await changes()).toHaveLength(2);
 });

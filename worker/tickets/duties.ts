@@ -1,6 +1,7 @@
 import { judgePackageChanges } from '../../db/loop/package-changes.js';
 import { countClosedLoops } from '../../db/read/closed-loop.js';
 import { SECOND } from '../../domain/time.js';
+import { lookedFor } from '../look.js';
 import type { Duty } from '../loops.js';
 import { deliverTickets } from './deliver.js';
 import { handleTicketEvents } from './handle.js';
@@ -17,12 +18,11 @@ const CLOSED_CHANGES = 5;
 /** What a worker does for tickets. Any number of workers may: rows say who has what. */
 export function ticketDuties(deps: TicketDeps & WorkDeps): readonly Duty[] {
   return [
-    { name: 'tickets', everyMs: 2 * SECOND, run: () => deliverTickets(deps) },
-    { name: 'ticket-events', everyMs: 2 * SECOND, run: () => handleTicketEvents(deps) },
+    { ...lookedFor('tickets'), run: () => deliverTickets(deps) },
+    { ...lookedFor('ticket-events'), run: () => handleTicketEvents(deps) },
     { name: 'work', everyMs: 5 * SECOND, run: () => tendWork(deps) },
     {
-      name: 'tickets-heard',
-      everyMs: SECOND,
+      ...lookedFor('tickets-heard'),
       run: async () => {
         await hearDueTickets(deps);
         return false;
