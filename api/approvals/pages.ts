@@ -6,12 +6,13 @@ import express, { type Request, type Response, Router } from 'express';
 import type { Pool } from 'pg';
 import { z } from 'zod';
 import { type Located, locate } from '../../db/approvals/decision.js';
+import { readPackagesBrought } from '../../db/baseline/brings.js';
 import { formatInstant } from '../../domain/schedule/index.js';
 import type { EpochMs } from '../../domain/time.js';
 import { type FormGuard, refuseForeign } from '../auth/csrf.js';
 import { currentPerson } from '../auth/person.js';
 import { renderPage } from '../http/pages.js';
-import { Problem } from '../http/problem.js';
+import { notFound, Problem } from '../http/problem.js';
 import { validated } from '../http/validate.js';
 import { createDecide, isSignedIn, shut } from './decide.js';
 
@@ -60,6 +61,17 @@ export function approvalPages(deps: { pool: Pool; forms: FormGuard; clock: () =>
 
   router.get('/approvals/:locator', async (req, res) => {
     show(req, res, { located: await find(req), notice: NOTHING, status: 200, comment: '' });
+  });
+
+  // Whoever was asked may see what they are asked about: the mailed link is what lets them in, here too.
+  router.get('/approvals/:locator/packages/:sha256', async (req, res) => {
+    const { locator, sha256 } = req.params;
+    const { evidence } = (await find(req)).request;
+    const named = evidence.updates.some(({ lists = [] }) => lists.some((list) => list === sha256));
+    const packages = named ? await readPackagesBrought(deps.pool, String(sha256)) : null;
+    if (packages === null) throw notFound('list of packages that this request names');
+    const view = { sha256, packages, back: `/approvals/${locator}` };
+    res.set('cache-control', 'no-store').type('html').send(renderPage('package-list', view));
   });
 
   router.post('/approvals/:locator', refuseForeign, readForm, deps.forms.requireFormToken, async (req, res) => {

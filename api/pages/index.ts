@@ -12,7 +12,6 @@ import { findingPages } from './findings.js';
 import { goldStandardPages } from './gold-standards.js';
 import { homePages } from './home.js';
 import { incidentPages } from './incidents.js';
-import { packageListPages } from './package-lists.js';
 import { remediatePages } from './remediate.js';
 import { type ConsoleDeps, createShell, type Shell } from './shell.js';
 import { zeroDayPages } from './zero-days.js';
@@ -28,7 +27,6 @@ export function consolePages(deps: ConsoleDeps): Router {
   router.use(compliancePages(deps, shell));
   router.use(goldStandardPages(deps, shell));
   router.use(remediatePages(deps, shell));
-  router.use(packageListPages(deps, shell));
   router.use(incidentPages(deps, shell));
   router.use(findingPages(deps, shell));
   router.use(endpointPages(deps, shell));

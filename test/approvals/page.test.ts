@@ -1,6 +1,9 @@
 /** What assistive technology, and browsers without JavaScript, need of the page. */
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { formsIn } from '../helpers/html.js';
+import { keepPackageLists } from '../../db/baseline/brings.js';
+import { bringsOf, packageIndex } from '../../domain/content/brings.js';
+import { formsIn, visibleText } from '../helpers/html.js';
 import { ApprovalRig } from './rig.js';
 
 jest.setTimeout(60_000);
@@ -101,4 +104,43 @@ it('says what happened where a screen reader hears it, and keeps what was typed'
   expect(pages.refused?.text).toMatch(/role="alert">Not counted/);
   expect(pages.refused?.text).toContain('a &quot;quoted&quot; &lt;comment&gt;</textarea>');
   expect(pages.decided?.text).toMatch(/role="status">Your decision \(approve\) has been counted/);
+});
+
+it('leads whoever has the link to all that a package may bring with it, and to no other list', async () => {
+  const file = (name: string, depends = '') => ({
+    provides: '',
+    name,
+    version: '1',
+    arch: 'amd64',
+    sha256: randomBytes(32).toString('hex'),
+    depends,
+  });
+  const [aide, libaio, tree] = [file('aide', 'libaio'), file('libaio'), file('tree')];
+  const lists = [aide, tree].map((root) => bringsOf(packageIndex([aide, libaio, tree]), root));
+  const [brings, other] = lists.flatMap((one) => (one.ok ? [one] : []));
+  await keepPackageLists(
+    rig.db.pool,
+    lists.flatMap((one) => (one.ok ? [one] : [])),
+    rig.clock(),
+  );
+  const ada = await rig.account('Ada');
+  const change = await rig.smallChange((await rig.account('Requester')).id);
+  await rig.db.pool.query(
+    `WITH us AS (INSERT INTO update_set (digest, items)
+       SELECT $2, jsonb_set(u.items, '{0,installs}', $3) FROM plan_endpoint p JOIN update_set u ON u.digest = p.update_set_digest
+        WHERE p.change_id = $1 LIMIT 1 RETURNING digest)
+     UPDATE plan_endpoint SET update_set_digest = us.digest FROM us WHERE change_id = $1`,
+    [change.changeId, randomBytes(32).toString('hex'), JSON.stringify({ ...aide, brings: brings?.list })],
+  );
+  const asked = await rig.ask({ people: [ada], change });
+  const browser = rig.browser();
+  const path = await rig.link(asked, ada);
+  const link = /href="([^"]+)">What may come with it/.exec((await browser.get(path)).text)?.[1] ?? '';
+  expect(link).toBe(`${path}/packages/${brings?.list.sha256}`);
+  const page = await browser.get(link);
+  expect([page.status, page.headers.get('cache-control')]).toEqual([200, 'no-store']);
+  expect(visibleText(page.text)).toMatch(/1 file.*libaio 1 amd64/s);
+  expect(page.text).toContain(`href="${path}"`);
+  expect((await browser.get(`${path}/packages/${other?.list.sha256}`)).status).toBe(404);
+  expect((await browser.get(link.replace(path, `/approvals/${'A'.repeat(32)}`))).status).toBe(404);
 });
