@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Lab, upLab } from '../../lab/index.js';
 import type { AgentReport, OrderDocument } from '../../protocol/messages.js';
+import { eventually } from '../helpers/api-process.js';
 import { type FakeGateway, startFakeGateway } from '../helpers/fake-gateway.js';
 import { describeRealHosts, labStartLimit } from '../helpers/real-hosts.js';
 import { auditOf, changeOrder, enrolHost, givePackage, pendingMoves, versionOf } from './agent-host.js';
@@ -92,12 +93,17 @@ describeRealHosts('the agent on a real host', () => {
       const automatic = await lab.must(1, ['apt-mark', 'showauto']);
       const doc = await order(1, moves, { healthChecks: http() });
       genuine = doc;
+      const pollsOfIt = () => gateway.polls.filter((p) => p.endpointId === ids[1]).length;
+      const hasty = pollsOfIt();
       gateway.nextPollSeconds = 60;
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
-      // Only the wake-up channel can make the agent fetch it now.
-      const before = gateway.polls.length;
+      // Once it has been told so, only the wake-up channel can make the agent fetch it.
+      await eventually(
+        async () => pollsOfIt(),
+        (polls) => polls > hasty,
+      );
+      const before = pollsOfIt();
       const reports = await run(doc);
-      const polls = gateway.polls.slice(before).filter((p) => p.endpointId === ids[1]).length;
+      const polls = pollsOfIt() - before;
       gateway.nextPollSeconds = 0.5;
       gateway.wake();
       expect(typesOf(reports)).toEqual(['accept', 'staged', 'apply', 'applied', 'healthy']);
