@@ -99,7 +99,7 @@ export function baselineDuties(deps: {
         const edited = await newestEdit(pool);
         if (edited === seen && now - resolved < pause) return false;
         await resolveTargets(pool, now);
-        await inTransaction(pool, (client) => expireScans(client, now));
+        await expireScans(pool, now);
         seen = edited;
         resolved = now;
         pause = Math.max(RESOLVE_EVERY_MS, (clock() - now) / RESOLVE_SHARE);

@@ -17,7 +17,7 @@ export const aboveOf = ({ target, assignment }: { readonly target: string; reado
                              ORDER BY ${HIGHEST_FIRST}), '[]')
      FROM ${before(target, assignment)})`;
 
-export interface NamedWish extends RuleWish {
+interface NamedWish extends RuleWish {
   /** Of its letter in texts of results. */
   readonly position: number;
   readonly name: string;
@@ -26,7 +26,7 @@ export interface NamedWish extends RuleWish {
 }
 
 /** By checklist, in the order of results. */
-export async function loadWishes(db: Queryable, checklists: readonly string[]): Promise<Map<string, NamedWish[]>> {
+async function loadWishes(db: Queryable, checklists: readonly string[]): Promise<Map<string, NamedWish[]>> {
   const { rows } = await db.query<NamedWish & { checklist: string }>(
     `SELECT c.name AS checklist, r.rule_id AS "ruleId", r.position, r.name, r.title, r.severity, r.fix_sha256 AS "fixSha256", r.vals AS values
        FROM checklist c JOIN checklist_rule r ON r.checklist_id = c.id WHERE c.name = ANY ($1) ORDER BY c.name, r.position`,
@@ -35,6 +35,16 @@ export async function loadWishes(db: Queryable, checklists: readonly string[]): 
   const found = new Map<string, NamedWish[]>(checklists.map((name) => [name, []]));
   for (const { checklist, ...wish } of rows) found.get(checklist)?.push(wish);
   return found;
+}
+
+/** Of each checklist that targets hold, or that comes before them there, its rules in the order of results. */
+export async function loadRulesOf(
+  db: Queryable,
+  targets: readonly { readonly checklist: string; readonly above: readonly Above[] }[],
+): Promise<(checklist: string) => readonly NamedWish[]> {
+  const named = targets.flatMap(({ checklist, above }) => [checklist, ...above.map((one) => one.checklist)]);
+  const wishes = await loadWishes(db, [...new Set(named)]);
+  return (checklist) => wishes.get(checklist) ?? [];
 }
 
 export interface AssignmentConflict extends Omit<RuleConflict, 'ruleId'> {
@@ -61,10 +71,7 @@ export async function listConflicts(
       WHERE t.assignment_id = $1 AND x.above <> '[]' GROUP BY 1, 2`,
     [args.assignmentId],
   );
-  const wishes = await loadWishes(db, [
-    ...new Set(stacks.flatMap(({ checklist, above }) => [checklist, ...above.map((one) => one.checklist)])),
-  ]);
-  const rulesOf = (checklist: string): readonly NamedWish[] => wishes.get(checklist) ?? [];
+  const rulesOf = await loadRulesOf(db, stacks);
   const found = new Map<string, AssignmentConflict>();
   for (const { checklist, above, endpoints } of stacks) {
     const rules = rulesOf(checklist);
@@ -101,8 +108,7 @@ export async function conflictsOn(
   );
   const [held] = rows;
   if (held === undefined || held.above.length === 0) return new Map();
-  const wishes = await loadWishes(db, [held.checklist, ...held.above.map((one) => one.checklist)]);
-  const rulesOf = (checklist: string) => wishes.get(checklist) ?? [];
+  const rulesOf = await loadRulesOf(db, [held]);
   const found = ruleConflicts({ rules: rulesOf(held.checklist), above: held.above, rulesOf });
   return new Map(found.map((one) => [one.ruleId, one]));
 }

@@ -1,7 +1,7 @@
 /** Rules that fail and that a remediation could put right, by endpoints alike in all that decides it: there are few such groups, however many endpoints. */
 import { type Above, ruleConflicts } from '../../domain/baseline/conflicts.js';
 import type { Queryable } from '../pool.js';
-import { aboveOf, loadWishes } from './conflicts.js';
+import { aboveOf, loadRulesOf } from './conflicts.js';
 
 /** Of an assignment's targets: where it is enforced, its trial, or all that is not in the trial. */
 export type Side = 'enforced' | 'trial' | 'rest';
@@ -43,10 +43,7 @@ export async function loadFixableRules(
       WHERE t.assignment_id = $1 AND ${ON[args.side]} AND m.failed > 0 GROUP BY 2, 3, 4, 5`,
     [args.assignmentId],
   );
-  const wishes = await loadWishes(db, [
-    ...new Set(rows.flatMap(({ checklist, above }) => [checklist, ...above.map((one) => one.checklist)])),
-  ]);
-  const rulesOf = (checklist: string) => wishes.get(checklist) ?? [];
+  const rulesOf = await loadRulesOf(db, rows);
   const decided = remembered(({ checklist, above }: Alike) => {
     const found = ruleConflicts({ rules: rulesOf(checklist), above, rulesOf });
     return new Set(found.map(({ ruleId }) => ruleId));

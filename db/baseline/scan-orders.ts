@@ -6,6 +6,7 @@ import { DAY, type EpochMs } from '../../domain/time.js';
 import type { OrderDocument } from '../../protocol/messages.js';
 import { wakeWithinHours } from '../orders/rows.js';
 import type { OrderSigner } from '../orders/types.js';
+import type { Queryable } from '../pool.js';
 import { loadScopes } from './scopes.js';
 import { type DueTarget, noteOrdered, takeDueTargets, takeNews, targetsDue } from './targets.js';
 
@@ -77,8 +78,8 @@ export async function orderHandOvers(
 }
 
 /** Ends scan orders that nobody fetched in time; what they were for is due again. */
-export async function expireScans(client: PoolClient, now: EpochMs): Promise<void> {
-  await client.query(
+export async function expireScans(db: Queryable, now: EpochMs): Promise<void> {
+  await db.query(
     `WITH old AS (
        UPDATE order_state SET state = 'expired', phase = 'done', settled_at = to_timestamp($1 / 1000.0), updated_at = to_timestamp($1 / 1000.0)
         WHERE change_id IS NULL AND kind = 'scan' AND phase = 'holding' AND released_at < to_timestamp(($1::float8 - $2::float8) / 1000.0) RETURNING id)
